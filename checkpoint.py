@@ -1,0 +1,104 @@
+"""Crash-safe saving: written beside, then renamed; a kill at any time leaves the last good one."""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from accelerate import Accelerator
+from safetensors import SafetensorError
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from preflight import UserError
+
+# It would say at every save that tied weights are saved once, as they should be.
+logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
+
+_LOOP_STATE = "loop_state.json"
+
+
+def save_checkpoint(
+    accelerator: Accelerator, folder: Path, iteration: int, loop_state: dict
+) -> None:
+    """Save everything needed to go on after an iteration, then delete the checkpoint before it.
+
+    Models, optimizers, schedules and random states go through accelerator.save_state.
+
+    Args:
+        folder: where checkpoints lie, a folder named by iteration each.
+        loop_state: JSON values of the loop: data cursor, surplus, ...
+
+    Raises:
+        UserError: the disk is full or not writable; the last checkpoint is untouched.
+    """
+    target = folder / f"{iteration:06d}"
+
+    def write(temporary: Path) -> None:
+        accelerator.save_state(str(temporary))
+        if accelerator.is_main_process:
+            (temporary / _LOOP_STATE).write_text(json.dumps(loop_state))
+
+    _write_beside(accelerator, target, write)
+    if accelerator.is_main_process:
+        for old in folder.iterdir():
+            if old != target:
+                shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def find_checkpoint(folder: Path) -> Path | None:
+    """Return the last complete checkpoint, or None."""
+    complete = [path for path in folder.glob("*") if path.name.isdigit()]
+    return max(complete, default=None, key=lambda path: int(path.name))
+
+
+def read_loop_state(checkpoint: Path) -> dict:
+    """Return the loop_state that a checkpoint was saved with."""
+    return json.loads((checkpoint / _LOOP_STATE).read_text())
+
+
+def export_model(
+    accelerator: Accelerator,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+) -> None:
+    """Write an ordinary Hugging Face folder: weights, config, generation config, tokenizer."""
+
+    def write(temporary: Path) -> None:
+        if accelerator.is_main_process:
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+
+    _write_beside(accelerator, folder, write)
+
+
+def _write_beside(accelerator: Accelerator, target: Path, write: Callable[[Path], None]) -> None:
+    """Let write fill a temporary folder, then put it in the target's place."""
+    temporary = target.with_name(target.name + ".tmp")
+    try:
+        if accelerator.is_main_process:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+        accelerator.wait_for_everyone()
+        write(temporary)
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            _flush_to_disk(temporary)
+            shutil.rmtree(target, ignore_errors=True)
+            os.rename(temporary, target)
+        accelerator.wait_for_everyone()
+    except (OSError, RuntimeError, SafetensorError) as error:  # as the libraries report a full disk
+        raise UserError(
+            f"Could not write {target}: {error}. What was saved before is untouched."
+        ) from error
+
+
+def _flush_to_disk(folder: Path) -> None:
+    """Make a rename mean that the content is there, even if the machine loses power."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

@@ -1,0 +1,275 @@
+"""Prompts and demonstrations: from the hub, local files or the embedded task, to token ids.
+
+Prompts come in the schema of Eurus-2-RL-Data: prompt (a list of {role, content}, or a plain
+question), ability ("math" or "code"), reward_model.ground_truth, data_source, extra_info. The
+benchmark schema {problem, answer} is read as plain maths questions.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from transformers import PreTrainedTokenizerBase
+
+import arithmetic
+from preflight import UserError
+from verifiers import ABILITIES
+
+# The published templates and system prompt of Eurus-2 (model card of PRIME-RL/Eurus-2-7B-PRIME).
+MATH_TEMPLATE = "{question}\n\nPresent the answer in LaTex format: \\boxed{Your answer}"
+CODE_TEMPLATE = (
+    "{question}\n\nWrite Python code to solve the problem. Present the code in \n"
+    "```python\nYour code\n```\nat the end."
+)
+TEMPLATES = {"math": MATH_TEMPLATE, "code": CODE_TEMPLATE}
+EURUS_SYSTEM_PROMPT = (
+    "\nWhen tackling complex reasoning tasks, you have access to the following actions. Use them "
+    "as needed to progress through your thought process.\n\n[ASSESS]\n\n[ADVANCE]\n\n[VERIFY]\n\n"
+    "[SIMPLIFY]\n\n[SYNTHESIZE]\n\n[PIVOT]\n\n[OUTPUT]\n\nYou should strictly follow the format "
+    "below:\n\n[ACTION NAME]\n\n# Your action step 1\n\n# Your action step 2\n\n# Your action step "
+    "3\n\n...\n\nNext action: [NEXT ACTION NAME]\n"
+)
+SYSTEM_PROMPTS = {"eurus": EURUS_SYSTEM_PROMPT}
+
+_READERS = {".parquet": "parquet", ".json": "json", ".jsonl": "json"}
+
+
+def load_rows(source: str, split: str, constant: str) -> Dataset:
+    """Return the rows of a hub id, a local parquet / json / jsonl file, a folder, or "arithmetic".
+
+    Args:
+        source: the value of the constant; a file has the one split "train", whatever split says.
+        split: which split of a hub data set, a folder or the embedded task.
+        constant: its name, for messages.
+
+    Raises:
+        UserError: no such file, unknown format, unreadable, no such split, or no rows.
+    """
+    path = Path(source).expanduser()
+    reader = _READERS.get(path.suffix)
+    try:
+        if source == arithmetic.NAME:
+            rows = arithmetic.split_rows(split)
+        elif path.is_dir() and (path / "state.json").exists():
+            rows = load_from_disk(str(path))
+        elif path.is_file() and reader:
+            rows = load_dataset(reader, data_files=str(path), split="train")
+        elif path.is_file():
+            raise UserError(f"{constant} = {source!r}: read are .parquet, .json and .jsonl files.")
+        elif not path.is_dir() and (reader or source.startswith((".", "/", "~"))):
+            raise UserError(f"{constant} = {source!r}: there is no such file or folder.")
+        else:
+            rows = load_dataset(source, split=split)
+    except UserError:
+        raise
+    except Exception as error:  # every reader and the hub raise kinds of their own
+        raise UserError(
+            f"{constant} = {source!r}, split {split!r}: cannot be read: {error}"
+        ) from error
+    if isinstance(rows, DatasetDict) or len(rows) == 0:
+        raise UserError(f"{constant} = {source!r}, split {split!r}: there are no rows in it.")
+    return rows
+
+
+def encode_prompts(
+    rows: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    system_prompt: str | None,
+    max_prompt_tokens: int,
+    abilities: tuple[str, ...] | None,
+    constant: str,
+) -> tuple[Dataset, int]:
+    """Return the prompts as token ids, and how many were dropped for being too long.
+
+    A message list is used as it is, with system_prompt put before it if it has no system message. A
+    plain question gets the template of its ability and becomes a user message.
+
+    Args:
+        abilities: rows of others are left out; None keeps all.
+        constant: name of the constant that the rows come from, for messages.
+
+    Returns:
+        prompts: columns prompt_ids (list of ints), ability, ground_truth, data_source (strings).
+        dropped: number of rows over max_prompt_tokens.
+
+    Raises:
+        UserError: a missing column, a row that lacks something (which row and what), an ability
+            without a verifier, or nothing left.
+    """
+    columns = set(rows.column_names)
+    if not columns & {"prompt", "problem"} or not columns & {"reward_model", "answer"}:
+        raise UserError(
+            f"{constant}: the columns are {sorted(columns)}; needed are `prompt` and "
+            "`reward_model` (the schema of Eurus-2-RL-Data), or `problem` and `answer`."
+        )
+
+    def encode(row: dict) -> dict:
+        prompt = row.get("prompt") or row.get("problem")
+        ability = row.get("ability") or "math"
+        ground_truth = _read_ground_truth(row)
+        fault = _find_row_fault(prompt, ability, ground_truth, tokenizer)
+        return {
+            "prompt_ids": []
+            if fault
+            else _encode_prompt(prompt, ability, system_prompt, tokenizer),
+            "ability": ability,
+            "ground_truth": ground_truth,
+            "data_source": str(row.get("data_source") or ""),
+            "fault": fault,
+        }
+
+    prompts = rows.map(encode, remove_columns=rows.column_names, desc=f"encode {constant}")
+    wanted = [i for i, a in enumerate(prompts["ability"]) if abilities is None or a in abilities]
+    if not wanted:
+        raise UserError(f"{constant}: no row has an ability among ABILITIES = {abilities!r}.")
+    faults, lengths = list(prompts["fault"]), [len(ids) for ids in prompts["prompt_ids"]]
+    for row in wanted:
+        if faults[row]:
+            raise UserError(f"{constant}: row {row} {faults[row]}")
+    short = [row for row in wanted if lengths[row] <= max_prompt_tokens]
+    if not short:
+        raise UserError(
+            f"{constant}: every prompt is longer than MAX_PROMPT_TOKENS = {max_prompt_tokens} "
+            f"(the shortest has {min(lengths[row] for row in wanted)} tokens)."
+        )
+    return prompts.select(short).remove_columns("fault"), len(wanted) - len(short)
+
+
+def encode_demonstrations(
+    rows: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    eos_token_ids: list[int],
+    *,
+    system_prompt: str | None,
+    max_tokens: int,
+    constant: str,
+) -> tuple[Dataset, int]:
+    """Return chat data as token ids for sft.py, and how many rows were dropped for being too long.
+
+    Rows hold `messages` (the last one by the assistant: the response) or `prompt` and `response`.
+
+    Returns:
+        demonstrations: columns prompt_ids and response_ids (lists of ints, ending in EOS).
+        dropped: number of rows over max_tokens.
+
+    Raises:
+        UserError: a missing column, a row without a response (which row), or nothing left.
+    """
+    columns = set(rows.column_names)
+    if "messages" not in columns and not {"prompt", "response"} <= columns:
+        raise UserError(
+            f"{constant}: the columns are {sorted(columns)}; needed are `messages`, "
+            "or `prompt` and `response`."
+        )
+
+    def encode(row: dict) -> dict:
+        *context, last = row.get("messages") or [None]
+        response = last["content"] if last and last["role"] == "assistant" else row.get("response")
+        prompt = context or row.get("prompt")
+        fault = _find_prompt_fault(prompt, tokenizer) if response else "has no response."
+        if fault:
+            return {"prompt_ids": [], "response_ids": [], "fault": fault}
+        prompt_ids = _encode_prompt(prompt, "math", system_prompt, tokenizer)
+        response_ids = tokenizer(response, add_special_tokens=False)["input_ids"]
+        ends = response_ids and response_ids[-1] in eos_token_ids
+        response_ids = response_ids if ends else response_ids + [tokenizer.eos_token_id]
+        return {"prompt_ids": prompt_ids, "response_ids": response_ids, "fault": ""}
+
+    encoded = rows.map(encode, remove_columns=rows.column_names, desc=f"encode {constant}")
+    for index, fault in enumerate(encoded["fault"]):
+        if fault:
+            raise UserError(f"{constant}: row {index} {fault}")
+    short = [
+        i
+        for i, (prompt, response) in enumerate(zip(encoded["prompt_ids"], encoded["response_ids"]))
+        if len(prompt) + len(response) <= max_tokens
+    ]
+    if not short:
+        raise UserError(f"{constant}: every row is longer than MAX_TOKENS = {max_tokens}.")
+    return encoded.select(short).remove_columns("fault"), len(rows) - len(short)
+
+
+class RowStream:
+    """An endless stream of rows, shuffled anew every epoch by a seed, with a cursor to save."""
+
+    def __init__(self, rows: Dataset, seed: int):
+        self.rows = rows
+        self.seed = seed
+        self.epoch = 0
+        self.position = 0  # rows of this epoch already taken
+
+    def take(self, count: int) -> list[dict]:
+        """Return the next count rows."""
+        indices = []
+        while len(indices) < count:
+            taken = self._shuffled()[self.position : self.position + count - len(indices)]
+            indices += taken
+            self.position += len(taken)
+            if self.position == len(self.rows):
+                self.epoch, self.position = self.epoch + 1, 0
+        return [self.rows[index] for index in indices]
+
+    def state_dict(self) -> dict:
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.epoch, self.position = state["epoch"], state["position"]
+
+    def _shuffled(self) -> list[int]:
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        return torch.randperm(len(self.rows), generator=generator).tolist()
+
+
+def _encode_prompt(
+    prompt: list[dict] | str,
+    ability: str,
+    system_prompt: str | None,
+    tokenizer: PreTrainedTokenizerBase,
+) -> list[int]:
+    if isinstance(prompt, str):
+        question = TEMPLATES[ability].replace("{question}", prompt)
+        if tokenizer.chat_template is None:  # a base model: the text alone, system prompt first
+            return tokenizer(f"{system_prompt}\n{question}" if system_prompt else question)[
+                "input_ids"
+            ]
+        prompt = [{"role": "user", "content": question}]
+    messages = [{"role": m["role"], "content": m["content"]} for m in prompt]
+    if system_prompt and messages[0]["role"] != "system":
+        messages = [{"role": "system", "content": system_prompt}, *messages]
+    return tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+
+
+def _read_ground_truth(row: dict) -> str:
+    reward_model = row.get("reward_model")
+    truth = (
+        reward_model.get("ground_truth") if isinstance(reward_model, dict) else row.get("answer")
+    )
+    if truth is None:
+        return ""
+    return truth if isinstance(truth, str) else json.dumps(truth)
+
+
+def _find_row_fault(
+    prompt: list[dict] | str | None,
+    ability: str,
+    ground_truth: str,
+    tokenizer: PreTrainedTokenizerBase,
+) -> str:
+    """Return what is wrong with a row of prompts, to follow the words `row 17`, or nothing."""
+    if ability not in TEMPLATES:
+        return f"has ability {ability!r}; known are {', '.join(map(repr, TEMPLATES))}."
+    if ability not in ABILITIES:
+        return f"has ability {ability!r}, which has no verifier yet: set ABILITIES = {ABILITIES}."
+    if not ground_truth.strip():
+        return "has no ground truth."
+    return _find_prompt_fault(prompt, tokenizer)
+
+
+def _find_prompt_fault(prompt: list[dict] | str | None, tokenizer: PreTrainedTokenizerBase) -> str:
+    if not prompt:
+        return "has no prompt."
+    if not isinstance(prompt, str) and tokenizer.chat_template is None:
+        return "holds messages, but the tokenizer has no chat template: add one to its folder."
+    return ""

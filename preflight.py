@@ -1,0 +1,237 @@
+"""What can be known to be wrong before a model loads, each as one message naming what to change."""
+
+import importlib.util
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+)
+
+_MANY = 10**9
+_TRACKERS = (None, "tensorboard", "wandb", "trackio")  # of accelerate, without keys of their own
+_BYTES_TRAINED = 12  # a parameter in a checkpoint: float32 weight and AdamW's two moments
+_BYTES_EXPORTED = 4  # a parameter in an exported folder: float32 weight
+
+
+class UserError(SystemExit):
+    """A mistake in a constant, file or row: the script prints its message and ends with status 1."""
+
+
+def read_constants(names: dict) -> dict:
+    """Return the UPPER_CASE constants among a script's global names."""
+    return {n: v for n, v in names.items() if n.isupper() and not n.startswith("_")}
+
+
+def check_choices(constants: dict, choices: dict[str, tuple]) -> None:
+    """Raise UserError for the first constant whose value is none of its choices."""
+    for name, allowed in choices.items():
+        if constants[name] not in allowed:
+            options = ", ".join(map(repr, allowed))
+            raise UserError(f"{name} = {constants[name]!r} is unknown: choose one of {options}.")
+
+
+def check_ranges(constants: dict, ranges: dict[str, tuple[float, float]]) -> None:
+    """Raise UserError for the first constant that is not a number within its (lowest, highest)."""
+    for name, (lowest, highest) in ranges.items():
+        value = constants[name]
+        wants_integer = isinstance(lowest, int)
+        if isinstance(value, bool) or not isinstance(value, int if wants_integer else (int, float)):
+            kind = "a whole number" if wants_integer else "a number"
+            raise UserError(f"{name} = {value!r} must be {kind}.")
+        if not lowest <= value <= highest:
+            raise UserError(f"{name} = {value!r} must lie between {lowest} and {highest}.")
+
+
+def check_divides(constants: dict, whole: str, part: str) -> None:
+    """Raise UserError unless the constant named part divides the constant named whole."""
+    if constants[whole] % constants[part]:
+        raise UserError(
+            f"{part} = {constants[part]} does not divide {whole} = {constants[whole]}: "
+            f"make {whole} a multiple of {part}."
+        )
+
+
+def check_training_constants(constants: dict) -> None:
+    """Raise UserError for what is wrong among the constants of train_prime.py alone."""
+    check_choices(
+        constants,
+        {
+            "MIXED_PRECISION": ("no", "bf16"),
+            "PRM_UPDATE": ("after", "before", "none"),
+            "PRM_REFERENCE": ("sft", "policy"),
+            "PROCESS_SCALE": ("none", "batch"),
+            "PROCESS_GRANULARITY": ("token", "response"),
+            "LOG_WITH": _TRACKERS,
+            **dict.fromkeys(("GRADIENT_CHECKPOINTING", "WHITEN", "RESUME"), (True, False)),
+        },
+    )
+    counts = (
+        "EVAL_PROMPTS MAX_PROMPT_TOKENS PROMPTS_PER_ITERATION MAX_RESPONSE_TOKENS "
+        "MAX_ROLLOUT_ROUNDS MAX_EMPTY_ITERATIONS ROLLOUT_BATCH_SIZE PRM_OPTIMIZER_STEPS "
+        "OPTIMIZER_STEPS MICRO_BATCH_SIZE NUM_ITERATIONS EVAL_EVERY SAVE_EVERY"
+    ).split()
+    optional_counts = [n for n in ("VERIFIER_WORKERS", "CPU_THREADS") if constants[n] is not None]
+    positive = "TEMPERATURE VERIFIER_TIMEOUT BETA PRM_GRADIENT_CLIP POLICY_GRADIENT_CLIP".split()
+    not_negative = "PRM_LR OUTCOME_COEF PROCESS_COEF CLIP_RANGE POLICY_LR WEIGHT_DECAY".split()
+    check_ranges(
+        constants,
+        {
+            **dict.fromkeys([*counts, *optional_counts], (1, _MANY)),
+            **dict.fromkeys(positive, (1e-9, _MANY)),
+            **dict.fromkeys(not_negative, (0.0, _MANY)),
+            **dict.fromkeys(("PRM_WARMUP_STEPS", "POLICY_WARMUP_STEPS", "SEED"), (0, _MANY)),
+            **dict.fromkeys(("ACCURACY_LOW", "ACCURACY_HIGH", "GAMMA"), (0.0, 1.0)),
+            "SAMPLES_PER_PROMPT": (2, _MANY),  # leave-one-out needs another response
+        },
+    )
+    if constants["ACCURACY_LOW"] > constants["ACCURACY_HIGH"]:
+        raise UserError("ACCURACY_LOW is above ACCURACY_HIGH: no prompt would ever be kept.")
+    check_divides(constants, "PROMPTS_PER_ITERATION", "OPTIMIZER_STEPS")
+    check_divides(constants, "PROMPTS_PER_ITERATION", "PRM_OPTIMIZER_STEPS")
+    check_divides(constants, "ROLLOUT_BATCH_SIZE", "SAMPLES_PER_PROMPT")
+    _check_tracker(constants["LOG_WITH"])
+
+
+def check_sft_constants(constants: dict) -> None:
+    """Raise UserError for what is wrong among the constants of sft.py alone."""
+    check_choices(
+        constants,
+        {
+            "MIXED_PRECISION": ("no", "bf16"),
+            "LOG_WITH": _TRACKERS,
+            "GRADIENT_CHECKPOINTING": (True, False),
+        },
+    )
+    counts = "MAX_TOKENS STEPS BATCH_SIZE MICRO_BATCH_SIZE LOG_EVERY SAVE_EVERY".split()
+    check_ranges(
+        constants,
+        {
+            **dict.fromkeys(counts, (1, _MANY)),
+            **dict.fromkeys(("LR", "WEIGHT_DECAY"), (0.0, _MANY)),
+            **dict.fromkeys(("WARMUP_STEPS", "SEED"), (0, _MANY)),
+            "GRADIENT_CLIP": (1e-9, _MANY),
+        },
+    )
+    _check_tracker(constants["LOG_WITH"])
+
+
+def check_same_constants(
+    new_constants: dict, old_constants: dict, folder: Path, free_to_change: list[str]
+) -> None:
+    """Raise UserError if a checkpoint in a folder was made with other constants, naming which."""
+    new = json.loads(json.dumps(new_constants))  # tuples come back from a file as lists
+    changes = [
+        f"  {name}: was {old_constants.get(name)!r}, is {new.get(name)!r}"
+        for name in sorted(old_constants.keys() | new.keys())
+        if name not in free_to_change and old_constants.get(name) != new.get(name)
+    ]
+    if changes:
+        raise UserError(
+            f"{folder} holds a checkpoint made with other constants:\n"
+            + "\n".join(changes)
+            + "\nSet them back to go on with it, or name another folder, or delete that one."
+        )
+
+
+def load_config(model: str, constant: str) -> PretrainedConfig:
+    """Return the configuration of a model folder or hub id, without its weights.
+
+    Raises:
+        UserError: no such folder, no config.json in it, or no such hub id.
+    """
+    _check_path(model, constant)
+    try:
+        return AutoConfig.from_pretrained(model)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{constant} = {model!r} is no model folder or hub id: {error}") from error
+
+
+def load_tokenizer(model: str, constant: str) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a model folder or hub id.
+
+    Raises:
+        UserError: there is none, or it has no EOS token and so could never tell where to stop.
+    """
+    _check_path(model, constant)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{constant} = {model!r} has no tokenizer to load: {error}") from error
+    if tokenizer.eos_token_id is None:
+        raise UserError(
+            f"{constant} = {model!r}: its tokenizer has no EOS token, so no response would ever "
+            "end. Set eos_token in its tokenizer_config.json."
+        )
+    return tokenizer
+
+
+def find_eos_token_ids(model: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return every token id that ends a response, by tokenizer and generation config.
+
+    Chat models often stop at several ids, of which the tokenizer knows one.
+    """
+    ids = {tokenizer.eos_token_id}
+    try:
+        stops = GenerationConfig.from_pretrained(model).eos_token_id
+    except OSError:  # a folder without generation_config.json
+        stops = None
+    if stops is not None:
+        ids.update(stops if isinstance(stops, list) else [stops])
+    return sorted(ids)
+
+
+def check_folder(folder: Path, constant: str, num_parameters: int, num_trained: int) -> None:
+    """Make the folder and raise UserError if it cannot be written or its disk is too full.
+
+    Needed are, for each trained model, two checkpoints (a new one is written before the old one
+    goes) and two exported folders.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".write-test-{uuid.uuid4().hex}"
+        probe.write_bytes(b"0" * 4096)
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"{constant}: cannot write to {folder}: {error}.") from error
+    needed = num_trained * num_parameters * 2 * (_BYTES_TRAINED + _BYTES_EXPORTED)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(
+            f"{constant}: the disk of {folder} has {free / 2**30:.1f} GiB free; checkpoints and "
+            f"models take up to {needed / 2**30:.1f} GiB. Free some, or set {constant} elsewhere."
+        )
+
+
+def count_cores(num_processes: int) -> int:
+    """Return the cores that each of the processes on this machine may use, at least 1."""
+    return max(1, len(os.sched_getaffinity(0)) // num_processes)
+
+
+def count_parameters(config: PretrainedConfig) -> int:
+    """Return how many parameters a model of this configuration has, without making it."""
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config).num_parameters()
+
+
+def _check_tracker(tracker: str | None) -> None:
+    if tracker and importlib.util.find_spec(tracker) is None:
+        raise UserError(f"LOG_WITH = {tracker!r} is not installed: pip install {tracker}.")
+
+
+def _check_path(model: str, constant: str) -> None:
+    """Tell a missing folder from a hub id before the hub is asked for something it never had."""
+    looks_local = model.startswith((".", "/", "~")) or model.count("/") != 1 or os.sep * 2 in model
+    if Path(model).is_dir() and not (Path(model) / "config.json").exists():
+        raise UserError(f"{constant} = {model!r}: the folder holds no config.json.")
+    if looks_local and not Path(model).is_dir():
+        raise UserError(f"{constant} = {model!r}: there is no such folder.")

@@ -1,0 +1,359 @@
+"""Rollouts: the policy generates, the verifier rewards, the prompt filter keeps.
+
+Shapes: B rows = prompts x K responses, the K rows of a prompt contiguous; P prompt tokens
+(left-padded), T response tokens (right-padded).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import (
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+
+from verifiers import STATUSES, Verifier
+
+_MIN_KEPT_FRACTION = 0.25  # a round samples at most 1 / this times the prompts still missing
+_TOLERANCE = 1e-6  # of the filter's bounds: 4 of 5 right is 0.8, whatever the float says
+
+
+@dataclass(frozen=True)
+class Group:
+    """A prompt and its K responses, as Python values that go between processes and into files."""
+
+    prompt_ids: list[int]
+    ability: str
+    ground_truth: str
+    data_source: str
+    response_ids: list[list[int]]  # K lists, EOS included where there is one
+    responses: list[str]  # K texts without special tokens
+    outcome_rewards: list[float]  # K values in [0, 1]
+    statuses: list[str]  # K verdicts' statuses
+    truncated: list[bool]  # K, True where the length limit came before EOS
+
+    @property
+    def accuracy(self) -> float:
+        return sum(self.outcome_rewards) / len(self.outcome_rewards)
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """The responses of kept groups as padded tensors."""
+
+    input_ids: Tensor  # (B, P+T) left-padded prompt, right-padded response
+    attention_mask: Tensor  # (B, P+T) 1 on tokens
+    response_mask: Tensor  # (B, T) 1 on response tokens, EOS included
+    outcome_rewards: Tensor  # (B,) in [0, 1]
+
+    @property
+    def response_length(self) -> int:
+        return self.response_mask.shape[1]
+
+    def model_inputs(self) -> tuple[Tensor, Tensor, int]:
+        return self.input_ids, self.attention_mask, self.response_length
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What one iteration sampled and what the filter made of it."""
+
+    kept: list[Group]  # the batch
+    surplus: list[Group]  # passed the filter, for the next iteration
+    sampled: list[Group]  # all groups of this iteration, in order
+    kept_fraction: float  # share of sampled groups that passed; the share of before if none was
+    rounds: int
+
+
+def is_kept(group: Group, accuracy_low: float, accuracy_high: float) -> bool:
+    """Return whether the prompt filter keeps a group; both bounds are inclusive."""
+    return accuracy_low - _TOLERANCE <= group.accuracy <= accuracy_high + _TOLERANCE
+
+
+def collect_rollouts(
+    take_prompts: Callable[[int], list[dict]],
+    sample_groups: Callable[[list[dict]], list[Group]],
+    surplus: list[Group],
+    *,
+    prompts_wanted: int,
+    accuracy_low: float,
+    accuracy_high: float,
+    max_rounds: int,
+    kept_fraction: float,
+) -> Collected:
+    """Sample, verify and filter until prompts_wanted groups are kept or max_rounds are over.
+
+    A round samples as many prompts as should fill the batch, going by the share kept so far.
+
+    Args:
+        take_prompts: gives the next n prompts.
+        sample_groups: generates and verifies the responses to prompts, a group each, in order.
+        surplus: kept groups that the iteration before left over.
+        kept_fraction: share of groups that the filter kept of late, in (0, 1].
+
+    Returns:
+        at most prompts_wanted kept groups; fewer only where max_rounds ended it.
+    """
+    passed, sampled, rounds = list(surplus), [], 0
+    while len(passed) < prompts_wanted and rounds < max_rounds:
+        missing = prompts_wanted - len(passed)
+        groups = sample_groups(
+            take_prompts(math.ceil(missing / max(kept_fraction, _MIN_KEPT_FRACTION)))
+        )
+        sampled += groups
+        passed += [group for group in groups if is_kept(group, accuracy_low, accuracy_high)]
+        kept_fraction = (len(passed) - len(surplus)) / len(sampled)
+        rounds += 1
+    return Collected(
+        passed[:prompts_wanted], passed[prompts_wanted:], sampled, kept_fraction, rounds
+    )
+
+
+def sample_groups(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    verifier: Verifier,
+    prompts: Sequence[dict],
+    *,
+    samples_per_prompt: int,
+    rows_at_once: int,
+    max_response_tokens: int,
+    temperature: float,
+    eos_token_ids: list[int],
+    timer: Callable[[str], AbstractContextManager],
+    progress: Callable[..., object],
+) -> list[Group]:
+    """Generate K responses to each prompt and verify them; temperature 0 is greedy.
+
+    Args:
+        prompts: dicts of prompt_ids, ability, ground_truth, data_source.
+        rows_at_once: responses generated at the same time.
+        timer: context manager that adds up "seconds_generate" and "seconds_verify".
+        progress: tqdm or alike, called with total, desc and unit.
+    """
+    chunk = rows_at_once // samples_per_prompt
+    starts = range(0, len(prompts), chunk)
+    steps = len(starts) * max_response_tokens  # at most
+    response_ids: list[list[int]] = []
+    with timer("seconds_generate"), progress(total=steps, desc="generate", unit="token") as bar:
+        for number, start in enumerate(starts):
+            prompt_ids = [prompt["prompt_ids"] for prompt in prompts[start : start + chunk]]
+            response_ids += generate_responses(
+                model,
+                prompt_ids,
+                samples_per_prompt=samples_per_prompt,
+                max_response_tokens=max_response_tokens,
+                temperature=temperature,
+                eos_token_ids=eos_token_ids,
+                pad_token_id=find_pad_token_id(tokenizer),
+                on_token=bar.update,
+            )
+            bar.update((number + 1) * max_response_tokens - bar.n)
+    texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in response_ids]
+    rows = [prompt for prompt in prompts for _ in range(samples_per_prompt)]
+    with timer("seconds_verify"):
+        truths = [row["ground_truth"] for row in rows]
+        verdicts = verifier.verify(texts, truths, [row["ability"] for row in rows])
+    groups = []
+    for number, prompt in enumerate(prompts):
+        mine = slice(number * samples_per_prompt, (number + 1) * samples_per_prompt)
+        groups.append(
+            Group(
+                prompt_ids=prompt["prompt_ids"],
+                ability=prompt["ability"],
+                ground_truth=prompt["ground_truth"],
+                data_source=prompt["data_source"],
+                response_ids=response_ids[mine],
+                responses=texts[mine],
+                outcome_rewards=[verdict.reward for verdict in verdicts[mine]],
+                statuses=[verdict.status for verdict in verdicts[mine]],
+                truncated=[ids[-1] not in eos_token_ids for ids in response_ids[mine]],
+            )
+        )
+    return groups
+
+
+@torch.no_grad()
+def generate_responses(
+    model: PreTrainedModel,
+    prompt_ids: Sequence[list[int]],
+    *,
+    samples_per_prompt: int,
+    max_response_tokens: int,
+    temperature: float,
+    eos_token_ids: list[int],
+    pad_token_id: int,
+    on_token: Callable[[], object] = lambda: None,
+) -> list[list[int]]:
+    """Return K responses a prompt as token ids, the K of a prompt contiguous, by model.generate.
+
+    A response ends with the first EOS, by position, so pad may equal EOS. The whole distribution
+    is sampled (no top-k, no top-p); temperature 0 takes the likeliest token instead.
+
+    Args:
+        on_token: called after each token of the batch.
+    """
+    width = max(map(len, prompt_ids))
+    input_ids = torch.tensor([[pad_token_id] * (width - len(p)) + p for p in prompt_ids])  # (n, P)
+    attention_mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompt_ids])
+    own_config = model.generation_config
+    model.generation_config = GenerationConfig()  # nothing of the model's own fills what is unset
+    try:
+        output = model.generate(
+            input_ids=input_ids.to(model.device),
+            attention_mask=attention_mask.to(model.device),
+            generation_config=make_generation_config(
+                samples_per_prompt, max_response_tokens, temperature, eos_token_ids, pad_token_id
+            ),
+            stopping_criteria=StoppingCriteriaList([_Tick(on_token)]),
+        )  # (n * K, P+T)
+    finally:
+        model.generation_config = own_config
+    return [_until_eos(row, eos_token_ids) for row in output[:, width:].tolist()]
+
+
+class _Tick(StoppingCriteria):
+    """Stops nothing; tells a progress bar that a token was generated."""
+
+    def __init__(self, on_token: Callable[[], object]):
+        self.on_token = on_token
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **_) -> Tensor:
+        self.on_token()
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+
+
+def make_generation_config(
+    samples_per_prompt: int,
+    max_response_tokens: int,
+    temperature: float,
+    eos_token_ids: list[int],
+    pad_token_id: int,
+) -> GenerationConfig:
+    """Return the sampling settings, every field set: the plain distribution at a temperature."""
+    sampling = dict(do_sample=True, temperature=temperature, top_k=0, top_p=1.0, typical_p=1.0)
+    return GenerationConfig(
+        **(sampling if temperature > 0 else dict(do_sample=False)),
+        num_beams=1,
+        num_return_sequences=samples_per_prompt,
+        epsilon_cutoff=0.0,
+        eta_cutoff=0.0,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        min_new_tokens=None,
+        max_new_tokens=max_response_tokens,
+        eos_token_id=eos_token_ids,
+        pad_token_id=pad_token_id,
+        use_cache=True,
+    )
+
+
+def make_rollouts(groups: Sequence[Group], pad_token_id: int, device: torch.device) -> Rollouts:
+    """Return groups as tensors, a row a response."""
+    prompts = [group.prompt_ids for group in groups for _ in group.response_ids]  # B lists
+    responses = [ids for group in groups for ids in group.response_ids]  # B lists
+    outcome_rewards = [reward for group in groups for reward in group.outcome_rewards]
+    return pad_rows(prompts, responses, outcome_rewards, pad_token_id, device)
+
+
+def pad_rows(
+    prompts: Sequence[list[int]],
+    responses: Sequence[list[int]],
+    outcome_rewards: Sequence[float],
+    pad_token_id: int,
+    device: torch.device,
+) -> Rollouts:
+    """Return B prompts, padded on the left, with their responses, padded on the right."""
+    prompt_width, response_width = max(map(len, prompts)), max(map(len, responses))
+    input_ids, attention_mask = [], []
+    for prompt, response in zip(prompts, responses):
+        left, right = prompt_width - len(prompt), response_width - len(response)
+        input_ids.append([pad_token_id] * left + prompt + response + [pad_token_id] * right)
+        attention_mask.append([0] * left + [1] * (len(prompt) + len(response)) + [0] * right)
+    mask = torch.tensor(attention_mask, device=device)  # (B, P+T)
+    return Rollouts(
+        input_ids=torch.tensor(input_ids, device=device),
+        attention_mask=mask,
+        response_mask=mask[:, prompt_width:],
+        outcome_rewards=torch.tensor(outcome_rewards, dtype=torch.float32, device=device),
+    )
+
+
+def select_rows(rollouts: Rollouts, rows: Sequence[int]) -> Rollouts:
+    """Return some rows without the columns of padding that none of them needs."""
+    rows = list(rows)
+    attention_mask = rollouts.attention_mask[rows]  # (b, P+T)
+    response_mask = rollouts.response_mask[rows]  # (b, T)
+    prompt_width = attention_mask.shape[1] - response_mask.shape[1]
+    first = int(attention_mask.any(dim=0).int().argmax())
+    response_width = int(response_mask.sum(dim=1).max())
+    columns = slice(first, prompt_width + response_width)
+    return Rollouts(
+        input_ids=rollouts.input_ids[rows, columns],
+        attention_mask=attention_mask[:, columns],
+        response_mask=response_mask[:, :response_width],
+        outcome_rewards=rollouts.outcome_rewards[rows],
+    )
+
+
+def split_rows(num_rows: int, samples_per_prompt: int, optimizer_steps: int) -> list[list[int]]:
+    """Return the rows of each optimizer step, whole prompts, as even as can be, none empty."""
+    prompts = range(num_rows // samples_per_prompt)
+    steps = min(optimizer_steps, len(prompts))
+    edges = [len(prompts) * step // steps for step in range(steps + 1)]
+    return [
+        list(range(low * samples_per_prompt, high * samples_per_prompt))
+        for low, high in zip(edges, edges[1:])
+    ]
+
+
+def plan_micro_batches(
+    rows: Sequence[int], micro_batch_size: int, process_index: int, num_processes: int
+) -> list[list[int]]:
+    """Return this process's rows in micro-batches, as many as on any other, some maybe empty."""
+    mine = list(rows[process_index::num_processes])
+    most = math.ceil(len(rows) / num_processes)  # rows of the first process
+    starts = range(0, most, micro_batch_size)
+    return [mine[start : start + micro_batch_size] for start in starts]
+
+
+def compute_metrics(collected: Collected) -> dict:
+    """Return what metrics.jsonl says of an iteration's sampling, over all sampled responses."""
+    lengths = [len(ids) for group in collected.sampled for ids in group.response_ids]
+    truncated = [cut for group in collected.sampled for cut in group.truncated]
+    statuses = Counter(status for group in collected.sampled for status in group.statuses)
+    return {
+        "train_accuracy": _mean([group.accuracy for group in collected.sampled]),
+        "kept_fraction": collected.kept_fraction,
+        "prompts": len(collected.kept),
+        "prompts_sampled": len(collected.sampled),
+        "prompts_surplus": len(collected.surplus),
+        "rollout_rounds": collected.rounds,
+        "response_tokens": _mean(lengths),
+        "truncated_fraction": _mean(truncated),
+        **{f"verdicts_{status}": statuses[status] for status in STATUSES},
+    }
+
+
+def find_pad_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the id that fills padding; any id does, as padding is told by position."""
+    return tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+
+
+def _until_eos(ids: list[int], eos_token_ids: list[int]) -> list[int]:
+    for position, token in enumerate(ids):
+        if token in eos_token_ids:
+            return ids[: position + 1]
+    return ids
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan

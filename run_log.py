@@ -1,0 +1,268 @@
+"""What a run leaves in its folder and on the terminal: constants, metrics, rollouts."""
+
+import json
+import math
+import platform
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from rollout import Collected, Group
+
+_LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "sympy", "math-verify")
+_COLUMNS = {  # metric: heading of its column
+    "iteration": "iter",
+    "train_accuracy": "train acc",
+    "kept_fraction": "kept",
+    "prm_accuracy": "prm acc",
+    "eval_accuracy": "held-out",
+    "response_tokens": "tokens",
+    "seconds_generate": "gen s",
+    "seconds_verify": "verify s",
+    "seconds_prm": "prm s",
+    "seconds_policy": "policy s",
+    "seconds": "total s",
+}
+_HEADER_EVERY = 20  # lines
+
+
+class PhaseTimer:
+    """Adds up the seconds spent in named phases."""
+
+    def __init__(self):
+        self.totals: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.totals[phase] += time.perf_counter() - start
+
+
+class RunLog:
+    """Writes constants.json, metrics.jsonl and rollouts/; does nothing but on the main process."""
+
+    def __init__(self, folder: Path, is_main: bool):
+        self.folder = folder
+        self.is_main = is_main
+        self.lines_printed = 0
+
+    def start(self, constants: dict, device: str, iteration: int) -> None:
+        """Write constants.json and drop whatever an earlier try logged from iteration on."""
+        if not self.is_main:
+            return
+        versions = {name: version(name) for name in _LIBRARIES} | {
+            "python": platform.python_version()
+        }
+        snapshot = {"constants": constants, "versions": versions, "device": device}
+        _replace(self.folder / "constants.json", json.dumps(snapshot, indent=2) + "\n")
+        metrics = self.folder / "metrics.jsonl"
+        lines = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
+        _replace(metrics, "".join(lines[:iteration]))
+        rollouts = self.folder / "rollouts"
+        rollouts.mkdir(exist_ok=True)
+        for path in rollouts.glob("*.jsonl"):
+            if int(path.stem) >= iteration:
+                path.unlink()
+
+    def log_metrics(self, accelerator: Accelerator, metrics: dict) -> None:
+        """Append a line to metrics.jsonl, what is not a number there as null, and tell trackers."""
+        known = {name: value for name, value in metrics.items() if not _is_missing(value)}
+        accelerator.log(known, step=metrics["iteration"])
+        if self.is_main:
+            line = {name: known.get(name) for name in metrics}
+            with (self.folder / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def write_rollouts(
+        self,
+        iteration: int,
+        collected: Collected,
+        decode: Callable[[list[int]], str],
+        process_rewards: Tensor,
+        advantages: Tensor,
+    ) -> None:
+        """Write the responses of an iteration, one JSON object a line; see make_records."""
+        if self.is_main:
+            records = make_records(collected, decode, process_rewards, advantages)
+            lines = "".join(json.dumps(record) + "\n" for record in records)
+            _replace(self.folder / "rollouts" / f"{iteration:06d}.jsonl", lines)
+
+    def print(self, text: str) -> None:
+        if self.is_main:
+            print(text, flush=True)
+
+    def print_row(self, metrics: dict, seconds_left: float) -> None:
+        """Print an iteration as one line of a table."""
+        if self.lines_printed % _HEADER_EVERY == 0:
+            self.print("  ".join(f"{heading:>9}" for heading in [*_COLUMNS.values(), "left"]))
+        cells = [_cell(metrics.get(name)) for name in _COLUMNS] + [_duration(seconds_left)]
+        self.print("  ".join(f"{cell:>9}" for cell in cells))
+        self.lines_printed += 1
+
+    def print_summary(
+        self,
+        constants: dict,
+        module: nn.Module,
+        num_prompts: int,
+        dropped: int,
+        first: int,
+        accelerator: Accelerator,
+    ) -> None:
+        """Say what is about to run: models, data, sampling, batch sizes, device, folder."""
+        c = constants
+        millions = sum(p.numel() for p in module.parameters()) / 1e6
+        roles = "policy, PRM" if c["PROCESS_COEF"] else "policy (outcome-only RLOO: no PRM)"
+        if c["PROCESS_COEF"] and c["PRM_REFERENCE"] == "sft":
+            roles += ", reference"
+        responses = c["PROMPTS_PER_ITERATION"] * c["SAMPLES_PER_PROMPT"]
+        per_step = responses // c["OPTIMIZER_STEPS"]
+        per_process = -(-per_step // accelerator.num_processes)
+        micro_steps = -(-per_process // c["MICRO_BATCH_SIZE"])
+        done = c["NUM_ITERATIONS"] - first
+        lines = {
+            "models": f"{roles}, each {millions:.2f} M parameters, from {c['MODEL']}",
+            "data": f"{num_prompts} prompts of {c['TRAIN_DATA']} ({dropped} too long, dropped)",
+            "sampling": f"{c['SAMPLES_PER_PROMPT']} responses a prompt of up to "
+            f"{c['MAX_RESPONSE_TOKENS']} tokens, temperature {c['TEMPERATURE']}, no top-k or top-p",
+            "filter": f"accuracy within [{c['ACCURACY_LOW']}, {c['ACCURACY_HIGH']}]",
+            "batch": f"{c['PROMPTS_PER_ITERATION']} prompts x {c['SAMPLES_PER_PROMPT']} = "
+            f"{responses} responses = {c['OPTIMIZER_STEPS']} optimizer step(s) of {per_step}; "
+            f"{per_process} a process in {micro_steps} micro-batch(es)",
+            "device": f"{accelerator.num_processes} process(es) on {accelerator.device.type}, "
+            f"{torch.get_num_threads()} thread(s) each, mixed precision {c['MIXED_PRECISION']}",
+            "run": f"{self.folder}, iterations {first} to {c['NUM_ITERATIONS'] - 1}"
+            if done > 0
+            else f"{self.folder} is complete: raise NUM_ITERATIONS, or choose another RUN_NAME",
+        }
+        for name, text in lines.items():
+            self.print(f"{name:>9}  {text}")
+
+    def print_outcome(self) -> None:
+        """Say what the run achieved and where it is saved."""
+        path = self.folder / "metrics.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if self.is_main else []
+        accuracies = [x["eval_accuracy"] for x in lines if x["eval_accuracy"] is not None]
+        if len(accuracies) > 1:
+            self.print(f"held-out accuracy {accuracies[0]:.3f} -> {accuracies[-1]:.3f}")
+        self.print(f"policy, PRM, metrics.jsonl, rollouts and checkpoint are in {self.folder}")
+
+    def print_warnings(self, metrics: dict, prompts_wanted: int) -> None:
+        """Say what did not go as it should in an iteration."""
+        if metrics["prompts"] < prompts_wanted:
+            self.print(
+                f"  only {metrics['prompts']} of {prompts_wanted} prompts passed the filter in "
+                f"{metrics['rollout_rounds']} rounds; the accuracy of all sampled responses is "
+                f"{metrics['train_accuracy']:.3f}"
+            )
+        timeouts, errors = metrics["verdicts_timeout"], metrics["verdicts_error"]
+        if timeouts or errors:
+            self.print(f"  verifier: {timeouts} time-outs and {errors} errors, given reward 0")
+
+
+def read_constants(folder: Path) -> dict | None:
+    """Return the constants that the run in a folder was started with, None if there is no run."""
+    path = folder / "constants.json"
+    return json.loads(path.read_text())["constants"] if path.exists() else None
+
+
+def make_records(
+    collected: Collected,
+    decode: Callable[[list[int]], str],
+    process_rewards: Tensor,
+    advantages: Tensor,
+) -> Iterator[dict]:
+    """Yield a JSON object a response: those trained on, with their token values, then the others.
+
+    Args:
+        decode: from token ids to text.
+        process_rewards, advantages: (B, T) of the kept groups.
+    """
+    row = 0
+    for group in collected.kept:
+        for record in _group_records(group, decode, "trained"):
+            length = len(record["response_ids"])
+            record["process_rewards"] = _rounded(process_rewards[row, :length])
+            record["advantages"] = _rounded(advantages[row, :length])
+            row += 1
+            yield record
+    kept, surplus = set(map(id, collected.kept)), set(map(id, collected.surplus))
+    for group in collected.sampled:
+        if id(group) not in kept:
+            decision = "surplus" if id(group) in surplus else "filtered out"
+            yield from _group_records(group, decode, decision)
+
+
+def explain_giving_up(metrics: dict, accuracy_low: float, accuracy_high: float) -> str:
+    """Return what to do when no prompt passes the filter for several iterations."""
+    accuracy = metrics["train_accuracy"]
+    advice = (
+        "The prompts are too hard for this model: use easier ones, warm it up with sft.py, raise "
+        "MAX_RESPONSE_TOKENS if truncated_fraction is high, or raise SAMPLES_PER_PROMPT."
+        if accuracy < accuracy_low
+        else "The prompts are too easy for this model: use harder ones."
+        if accuracy > accuracy_high
+        else "Each prompt is always or never solved: raise SAMPLES_PER_PROMPT or TEMPERATURE."
+    )
+    return (
+        f"Stopped after iteration {metrics['iteration']}: no prompt of the last iterations was "
+        f"solved at a rate within [{accuracy_low}, {accuracy_high}]; the accuracy of all sampled "
+        f"responses is {accuracy:.3f}. {advice} What was learned before is saved."
+    )
+
+
+def _group_records(
+    group: Group, decode: Callable[[list[int]], str], decision: str
+) -> Iterator[dict]:
+    prompt = decode(group.prompt_ids)
+    for k, response in enumerate(group.responses):
+        yield {
+            "prompt": prompt,
+            "ground_truth": group.ground_truth,
+            "ability": group.ability,
+            "data_source": group.data_source,
+            "decision": decision,
+            "response": response,
+            "outcome_reward": group.outcome_rewards[k],
+            "status": group.statuses[k],
+            "truncated": group.truncated[k],
+            "response_ids": group.response_ids[k],
+        }
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [round(value, 4) for value in values.tolist()]
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file so that a kill leaves either the old or the new content."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def _is_missing(value: float | None) -> bool:
+    return value is None or not math.isfinite(value)
+
+
+def _cell(value: float | int | None) -> str:
+    if _is_missing(value):
+        return "-"
+    return (
+        str(value) if isinstance(value, int) else f"{value:.3f}" if value < 1.5 else f"{value:.1f}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"

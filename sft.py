@@ -1,0 +1,173 @@
+"""Supervised warm-up of any causal LM on chat data: `accelerate launch sft.py`, constants below.
+
+With these constants it makes models/arithmetic-sft, the model that train_prime.py starts from.
+"""
+
+import shutil
+import time
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedTokenizerBase
+
+import arithmetic
+import checkpoint
+import data
+import preflight
+import rollout
+import training
+from policy import load_model
+from training import Trainee
+
+# Model and data
+MODEL = "arithmetic"  # folder or hub id; "arithmetic": the embedded task's untrained model
+DATA = "arithmetic"  # hub id, parquet / json / jsonl file or folder of chat data; "arithmetic"
+SPLIT = "sft"  # split of DATA, where it has several
+SYSTEM_PROMPT = None  # text, a name in data.SYSTEM_PROMPTS ("eurus"), or None
+MAX_TOKENS = 512  # prompt and response together; longer rows are dropped and counted
+OUTPUT = "models/arithmetic-sft"  # folder of the trained model, written when it is done
+
+# Optimization
+STEPS = 1000  # optimizer steps
+BATCH_SIZE = 128  # rows an optimizer step, all processes together
+MICRO_BATCH_SIZE = 128  # rows a forward pass of one process; changes memory, not results
+LR = 2e-3  # AdamW, at its highest
+WARMUP_STEPS = 50  # optimizer steps of linear rise; a cosine to 0 follows
+WEIGHT_DECAY = 0.0
+GRADIENT_CLIP = 1.0  # largest gradient norm
+MIXED_PRECISION = "no"  # "no", "bf16": compute; weights are float32
+GRADIENT_CHECKPOINTING = False  # recompute activations in backward: less memory, more time
+
+# Run
+SEED = 0
+LOG_EVERY = 50  # optimizer steps
+SAVE_EVERY = 500  # optimizer steps between checkpoints, in OUTPUT + ".checkpoint"
+LOG_WITH = None  # None, "tensorboard", "wandb", "trackio"
+CPU_THREADS = None  # torch threads a process without GPU; None: the cores divided by the processes
+
+# What may change between a checkpoint and going on from it: none of it changes what is learned.
+_FREE_TO_CHANGE = """
+    MICRO_BATCH_SIZE GRADIENT_CHECKPOINTING LOG_EVERY SAVE_EVERY LOG_WITH CPU_THREADS
+""".split()
+
+
+def main() -> None:
+    constants = preflight.read_constants(globals())
+    preflight.check_sft_constants(constants)
+    folder = Path(OUTPUT + ".checkpoint")  # deleted when training is done
+    saved = checkpoint.find_checkpoint(folder)
+    state = checkpoint.read_loop_state(saved) if saved else {}
+    if state:
+        preflight.check_same_constants(constants, state["constants"], folder, _FREE_TO_CHANGE)
+    config, tokenizer, eos_token_ids = load_base()
+    size = preflight.count_parameters(config)
+    preflight.check_folder(folder, "OUTPUT", size, num_trained=1)
+    accelerator = training.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
+    with accelerator.main_process_first():
+        rows, dropped = data.encode_demonstrations(
+            data.load_rows(DATA, SPLIT, "DATA"),
+            tokenizer,
+            eos_token_ids,
+            system_prompt=data.SYSTEM_PROMPTS.get(SYSTEM_PROMPT, SYSTEM_PROMPT),
+            max_tokens=MAX_TOKENS,
+            constant="DATA",
+        )
+    set_seed(SEED)  # random weights, where there are no others
+    trainee = training.make_trainee(
+        accelerator,
+        "model",
+        AutoModelForCausalLM.from_config(config)
+        if MODEL == arithmetic.NAME
+        else load_model(MODEL, GRADIENT_CHECKPOINTING),
+        rate=LR,
+        schedule=training.warmup_then_cosine(WARMUP_STEPS, STEPS),
+        weight_decay=WEIGHT_DECAY,
+        gradient_clip=GRADIENT_CLIP,
+    )
+    stream = data.RowStream(rows, SEED)
+    first = 0
+    if state:
+        accelerator.load_state(str(saved))
+        stream.load_state_dict(state["stream"])
+        first = int(saved.name)
+    accelerator.print(
+        f"{MODEL}, {size / 1e6:.2f} M parameters, on {len(rows)} rows of {DATA} ({dropped} too "
+        f"long, dropped): steps {first} to {STEPS - 1} of {BATCH_SIZE} rows, on "
+        f"{accelerator.num_processes} process(es), {accelerator.device.type}"
+    )
+    if LOG_WITH:
+        accelerator.init_trackers("sft", config={k: str(v) for k, v in constants.items()})
+    train(accelerator, trainee, stream, tokenizer, folder, first, constants)
+    model = accelerator.unwrap_model(trainee.module).model
+    checkpoint.export_model(accelerator, model, tokenizer, Path(OUTPUT))
+    if accelerator.is_main_process:
+        shutil.rmtree(folder)
+    accelerator.print(f"saved in {OUTPUT}")
+    accelerator.end_training()
+
+
+def load_base() -> tuple[PretrainedConfig, PreTrainedTokenizerBase, list[int]]:
+    """Return configuration, tokenizer and EOS ids of what training starts from."""
+    if MODEL == arithmetic.NAME:
+        tokenizer = arithmetic.build_tokenizer()
+        return arithmetic.build_config(), tokenizer, [tokenizer.eos_token_id]
+    tokenizer = preflight.load_tokenizer(MODEL, "MODEL")
+    eos_token_ids = preflight.find_eos_token_ids(MODEL, tokenizer)
+    return preflight.load_config(MODEL, "MODEL"), tokenizer, eos_token_ids
+
+
+def train(
+    accelerator: Accelerator,
+    trainee: Trainee,
+    stream: data.RowStream,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    first: int,
+    constants: dict,
+) -> None:
+    """Take the optimizer steps from first on, logging and saving on the way."""
+    pad_token_id = rollout.find_pad_token_id(tokenizer)
+    started, losses = time.monotonic(), []
+    for step in range(first, STEPS):
+        rows = stream.take(BATCH_SIZE)
+        batch = rollout.pad_rows(
+            [row["prompt_ids"] for row in rows],
+            [row["response_ids"] for row in rows],
+            [1.0] * len(rows),
+            pad_token_id,
+            accelerator.device,
+        )
+        losses.append(update(accelerator, trainee, batch))
+        done = step + 1
+        if done % LOG_EVERY == 0 or done == STEPS:
+            loss = sum(losses) / len(losses)
+            minutes_left = (time.monotonic() - started) / (done - first) * (STEPS - done) / 60
+            accelerator.print(f"step {done:6d}  loss {loss:.4f}  {minutes_left:.1f} min left")
+            accelerator.log({"loss": loss}, step=done)
+            losses = []
+        if done % SAVE_EVERY == 0:
+            state = {"constants": constants, "stream": stream.state_dict()}
+            checkpoint.save_checkpoint(accelerator, folder, done, state)
+
+
+def update(accelerator: Accelerator, trainee: Trainee, batch: rollout.Rollouts) -> float:
+    """Take one step on the mean cross-entropy of response tokens; return it, in nats."""
+    token_count = batch.response_mask.sum()
+    total = torch.zeros((), device=accelerator.device)
+    rows = range(len(batch.input_ids))
+    for _, micro, _, synchronise in training.micro_batches(
+        accelerator, trainee, batch, rows, MICRO_BATCH_SIZE
+    ):
+        with synchronise:
+            logprobs, _ = trainee.module(*micro.model_inputs(), 1.0)  # (b, t)
+            loss = -(logprobs * micro.response_mask).sum() / token_count
+            accelerator.backward(loss * accelerator.num_processes)
+        total += loss.detach()
+    training.take_step(accelerator, trainee)
+    return accelerator.reduce(total).item()
+
+
+if __name__ == "__main__":
+    main()

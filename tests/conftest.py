@@ -1,0 +1,65 @@
+"""What the tests share: a script with edited constants, as a user edits them, and tiny models."""
+
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
+
+ROOT = Path(__file__).resolve().parent.parent
+SFT_MODEL = str(ROOT / "models" / "arithmetic-sft")
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that asks a hub is a mistake
+torch.set_num_threads(1)
+
+
+def edit_script(name: str, target: Path, **constants) -> Path:
+    """Write a copy of a script with other values for some constants at its top."""
+    text = (ROOT / name).read_text()
+    for constant, value in constants.items():
+        text, count = re.subn(
+            rf"(?m)^{constant} = .*$", lambda _, c=constant, v=value: f"{c} = {v!r}", text, count=1
+        )
+        assert count == 1, f"{name} has no constant {constant}"
+    target.write_text(text)
+    return target
+
+
+def load_script(name: str, folder: Path, **constants) -> ModuleType:
+    """Import an edited copy of a script, to call its main() in this process."""
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
+    path = edit_script(name, folder / name, **constants)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+SMALL_RUN = dict(  # of train_prime.py: seconds on a CPU, every phase
+    MODEL=SFT_MODEL,
+    PROMPTS_PER_ITERATION=4,
+    SAMPLES_PER_PROMPT=4,
+    MAX_RESPONSE_TOKENS=48,
+    ACCURACY_LOW=0.0,
+    ACCURACY_HIGH=1.0,
+    ROLLOUT_BATCH_SIZE=64,
+    VERIFIER_WORKERS=1,
+    MICRO_BATCH_SIZE=8,
+    EVAL_PROMPTS=8,
+    NUM_ITERATIONS=2,
+    RUN_NAME="run",
+    CPU_THREADS=1,
+)
+
+
+@pytest.fixture
+def script_environment() -> dict[str, str]:
+    """Environment for a script in a process of its own, run from a folder of its own."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true"}

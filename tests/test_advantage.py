@@ -1,0 +1,139 @@
+"""Advantages against slow loops written from the equations, hand-worked numbers, invariances."""
+
+import pytest
+import torch
+
+from advantage import outcome_returns, prime_advantages, process_returns, whitened
+
+
+def make_batch(prompts: int, samples_per_prompt: int, length: int, seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    rows = prompts * samples_per_prompt
+    lengths = torch.randint(1, length + 1, (rows,), generator=generator)
+    response_mask = (torch.arange(length) < lengths.unsqueeze(1)).long()  # (B, T) ragged
+    process_rewards = torch.randn(rows, length, generator=generator, dtype=torch.float64)
+    outcome_rewards = torch.rand(rows, generator=generator, dtype=torch.float64)
+    return outcome_rewards, process_rewards, response_mask
+
+
+def slow_outcome_return(outcomes: list[float], i: int, samples_per_prompt: int) -> float:
+    first = i // samples_per_prompt * samples_per_prompt
+    others = [outcomes[j] for j in range(first, first + samples_per_prompt) if j != i]
+    return outcomes[i] - sum(others) / len(others)
+
+
+def slow_process_return(
+    rewards: list[list[float]], i: int, t: int, samples_per_prompt: int, gamma: float
+) -> float:
+    """Discounted sum from t on of r_s minus the mean of the others' mean token reward."""
+    first = i // samples_per_prompt * samples_per_prompt
+    means = [
+        sum(rewards[j]) / len(rewards[j])
+        for j in range(first, first + samples_per_prompt)
+        if j != i
+    ]
+    baseline = sum(means) / len(means)
+    return sum(gamma ** (s - t) * (r - baseline) for s, r in enumerate(rewards[i]) if s >= t)
+
+
+@pytest.mark.parametrize("samples_per_prompt", [2, 4, 8])
+@pytest.mark.parametrize("gamma", [1.0, 0.9])
+def test_returns_match_a_slow_loop_over_the_equations(samples_per_prompt, gamma):
+    outcomes, process, mask = make_batch(3, samples_per_prompt, length=7)
+    from_outcome = outcome_returns(outcomes, mask, samples_per_prompt)
+    from_process = process_returns(process, mask, samples_per_prompt, gamma)
+    ragged = [row[keep.bool()].tolist() for row, keep in zip(process, mask)]
+    for i in range(len(outcomes)):
+        for t in range(mask.shape[1]):
+            if mask[i, t] == 0:
+                assert from_outcome[i, t] == 0 and from_process[i, t] == 0
+                continue
+            expected = slow_outcome_return(outcomes.tolist(), i, samples_per_prompt)
+            assert from_outcome[i, t].item() == pytest.approx(expected, abs=1e-12)
+            expected = slow_process_return(ragged, i, t, samples_per_prompt, gamma)
+            assert from_process[i, t].item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_hand_worked_group_of_four():
+    outcomes = torch.tensor([1.0, 0.0, 0.0, 1.0])
+    process = torch.tensor([[1.0, 3.0], [2.0, 9.0], [0.0, 0.0], [-1.0, 1.0]])
+    mask = torch.tensor([[1, 1], [1, 0], [1, 1], [1, 1]])
+    # outcome: 1 - (0+0+1)/3 = 2/3; 0 - (1+0+1)/3 = -2/3; the same; 2/3
+    expected_outcome = torch.tensor([[2, 2], [-2, 0], [-2, -2], [2, 2]]) / 3
+    torch.testing.assert_close(outcome_returns(outcomes, mask, 4), expected_outcome)
+    # mean token rewards 2, 2, 0, 0: baselines 2/3, 2/3, 4/3, 4/3
+    # row 0: 3 - 2/3 = 7/3, and before it 1 - 2/3 more: 8/3; row 1: 2 - 2/3 = 4/3
+    # row 2: -4/3, then twice that; row 3: 1 - 4/3 = -1/3, and before it -1 - 4/3 more: -8/3
+    expected_process = torch.tensor([[8, 7], [4, 0], [-8, -4], [-8, -1]]) / 3
+    torch.testing.assert_close(process_returns(process, mask, 4, gamma=1.0), expected_process)
+    # gamma 1/2: row 0 at t = 0: 1/3 + 7/6 = 3/2
+    halved = process_returns(process, mask, 4, gamma=0.5)
+    assert halved[0].tolist() == pytest.approx([1.5, 7 / 3])
+    advantages = prime_advantages(
+        outcomes, process, mask, 4, gamma=1.0, outcome_coef=3.0, process_coef=0.5, whiten=False
+    )
+    torch.testing.assert_close(advantages, 3 * expected_outcome + 0.5 * expected_process)
+
+
+def test_equal_rewards_have_no_advantage():
+    _, _, mask = make_batch(2, 4, length=5)
+    same = torch.full(mask.shape, 0.7)
+    assert outcome_returns(torch.ones(8), mask, 4).abs().max() == 0
+    assert process_returns(same, mask, 4, gamma=1.0).abs().max() < 1e-6
+
+
+def test_whitening_is_over_all_response_tokens():
+    outcomes, process, mask = make_batch(4, 4, length=6)
+    advantages = prime_advantages(
+        outcomes, process, mask, 4, gamma=1.0, outcome_coef=1.0, process_coef=1.0, whiten=True
+    )
+    tokens = advantages[mask.bool()]
+    assert tokens.mean().item() == pytest.approx(0, abs=1e-9)
+    assert tokens.std().item() == pytest.approx(1, abs=1e-6)
+    assert advantages[mask == 0].abs().max() == 0
+    assert whitened(torch.zeros(2, 3), torch.ones(2, 3)).abs().max() == 0
+
+
+def test_batch_scale_divides_by_the_largest_return_to_go():
+    outcomes, process, mask = make_batch(3, 4, length=6)
+    settings = dict(gamma=1.0, outcome_coef=0.0, process_coef=1.0, whiten=False)
+    plain = prime_advantages(outcomes, process, mask, 4, **settings)
+    scaled = prime_advantages(outcomes, process, mask, 4, process_scale="batch", **settings)
+    ragged = [row[keep.bool()].tolist() for row, keep in zip(process, mask)]
+    largest = max(abs(sum(row[t:])) for row in ragged for t in range(len(row)))
+    torch.testing.assert_close(scaled, plain / largest)
+    again = prime_advantages(outcomes, 100 * process, mask, 4, process_scale="batch", **settings)
+    torch.testing.assert_close(again, scaled)  # whatever the unit of the rewards
+    zeros = torch.zeros_like(process)
+    assert prime_advantages(outcomes, zeros, mask, 4, process_scale="batch", **settings).sum() == 0
+
+
+def test_response_granularity_treats_the_sum_as_one_reward():
+    outcomes, process, mask = make_batch(3, 4, length=6)
+    settings = dict(gamma=1.0, process_coef=1.0, whiten=False, process_granularity="response")
+    advantages = prime_advantages(outcomes, process, mask, 4, outcome_coef=0.0, **settings)
+    sums = [row[keep.bool()].sum().item() for row, keep in zip(process, mask)]
+    for i in range(len(outcomes)):
+        expected = slow_outcome_return(sums, i, 4)
+        assert advantages[i, 0].item() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("process_scale", ["none", "batch"])
+def test_padding_and_what_lies_in_it_change_nothing(process_scale):
+    outcomes, process, mask = make_batch(3, 4, length=6)
+    settings = dict(gamma=0.95, outcome_coef=1.0, process_coef=1.0, whiten=True)
+    settings["process_scale"] = process_scale
+    expected = prime_advantages(outcomes, process, mask, 4, **settings)
+    wide_mask = torch.cat([mask, torch.zeros(12, 3, dtype=mask.dtype)], dim=1)
+    garbage = torch.full((12, 3), 1e6, dtype=process.dtype)
+    wide_process = torch.cat([process.masked_fill(mask == 0, -1e6), garbage], dim=1)
+    wide = prime_advantages(outcomes, wide_process, wide_mask, 4, **settings)
+    torch.testing.assert_close(wide[:, :6], expected)
+    assert wide[:, 6:].abs().max() == 0
+
+
+def test_inputs_are_not_written_into():
+    batch = make_batch(2, 4, length=5)
+    copies = [tensor.clone() for tensor in batch]
+    prime_advantages(*batch, 4, 0.9, 1.0, 1.0, True, "batch", "token")
+    assert all(torch.equal(tensor, copy) for tensor, copy in zip(batch, copies))

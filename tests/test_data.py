@@ -1,0 +1,226 @@
+"""Prompts and demonstrations from every kind of source; one message for each mistake."""
+
+import json
+
+import pytest
+from datasets import Dataset, load_from_disk
+
+import arithmetic
+import data
+from preflight import UserError
+
+CHAT = [{"role": "user", "content": "7+8"}]
+MATH_SUFFIX = "\n\nPresent the answer in LaTex format: \\boxed{Your answer}"
+
+
+def make_row(prompt=CHAT, ability="math", ground_truth="15", **others) -> dict:
+    reward_model = {"style": "rule", "ground_truth": ground_truth}
+    row = {"data_source": "test", "prompt": prompt, "ability": ability}
+    return {**row, "reward_model": reward_model, "extra_info": {"index": 0}, **others}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return arithmetic.build_tokenizer()
+
+
+def encode(rows: list[dict] | Dataset, tokenizer, **changes):
+    settings = dict(
+        system_prompt=None, max_prompt_tokens=512, abilities=None, constant="TRAIN_DATA"
+    )
+    rows = Dataset.from_list(rows) if isinstance(rows, list) else rows
+    return data.encode_prompts(rows, tokenizer, **{**settings, **changes})
+
+
+def test_templates_are_the_published_ones_word_for_word():
+    assert data.MATH_TEMPLATE == "{question}" + MATH_SUFFIX
+    assert data.CODE_TEMPLATE == (
+        "{question}\n\nWrite Python code to solve the problem. Present the code in \n"
+        "```python\nYour code\n```\nat the end."
+    )
+    actions = "ASSESS ADVANCE VERIFY SIMPLIFY SYNTHESIZE PIVOT OUTPUT".split()
+    assert data.EURUS_SYSTEM_PROMPT == (
+        "\nWhen tackling complex reasoning tasks, you have access to the following actions. "
+        "Use them as needed to progress through your thought process.\n\n"
+        + "\n\n".join(f"[{action}]" for action in actions)
+        + "\n\nYou should strictly follow the format below:\n\n[ACTION NAME]\n\n"
+        "# Your action step 1\n\n# Your action step 2\n\n# Your action step 3\n\n...\n\n"
+        "Next action: [NEXT ACTION NAME]\n"
+    )
+
+
+def test_plain_questions_get_the_template_and_messages_do_not(tokenizer):
+    prompts, dropped = encode([make_row(prompt="7+8")], tokenizer)
+    text = tokenizer.decode(prompts[0]["prompt_ids"])
+    assert text == f"<|im_start|>user\n7+8{MATH_SUFFIX}<|im_end|>\n<|im_start|>assistant\n"
+    assert dropped == 0
+    prompts, _ = encode([make_row()], tokenizer)
+    text = tokenizer.decode(prompts[0]["prompt_ids"])
+    assert text == "<|im_start|>user\n7+8<|im_end|>\n<|im_start|>assistant\n"
+    assert prompts[0]["ground_truth"] == "15" and prompts[0]["ability"] == "math"
+
+
+def test_benchmark_rows_are_plain_maths_questions(tokenizer):
+    [row], _ = encode([{"problem": "7+8", "answer": "15"}], tokenizer)
+    [expected], _ = encode([make_row(prompt="7+8", data_source="")], tokenizer)
+    assert row == expected
+
+
+def test_the_system_prompt_comes_first_unless_the_row_has_one(tokenizer):
+    [row], _ = encode([make_row()], tokenizer, system_prompt="1+1")
+    assert tokenizer.decode(row["prompt_ids"]).startswith("<|im_start|>system\n1+1<|im_end|>\n")
+    own = [{"role": "system", "content": "2+2"}, *CHAT]
+    [row], _ = encode([make_row(prompt=own)], tokenizer, system_prompt="1+1")
+    text = tokenizer.decode(row["prompt_ids"])
+    assert text.startswith("<|im_start|>system\n2+2<|im_end|>\n") and text.count("system") == 1
+
+
+def test_a_base_model_without_chat_template_reads_the_question_as_text():
+    tokenizer = arithmetic.build_tokenizer()
+    tokenizer.chat_template = None
+    [row], _ = encode([make_row(prompt="7+8")], tokenizer)
+    assert tokenizer.decode(row["prompt_ids"]) == "7+8" + MATH_SUFFIX
+
+
+def test_long_prompts_are_dropped_and_counted(tokenizer):
+    rows = [make_row(prompt="7+8"), make_row(prompt="+".join("7" * 30)), make_row(prompt="1+1")]
+    prompts, dropped = encode(rows, tokenizer, max_prompt_tokens=40)
+    assert len(prompts) == 2 and dropped == 1
+    with pytest.raises(UserError, match="longer than MAX_PROMPT_TOKENS = 5"):
+        encode(rows, tokenizer, max_prompt_tokens=5)
+
+
+def test_abilities_can_be_left_out(tokenizer):
+    rows = [make_row(), make_row(ability="code"), make_row()]
+    with pytest.raises(
+        UserError, match=r"TRAIN_DATA: row 1 has ability 'code'.*no verifier.*ABILI"
+    ):
+        encode(rows, tokenizer)
+    prompts, _ = encode(rows, tokenizer, abilities=("math",))
+    assert prompts["ability"][:] == ["math", "math"]
+    with pytest.raises(UserError, match="no row has an ability among"):
+        encode(rows, tokenizer, abilities=("poetry",))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (make_row(ground_truth=None), "row 1 has no ground truth"),
+        (make_row(ground_truth="  "), "row 1 has no ground truth"),
+        (make_row(prompt=[]), "row 1 has no prompt"),
+        (make_row(ability="poetry"), "row 1 has ability 'poetry'; known are 'math', 'code'"),
+    ],
+)
+def test_a_faulty_row_is_named(tokenizer, bad, message):
+    with pytest.raises(UserError, match=f"TRAIN_DATA: {message}"):
+        encode([make_row(), bad], tokenizer)
+
+
+def test_a_missing_column_is_named(tokenizer):
+    with pytest.raises(UserError, match=r"columns are \['prompt', 'solution'\].*`reward_model`"):
+        encode([{"prompt": CHAT, "solution": "15"}], tokenizer)
+
+
+def test_messages_need_a_chat_template():
+    tokenizer = arithmetic.build_tokenizer()
+    tokenizer.chat_template = None
+    with pytest.raises(
+        UserError, match="row 0 holds messages, but the tokenizer has no chat templ"
+    ):
+        encode([make_row()], tokenizer)
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "json", "folder", "saved"])
+def test_local_files_and_folders_are_read(tmp_path, form, tokenizer):
+    rows = Dataset.from_list([make_row(), make_row(ground_truth="16")])
+    path = tmp_path / f"prompts.{form}"
+    if form == "parquet":
+        rows.to_parquet(path)
+    elif form == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif form == "json":
+        path.write_text(json.dumps(list(rows)))
+    elif form == "folder":
+        path.mkdir()
+        rows.to_parquet(path / "train.parquet")
+    else:
+        rows.save_to_disk(path)
+        assert len(load_from_disk(path)) == 2
+    prompts, _ = encode(data.load_rows(str(path), "train", "TRAIN_DATA"), tokenizer)
+    assert prompts["ground_truth"][:] == ["15", "16"]
+
+
+def test_sources_that_are_not_there_are_named(tmp_path):
+    with pytest.raises(UserError, match="TRAIN_DATA = .*there is no such file"):
+        data.load_rows(str(tmp_path / "none.parquet"), "train", "TRAIN_DATA")
+    with pytest.raises(UserError, match="TRAIN_DATA = 'none.jsonl': there is no such file"):
+        data.load_rows("none.jsonl", "train", "TRAIN_DATA")
+    with pytest.raises(UserError, match="EVAL_DATA = 'arithmetic', split 'nonsense'"):
+        data.load_rows("arithmetic", "nonsense", "EVAL_DATA")
+    (tmp_path / "notes.txt").write_text("7+8")
+    with pytest.raises(UserError, match="read are .parquet, .json and .jsonl"):
+        data.load_rows(str(tmp_path / "notes.txt"), "train", "TRAIN_DATA")
+
+
+def test_empty_and_broken_files_are_named(tmp_path):
+    for name, content in (("empty.jsonl", ""), ("broken.parquet", "PAR?"), ("broken.json", "{]")):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(UserError, match=f"TRAIN_DATA = .*{name}.*(cannot be read|no rows)"):
+            data.load_rows(str(tmp_path / name), "train", "TRAIN_DATA")
+
+
+def take_all(stream: data.RowStream, count: int) -> list[int]:
+    return [row["n"] for row in stream.take(count)]
+
+
+def test_the_stream_covers_each_epoch_in_a_new_order():
+    rows = Dataset.from_list([{"n": n} for n in range(10)])
+    stream = data.RowStream(rows, seed=0)
+    epochs = [take_all(stream, 10) for _ in range(3)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert take_all(data.RowStream(rows, seed=0), 25) == sum(epochs, [])[:25]
+    assert take_all(data.RowStream(rows, seed=1), 10) != epochs[0]
+
+
+def test_the_cursor_resumes_in_the_middle_of_an_epoch():
+    rows = Dataset.from_list([{"n": n} for n in range(7)])
+    stream = data.RowStream(rows, seed=0)
+    take_all(stream, 10)
+    state = json.loads(json.dumps(stream.state_dict()))
+    expected = take_all(stream, 9)
+    resumed = data.RowStream(rows, seed=0)
+    resumed.load_state_dict(state)
+    assert take_all(resumed, 9) == expected
+
+
+def encode_chat(rows: list[dict], tokenizer, **changes):
+    settings = dict(system_prompt=None, max_tokens=512, constant="DATA")
+    rows = Dataset.from_list(rows)
+    eos = [tokenizer.eos_token_id]
+    return data.encode_demonstrations(rows, tokenizer, eos, **{**settings, **changes})
+
+
+def test_demonstrations_split_into_prompt_and_response(tokenizer):
+    answer = {"role": "assistant", "content": "\\boxed{15}"}
+    rows, _ = encode_chat([{"messages": [*CHAT, answer]}], tokenizer)
+    assert tokenizer.decode(rows[0]["response_ids"]) == "\\boxed{15}<|im_end|>"
+    prompt = tokenizer.decode(rows[0]["prompt_ids"])
+    assert prompt == "<|im_start|>user\n7+8<|im_end|>\n<|im_start|>assistant\n"
+    turns = [*CHAT, answer, {"role": "user", "content": "1+1"}, {**answer, "content": "2"}]
+    rows, _ = encode_chat([{"messages": turns}], tokenizer)
+    assert tokenizer.decode(rows[0]["response_ids"]) == "2<|im_end|>"  # the last turn is learned
+    assert "\\boxed{15}" in tokenizer.decode(rows[0]["prompt_ids"])
+    plain, _ = encode_chat([{"prompt": "7+8", "response": "15"}], tokenizer)
+    assert MATH_SUFFIX in tokenizer.decode(plain[0]["prompt_ids"])
+
+
+def test_faulty_demonstrations_are_named(tokenizer):
+    with pytest.raises(UserError, match="DATA: row 1 has no response"):
+        encode_chat([{"prompt": "7", "response": "7"}, {"prompt": "7", "response": ""}], tokenizer)
+    with pytest.raises(UserError, match="DATA: row 0 has no response"):
+        encode_chat([{"messages": CHAT}], tokenizer)
+    with pytest.raises(UserError, match="needed are `messages`"):
+        encode_chat([{"text": "7"}], tokenizer)
+    rows = [{"prompt": "7", "response": "7"}, {"prompt": "7", "response": "7+" * 99}]
+    assert encode_chat(rows, tokenizer, max_tokens=50)[1] == 1

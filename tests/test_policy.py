@@ -1,0 +1,155 @@
+"""Log-probabilities of responses in every padding, and the PPO loss in every split."""
+
+import math
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen2Config
+
+from policy import ResponseLogprobs, load_model, ppo_loss
+from rollout import make_generation_config, pad_rows, select_rows
+
+CPU = torch.device("cpu")
+PROMPTS = [[5, 6, 7, 8], [9], [10, 11]]
+RESPONSES = [[12, 13], [14, 15, 16, 17, 18], [19, 2, 2]]
+SIZES = dict(vocab_size=32, pad_token_id=0, bos_token_id=None, eos_token_id=2)
+CONFIGS = {
+    "llama": LlamaConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        **SIZES,
+    ),
+    "qwen2": Qwen2Config(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        **SIZES,
+    ),
+    "gpt2": GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=64, **SIZES),
+}
+
+
+def make_model(name: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(CONFIGS[name]).eval()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_logprobs_are_the_same_alone_and_padded_in_a_batch(name, temperature):
+    model = make_model(name)
+    batch = pad_rows(PROMPTS, RESPONSES, [0.0] * 3, 0, CPU)
+    with torch.no_grad():
+        padded, entropy = ResponseLogprobs(model)(*batch.model_inputs(), temperature)
+        for row, (prompt, response) in enumerate(zip(PROMPTS, RESPONSES)):
+            logits = model(torch.tensor([prompt + response])).logits[0] / temperature
+            predicted = logits[len(prompt) - 1 : -1].log_softmax(-1)
+            expected = predicted[torch.arange(len(response)), response]
+            torch.testing.assert_close(padded[row, : len(response)], expected, atol=1e-5, rtol=0)
+            nats = -(predicted.exp() * predicted).sum(-1)
+            torch.testing.assert_close(entropy[row, : len(response)], nats, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_logprobs_equal_those_that_generation_sampled_from(name):
+    model = make_model(name)
+    prompts = pad_rows(PROMPTS, [[1]] * 3, [0.0] * 3, 0, CPU)
+    settings = make_generation_config(2, 6, 0.8, [31], 0)
+    settings.return_dict_in_generate = settings.output_logits = True
+    torch.manual_seed(1)
+    output = model.generate(
+        input_ids=prompts.input_ids[:, :-1],
+        attention_mask=prompts.attention_mask[:, :-1],
+        generation_config=settings,
+    )
+    width = prompts.input_ids.shape[1] - 1
+    responses = output.sequences[:, width:]
+    sampled = torch.stack(output.logits, dim=1) / 0.8
+    expected = sampled.log_softmax(-1).gather(-1, responses.unsqueeze(-1)).squeeze(-1)
+    rows = [prompt for prompt in PROMPTS for _ in range(2)]
+    batch = pad_rows(rows, responses.tolist(), [0.0] * 6, 0, CPU)
+    with torch.no_grad():
+        logprobs, _ = ResponseLogprobs(model)(*batch.model_inputs(), 0.8)
+    torch.testing.assert_close(logprobs, expected, atol=1e-5, rtol=0)
+
+
+def test_selected_rows_lose_only_padding():
+    model = ResponseLogprobs(make_model("llama"))
+    batch = pad_rows(PROMPTS, RESPONSES, [0.0, 0.5, 1.0], 0, CPU)
+    whole, _ = model(*batch.model_inputs(), 1.0)
+    part = select_rows(batch, [2, 0])
+    assert part.input_ids.shape == (2, 4 + 3) and part.outcome_rewards.tolist() == [1.0, 0.0]
+    logprobs, _ = model(*part.model_inputs(), 1.0)
+    mask = part.response_mask.bool()
+    torch.testing.assert_close(logprobs[mask], whole[[2, 0], :3][mask], atol=1e-5, rtol=0)
+
+
+def test_splitting_into_micro_batches_leaves_the_gradient_equal():
+    batch = pad_rows(PROMPTS, RESPONSES, [0.0] * 3, 0, CPU)
+    advantages = torch.randn(3, 5)
+    old_logprobs = -3 + 0.1 * torch.randn(3, 5)
+    token_count = batch.response_mask.sum()
+    gradients = []
+    for split in ([[0, 1, 2]], [[0], [1], [2]], [[2, 0], [1]]):
+        module = ResponseLogprobs(make_model("llama"))
+        for rows in split:
+            micro = select_rows(batch, rows)
+            cut = (rows, slice(micro.response_length))
+            logprobs, _ = module(*micro.model_inputs(), 1.0)
+            loss, _ = ppo_loss(
+                logprobs, old_logprobs[cut], advantages[cut], micro.response_mask, 0.2, token_count
+            )
+            loss.backward()
+        gradients.append([parameter.grad for parameter in module.parameters()])
+    for other in gradients[1:]:
+        for one, two in zip(gradients[0], other):
+            torch.testing.assert_close(one, two, atol=1e-6, rtol=1e-5)
+
+
+def test_ppo_loss_matches_a_slow_loop():
+    generator = torch.Generator().manual_seed(3)
+    logprobs = torch.randn(4, 6, generator=generator, dtype=torch.float64)
+    old = logprobs + 0.3 * torch.randn(4, 6, generator=generator, dtype=torch.float64)
+    advantages = torch.randn(4, 6, generator=generator, dtype=torch.float64)
+    mask = (torch.rand(4, 6, generator=generator) < 0.7).long()
+    total, clipped, kl, count = 0.0, 0, 0.0, 0
+    for i in range(4):
+        for t in range(6):
+            if mask[i, t]:
+                ratio = math.exp(logprobs[i, t] - old[i, t])
+                limited = min(max(ratio, 0.8), 1.2)
+                advantage = advantages[i, t].item()
+                total -= min(ratio * advantage, limited * advantage)
+                clipped += limited * advantage < ratio * advantage
+                kl += ratio - 1 - math.log(ratio)
+                count += 1
+    loss, metrics = ppo_loss(logprobs, old, advantages, mask, 0.2)
+    assert loss.item() == pytest.approx(total / count)
+    assert metrics["clip_fraction"].item() == pytest.approx(clipped / count)
+    assert 0 < metrics["clip_fraction"] < 1
+    assert metrics["approx_kl"].item() == pytest.approx(kl / count)
+
+
+def test_ppo_gradient_at_ratio_one_is_the_policy_gradient():
+    logprobs = torch.tensor([[-1.0, -2.0, -3.0]], requires_grad=True)
+    advantages = torch.tensor([[1.0, -2.0, 5.0]])
+    loss, _ = ppo_loss(logprobs, logprobs.detach(), advantages, torch.tensor([[1, 1, 0]]), 0.2)
+    loss.backward()
+    assert logprobs.grad.tolist() == [[-0.5, 1.0, 0.0]]
+
+
+def test_a_loaded_model_is_float32_and_has_no_dropout(tmp_path):
+    config = GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=64, **SIZES)
+    AutoModelForCausalLM.from_config(config).to(torch.bfloat16).save_pretrained(tmp_path)
+    model = load_model(str(tmp_path))
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    batch = pad_rows(PROMPTS, RESPONSES, [0.0] * 3, 0, CPU)
+    module = ResponseLogprobs(model)
+    evaluated, _ = module.eval()(*batch.model_inputs(), 1.0)
+    trained, _ = module.train()(*batch.model_inputs(), 1.0)
+    torch.testing.assert_close(trained, evaluated)

@@ -1,0 +1,121 @@
+"""Every mistake that can be known before a model loads: one message that names what to change."""
+
+import json
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, SFT_MODEL, SMALL_RUN, load_script
+from transformers import AutoConfig, AutoTokenizer
+
+import preflight
+from preflight import UserError
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """Call main() of train_prime.py with edited constants, where loading a model is a failure."""
+
+    def start(**constants):
+        settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), **constants}
+        script = load_script("train_prime.py", tmp_path, **settings)
+        monkeypatch.setattr(script, "load_model", lambda *_: pytest.fail("a model was loaded"))
+        with pytest.raises(UserError) as error:
+            script.main()
+        return str(error.value)
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("constants", "words"),
+    [
+        (dict(OPTIMIZER_STEPS=3), "OPTIMIZER_STEPS = 3 does not divide PROMPTS_PER_ITERATION = 4"),
+        (dict(PRM_OPTIMIZER_STEPS=5), "PRM_OPTIMIZER_STEPS = 5 does not divide"),
+        (dict(ROLLOUT_BATCH_SIZE=6), "SAMPLES_PER_PROMPT = 4 does not divide ROLLOUT_BATCH_SIZE"),
+        (dict(SAMPLES_PER_PROMPT=1), "SAMPLES_PER_PROMPT = 1 must lie between 2 and"),
+        (
+            dict(PRM_UPDATE="often"),
+            "PRM_UPDATE = 'often' is unknown: choose one of 'after', 'before'",
+        ),
+        (dict(PRM_REFERENCE="prm"), "PRM_REFERENCE = 'prm' is unknown"),
+        (dict(PROCESS_SCALE="max"), "PROCESS_SCALE = 'max' is unknown"),
+        (dict(PROCESS_GRANULARITY="step"), "PROCESS_GRANULARITY = 'step' is unknown"),
+        (dict(MIXED_PRECISION="fp16"), "MIXED_PRECISION = 'fp16' is unknown"),
+        (dict(LOG_WITH="paper"), "LOG_WITH = 'paper' is unknown"),
+        (dict(NUM_ITERATIONS=2.5), "NUM_ITERATIONS = 2.5 must be a whole number"),
+        (dict(TEMPERATURE=0.0), "TEMPERATURE = 0.0 must lie between"),
+        (dict(BETA="0.05"), "BETA = '0.05' must be a number"),
+        (dict(ACCURACY_LOW=0.9), "ACCURACY_LOW is above ACCURACY_HIGH"),
+        (dict(MODEL="models/none"), "MODEL = 'models/none': there is no such folder"),
+        (dict(MODEL=str(ROOT / "tests")), "the folder holds no config.json"),
+        (dict(TRAIN_DATA="none.parquet"), "TRAIN_DATA = 'none.parquet': there is no such file"),
+        (dict(EVAL_DATA="none.jsonl"), "EVAL_DATA = 'none.jsonl': there is no such file"),
+        (dict(OUTPUT_DIR="/proc/runs"), "OUTPUT_DIR: cannot write to /proc/runs/run"),
+    ],
+)
+def test_mistakes_in_constants(start, constants, words):
+    if constants.get("ACCURACY_LOW"):
+        constants = {**constants, "ACCURACY_HIGH": 0.8}
+    assert words in start(**constants)
+
+
+def test_mistakes_in_data_stop_the_script_before_a_model_loads(start, tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    good = {"prompt": "7+8", "ability": "math", "reward_model": {"ground_truth": "15"}}
+    path.write_text(json.dumps(good) + "\n" + json.dumps({**good, "ability": "code"}) + "\n")
+    message = start(TRAIN_DATA=str(path))
+    assert message.startswith("TRAIN_DATA: row 1 has ability 'code', which has no verifier yet")
+    path.write_text("")
+    assert "TRAIN_DATA" in start(TRAIN_DATA=str(path))
+
+
+def copy_model(folder: Path, **changes) -> str:
+    """Copy the embedded model with other values in its tokenizer_config.json; None deletes one."""
+    shutil.copytree(SFT_MODEL, folder)
+    path = folder / "tokenizer_config.json"
+    config = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+    return str(folder)
+
+
+def test_a_tokenizer_without_eos_token(start, tmp_path):
+    model = copy_model(tmp_path / "model", eos_token=None)
+    assert "its tokenizer has no EOS token" in start(MODEL=model)
+
+
+def test_a_tokenizer_without_chat_template_while_rows_hold_messages(start, tmp_path):
+    model = copy_model(tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").unlink()
+    chat = [{"role": "user", "content": "7+8"}]
+    row = {"prompt": chat, "ability": "math", "reward_model": {"ground_truth": "15"}}
+    (tmp_path / "prompts.jsonl").write_text(json.dumps(row) + "\n")
+    message = start(MODEL=model, TRAIN_DATA=str(tmp_path / "prompts.jsonl"))
+    assert message.startswith("TRAIN_DATA: row 0 holds messages, but the tokenizer has no chat tem")
+
+
+def test_a_full_disk(start, monkeypatch):
+    usage = namedtuple("usage", "total used free")(10**9, 10**9, 10**6)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage)
+    message = start()
+    assert message.startswith("OUTPUT_DIR: the disk of") and "0.0 GiB free" in message
+
+
+def test_a_model_without_weights_is_found_before_the_hub_is_asked(tmp_path):
+    with pytest.raises(UserError, match="MODEL = 'a/b' is no model folder or hub id"):
+        preflight.load_config("a/b", "MODEL")
+
+
+def test_every_eos_id_counts(tmp_path):
+    model = copy_model(tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    path = tmp_path / "model" / "generation_config.json"
+    path.write_text(json.dumps({"eos_token_id": [7, tokenizer.eos_token_id, 9]}))
+    assert preflight.find_eos_token_ids(model, tokenizer) == sorted({7, 9, tokenizer.eos_token_id})
+    path.unlink()
+    assert preflight.find_eos_token_ids(model, tokenizer) == [tokenizer.eos_token_id]
+
+
+def test_parameters_are_counted_without_making_them():
+    assert preflight.count_parameters(AutoConfig.from_pretrained(SFT_MODEL)) == 450_000

@@ -1,0 +1,61 @@
+"""Implicit process rewards, their loss and accuracy, against hand-worked numbers."""
+
+import math
+
+import pytest
+import torch
+
+from prm import implicit_process_rewards, prm_accuracy, prm_loss
+
+MASK = torch.tensor([[1, 1, 0], [1, 1, 1]])
+
+
+def test_rewards_are_beta_times_the_log_ratio_and_zero_at_padding():
+    prm = torch.tensor([[-1.0, -2.0, float("nan")], [-0.5, -0.5, -3.0]])
+    ref = torch.tensor([[-2.0, -1.0, 5.0], [-0.5, -1.5, -1.0]])
+    rewards = implicit_process_rewards(prm, ref, MASK, beta=0.05)
+    expected = torch.tensor([[0.05, -0.05, 0.0], [0.0, 0.05, -0.1]])
+    torch.testing.assert_close(rewards, expected)
+
+
+def test_a_prm_equal_to_its_reference_gives_zero_rewards_and_loss_log_2():
+    logprobs = torch.randn(2, 3)
+    rewards = implicit_process_rewards(logprobs, logprobs, MASK, beta=0.05)
+    assert rewards.abs().max() == 0
+    loss = prm_loss(rewards, torch.tensor([1.0, 0.0]), MASK)
+    assert loss.item() == pytest.approx(math.log(2))
+    assert prm_accuracy(rewards, torch.tensor([1.0, 0.0]), MASK, 2) == 0.5
+
+
+def test_loss_is_the_mean_cross_entropy_of_the_summed_rewards():
+    rewards = torch.tensor([[0.5, 0.5, 9.0], [1.0, -2.0, -1.0]])  # sums 1 and -2 within the mask
+    outcomes = torch.tensor([1.0, 0.25])
+    sigmoid = [1 / (1 + math.exp(-1)), 1 / (1 + math.exp(2))]
+    expected = -math.log(sigmoid[0])
+    expected -= 0.25 * math.log(sigmoid[1]) + 0.75 * math.log(1 - sigmoid[1])
+    assert prm_loss(rewards, outcomes, MASK).item() == pytest.approx(expected / 2)
+
+
+def test_loss_does_not_saturate():
+    rewards = torch.tensor([[-200.0, 0.0, 0.0]], requires_grad=True)
+    loss = prm_loss(rewards, torch.tensor([1.0]), torch.ones(1, 3))
+    loss.backward()
+    assert loss.item() == pytest.approx(200)
+    assert rewards.grad.tolist() == [[-1.0, -1.0, -1.0]]
+
+
+def test_accuracy_counts_pairs_within_a_prompt_and_ties_as_half():
+    mask = torch.ones(4, 1)
+    outcomes = torch.tensor([1.0, 0.0, 0.0, 1.0])
+    scores = torch.tensor([[2.0], [1.0], [3.0], [1.0]])
+    # pairs (right, wrong): 2 > 1 yes, 2 > 3 no, 1 = 1 half, 1 > 3 no
+    assert prm_accuracy(scores, outcomes, mask, 4) == pytest.approx(1.5 / 4)
+    # as two prompts of two: 2 > 1 yes, 1 > 3 no
+    assert prm_accuracy(scores, outcomes, mask, 2) == pytest.approx(0.5)
+    assert math.isnan(prm_accuracy(scores, torch.ones(4), mask, 4))
+
+
+def test_accuracy_compares_partial_rewards():
+    scores = torch.tensor([[0.1], [0.2], [0.3], [0.4]])
+    outcomes = torch.tensor([0.0, 0.5, 0.5, 1.0])
+    assert prm_accuracy(scores, outcomes, torch.ones(4, 1), 4) == 1.0

@@ -1,0 +1,233 @@
+"""Generation, the prompt filter, refill and surplus, and the tensors made of it all."""
+
+from collections import Counter
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
+
+from rollout import (
+    Group,
+    collect_rollouts,
+    compute_metrics,
+    generate_responses,
+    is_kept,
+    make_rollouts,
+    plan_micro_batches,
+    split_rows,
+)
+
+CPU = torch.device("cpu")
+
+
+def make_group(outcome_rewards: list[float], name: str = "") -> Group:
+    count = len(outcome_rewards)
+    return Group(
+        prompt_ids=[1, 2],
+        ability="math",
+        ground_truth=name,
+        data_source="test",
+        response_ids=[[3, 4]] * count,
+        responses=["x"] * count,
+        outcome_rewards=outcome_rewards,
+        statuses=["correct" if reward == 1 else "wrong" for reward in outcome_rewards],
+        truncated=[False] * count,
+    )
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=12,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        bos_token_id=None,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+def generate(model, prompts, **changes):
+    settings = dict(
+        samples_per_prompt=4,
+        max_response_tokens=8,
+        temperature=1.0,
+        eos_token_ids=[2],
+        pad_token_id=0,
+    )
+    return generate_responses(model, prompts, **{**settings, **changes})
+
+
+@pytest.mark.parametrize(
+    ("right", "of", "kept"),
+    [(0, 5, False), (1, 5, True), (4, 5, True), (5, 5, False), (1, 4, True), (1, 8, False)],
+)
+def test_filter_bounds_are_inclusive(right, of, kept):
+    group = make_group([1.0] * right + [0.0] * (of - right))
+    assert is_kept(group, 0.2, 0.8) is kept
+
+
+def test_filter_takes_partial_rewards():
+    assert is_kept(make_group([0.1, 0.1, 0.3, 0.3]), 0.2, 0.8)  # 0.2, but for rounding
+    assert not is_kept(make_group([0.1, 0.1, 0.1, 0.3]), 0.2, 0.8)
+
+
+def collect(pattern: str, surplus=(), wanted=4, max_rounds=8, kept_fraction=1.0):
+    """Collect from a stream of groups: k passes the filter, . does not."""
+    taken = []
+
+    def take(count: int) -> list[int]:
+        start = sum(taken)
+        taken.append(count)
+        return list(range(start, start + count))
+
+    def sample(prompts: list[int]) -> list[Group]:
+        letters = [pattern[prompt % len(pattern)] for prompt in prompts]
+        return [
+            make_group([1.0, 0.0] if letter == "k" else [0.0, 0.0], str(prompt))
+            for letter, prompt in zip(letters, prompts)
+        ]
+
+    collected = collect_rollouts(
+        take,
+        sample,
+        list(surplus),
+        prompts_wanted=wanted,
+        accuracy_low=0.2,
+        accuracy_high=0.8,
+        max_rounds=max_rounds,
+        kept_fraction=kept_fraction,
+    )
+    return collected, taken
+
+
+def names(groups: list[Group]) -> list[str]:
+    return [group.ground_truth for group in groups]
+
+
+def test_rounds_go_on_until_the_batch_is_full_and_the_surplus_is_kept():
+    collected, taken = collect("k.")
+    # 4 prompts give 2; half are kept, so 4 more give the 2 that are missing
+    assert taken == [4, 4]
+    assert names(collected.kept) == ["0", "2", "4", "6"] and collected.surplus == []
+    assert collected.kept_fraction == 0.5 and len(collected.sampled) == 8
+    collected, taken = collect("kkk.", kept_fraction=0.5)
+    assert taken == [8]
+    assert names(collected.kept) == ["0", "1", "2", "4"]
+    assert names(collected.surplus) == ["5", "6"]
+
+
+def test_the_surplus_comes_first_and_is_not_generated_again():
+    surplus = [make_group([1.0, 0.0], "old 1"), make_group([1.0, 0.0], "old 2")]
+    collected, taken = collect("k", surplus)
+    assert names(collected.kept) == ["old 1", "old 2", "0", "1"] and taken == [2]
+    assert names(collected.sampled) == ["0", "1"]
+    collected, taken = collect("k", surplus, wanted=1)
+    assert names(collected.kept) == ["old 1"] and names(collected.surplus) == ["old 2"]
+    assert taken == [] and collected.kept_fraction == 1.0
+
+
+def test_rounds_are_limited_in_number_and_size():
+    collected, taken = collect(".", max_rounds=3)
+    assert collected.kept == [] and taken == [4, 16, 16]  # at most 4 prompts for one missing
+    metrics = compute_metrics(collected)
+    assert metrics["train_accuracy"] == 0.0 and metrics["kept_fraction"] == 0.0
+    collected, _ = collect("k" + 99 * ".", max_rounds=2)
+    assert names(collected.kept) == ["0"]  # trained on what there is
+
+
+def test_responses_end_with_the_first_of_several_eos_ids(model):
+    torch.manual_seed(0)
+    responses = generate(model, [[5, 6, 7], [8]], samples_per_prompt=64, eos_token_ids=[2, 9])
+    assert len(responses) == 128
+    ends = Counter(ids[-1] for ids in responses)
+    assert ends[2] > 10 and ends[9] > 10
+    for ids in responses:
+        assert not {2, 9} & set(ids[:-1])
+        assert ids[-1] in (2, 9) or len(ids) == 8
+
+
+def test_padding_with_eos_is_told_apart_by_position(model):
+    torch.manual_seed(0)
+    own_pad = generate(model, [[5, 6, 7], [8]])
+    torch.manual_seed(0)
+    eos_as_pad = generate(model, [[5, 6, 7], [8]], pad_token_id=2)
+    assert eos_as_pad == own_pad
+    assert {ids.count(2) for ids in eos_as_pad} == {0, 1}
+
+
+def test_sampling_ignores_the_models_own_generation_config(model):
+    torch.manual_seed(0)
+    expected = generate(model, [[5, 6, 7]] * 50)
+    plain = model.generation_config
+    model.generation_config = GenerationConfig(
+        do_sample=False,
+        temperature=0.01,
+        top_k=1,
+        top_p=0.1,
+        min_p=0.9,
+        repetition_penalty=5.0,
+        no_repeat_ngram_size=1,
+        suppress_tokens=[3, 4, 5],
+        bad_words_ids=[[6]],
+        max_length=5,
+        eos_token_id=7,
+    )
+    own = model.generation_config
+    torch.manual_seed(0)
+    assert generate(model, [[5, 6, 7]] * 50) == expected
+    assert model.generation_config is own  # and leaves it as it was
+    model.generation_config = plain
+
+
+def test_samples_follow_the_whole_distribution(model):
+    torch.manual_seed(0)
+    first = [ids[0] for ids in generate(model, [[5, 6, 7]], samples_per_prompt=4000)]
+    with torch.no_grad():
+        expected = model(torch.tensor([[5, 6, 7]])).logits[0, -1].softmax(-1)
+    counts = torch.bincount(torch.tensor(first), minlength=12) / len(first)
+    torch.testing.assert_close(counts, expected, atol=0.025, rtol=0)
+
+
+def test_greedy_takes_the_likeliest_token_whatever_the_padding(model):
+    together = generate(model, [[5, 6, 7], [8]], temperature=0.0, samples_per_prompt=1)
+    alone = [
+        generate(model, [p], temperature=0.0, samples_per_prompt=1)[0] for p in ([5, 6, 7], [8])
+    ]
+    assert together == alone
+    with torch.no_grad():
+        assert together[0][0] == model(torch.tensor([[5, 6, 7]])).logits[0, -1].argmax()
+
+
+def test_rollouts_are_padded_left_and_right():
+    one = make_group([1.0, 0.0])
+    other = Group(**{**vars(one), "prompt_ids": [7], "response_ids": [[8], [9, 9, 2]]})
+    rollouts = make_rollouts([one, other], pad_token_id=0, device=CPU)
+    assert rollouts.input_ids.tolist() == [
+        [1, 2, 3, 4, 0],
+        [1, 2, 3, 4, 0],
+        [0, 7, 8, 0, 0],
+        [0, 7, 9, 9, 2],
+    ]
+    assert rollouts.response_mask.tolist() == [[1, 1, 0], [1, 1, 0], [1, 0, 0], [1, 1, 1]]
+    assert rollouts.attention_mask[:, :2].tolist() == [[1, 1], [1, 1], [0, 1], [0, 1]]
+    assert rollouts.outcome_rewards.tolist() == [1.0, 0.0, 1.0, 0.0]
+
+
+def test_rows_are_split_by_prompt_into_steps():
+    assert split_rows(8, 2, 2) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert split_rows(6, 2, 2) == [[0, 1], [2, 3, 4, 5]]  # a batch that was not filled
+    assert split_rows(2, 2, 4) == [[0, 1]]
+
+
+@pytest.mark.parametrize("num_processes", [1, 2, 3])
+def test_micro_batches_share_out_every_row_once_and_equally_many(num_processes):
+    rows = list(range(10, 21))
+    plans = [plan_micro_batches(rows, 2, index, num_processes) for index in range(num_processes)]
+    assert len({len(plan) for plan in plans}) == 1
+    assert sorted(row for plan in plans for micro in plan for row in micro) == rows
+    assert max(len(micro) for plan in plans for micro in plan) == 2

@@ -1,0 +1,95 @@
+"""A few steps of sft.py lower the loss, on the embedded task and on a model with chat data."""
+
+import json
+import re
+
+import pytest
+from conftest import SFT_MODEL, load_script
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import arithmetic
+from preflight import UserError
+
+SMALL = dict(STEPS=12, BATCH_SIZE=16, MICRO_BATCH_SIZE=16, LOG_EVERY=4, SAVE_EVERY=8, CPU_THREADS=1)
+
+
+@pytest.fixture(autouse=True)
+def small_splits(monkeypatch):
+    monkeypatch.setattr(arithmetic, "SPLIT_SIZES", {"sft": 300})
+
+
+def read_losses(text: str) -> list[float]:
+    return [float(loss) for loss in re.findall(r"loss ([\d.]+)", text)]
+
+
+def test_the_default_makes_the_embedded_model_from_nothing(tmp_path, capsys):
+    output = tmp_path / "model"
+    load_script("sft.py", tmp_path, **SMALL, WARMUP_STEPS=2, OUTPUT=str(output)).main()
+    losses = read_losses(capsys.readouterr().out)
+    assert len(losses) == 3 and losses[2] < losses[0] - 0.5
+    made, embedded = AutoModelForCausalLM.from_pretrained(output), None
+    embedded = AutoModelForCausalLM.from_pretrained(SFT_MODEL)
+    assert made.config.to_dict() == embedded.config.to_dict()
+    tokenizers = [AutoTokenizer.from_pretrained(folder) for folder in (output, SFT_MODEL)]
+    assert tokenizers[0].get_vocab() == tokenizers[1].get_vocab()
+    assert tokenizers[0].chat_template == tokenizers[1].chat_template
+    assert not (tmp_path / "model.checkpoint").exists()
+
+
+def test_chat_data_of_ones_own_and_micro_batches(tmp_path, capsys):
+    answer = {"role": "assistant", "content": "1+1=2"}
+    row = {"messages": [{"role": "user", "content": "1+1"}, answer]}
+    (tmp_path / "chat.jsonl").write_text((json.dumps(row) + "\n") * 40)
+    settings = {**SMALL, "MODEL": SFT_MODEL, "DATA": str(tmp_path / "chat.jsonl")}
+    first = {}
+    for micro in (16, 5):
+        output = str(tmp_path / f"model-{micro}")
+        settings |= {"MICRO_BATCH_SIZE": micro, "OUTPUT": output}
+        load_script("sft.py", tmp_path, **settings).main()
+        losses = read_losses(capsys.readouterr().out)
+        assert losses[2] < 0.5 * losses[0]
+        first[micro] = losses[0]
+    assert first[5] == pytest.approx(first[16], rel=1e-3)
+
+
+def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path, monkeypatch):
+    weights = {}
+    for name in ("whole", "stopped"):
+        settings = {**SMALL, "OUTPUT": str(tmp_path / name)}
+        script = load_script("sft.py", tmp_path, **settings)
+        if name == "stopped":
+            update, calls = script.update, []
+
+            def stop(*arguments, update=update, calls=calls):
+                calls.append(1)
+                if len(calls) == 11:
+                    raise KeyboardInterrupt
+                return update(*arguments)
+
+            script.update = stop
+            with pytest.raises(KeyboardInterrupt):
+                script.main()
+            assert (tmp_path / "stopped.checkpoint" / "000008").is_dir()
+            with pytest.raises(UserError, match="LR: was 0.002, is 0.5"):
+                load_script("sft.py", tmp_path, **settings, LR=0.5).main()
+            script = load_script("sft.py", tmp_path, **settings)
+        script.main()
+        weights[name] = (tmp_path / name / "model.safetensors").read_bytes()
+    assert weights["whole"] == weights["stopped"]
+
+
+@pytest.mark.parametrize(
+    ("constants", "words"),
+    [
+        (dict(MODEL="models/none"), "MODEL = 'models/none': there is no such folder"),
+        (dict(DATA="none.jsonl"), "DATA = 'none.jsonl': there is no such file"),
+        (dict(STEPS=0), "STEPS = 0 must lie between 1"),
+        (dict(MIXED_PRECISION="fp16"), "MIXED_PRECISION = 'fp16' is unknown"),
+        (dict(MAX_TOKENS=3), "every row is longer than MAX_TOKENS = 3"),
+    ],
+)
+def test_mistakes(tmp_path, constants, words):
+    settings = {**SMALL, "OUTPUT": str(tmp_path / "model"), **constants}
+    with pytest.raises(UserError) as error:
+        load_script("sft.py", tmp_path, **settings).main()
+    assert words in str(error.value)

@@ -1,0 +1,289 @@
+"""The script as a user runs it: constants edited, processes real where that matters."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import SFT_MODEL, SMALL_RUN, edit_script, load_script
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from preflight import UserError
+from verifiers import Verdict
+
+
+def read_metrics(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_seconds(metrics: list[dict]) -> list[dict]:
+    return [{k: v for k, v in line.items() if not k.startswith("seconds")} for line in metrics]
+
+
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def run_here(tmp_path: Path, **constants) -> Path:
+    """Run main() with edited constants in this process; return the run's folder."""
+    settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), **constants}
+    load_script("train_prime.py", tmp_path, **settings).main()
+    return tmp_path / "runs" / settings["RUN_NAME"]
+
+
+@pytest.fixture(scope="module")
+def prime_run(tmp_path_factory) -> Path:
+    return run_here(tmp_path_factory.mktemp("prime"), NUM_ITERATIONS=3, EVAL_EVERY=2)
+
+
+def test_a_run_leaves_what_the_readme_says(prime_run):
+    metrics = read_metrics(prime_run)
+    assert [line["iteration"] for line in metrics] == [0, 1, 2]
+    expected = """iteration train_accuracy kept_fraction prm_accuracy prm_loss policy_loss entropy
+        response_tokens seconds_generate seconds_verify seconds_prm seconds_policy seconds"""
+    for line in metrics:
+        assert all(line[name] is not None for name in expected.split())
+        assert line["verdicts_timeout"] == line["verdicts_error"] == 0
+        parts = sum(v for k, v in line.items() if k.startswith("seconds_"))
+        assert 0 < parts <= line["seconds"] * 1.05 + 0.5
+    assert [line["eval_accuracy"] is not None for line in metrics] == [True, False, True]
+    assert metrics[0]["prm_loss"] == pytest.approx(math.log(2))  # the PRM starts as the reference
+    assert metrics[0]["prm_accuracy"] == 0.5
+    constants = json.loads((prime_run / "constants.json").read_text())
+    assert constants["constants"]["BETA"] == 0.05 and "torch" in constants["versions"]
+    assert (prime_run / "checkpoint" / "000003").is_dir()
+
+
+def test_rollouts_are_saved_with_their_rewards(prime_run):
+    path = prime_run / "rollouts" / "000002.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    trained = [record for record in records if record["decision"] == "trained"]
+    assert len(trained) == 16
+    for record in trained:
+        length = len(record["response_ids"])
+        assert len(record["process_rewards"]) == len(record["advantages"]) == length
+        assert record["outcome_reward"] in (0.0, 1.0) and record["status"] in (
+            "correct",
+            "wrong",
+            "no_answer",
+        )
+    assert any(value != 0 for record in trained for value in record["process_rewards"])
+    accuracy = sum(record["outcome_reward"] for record in records) / len(records)
+    assert accuracy == pytest.approx(read_metrics(prime_run)[2]["train_accuracy"])
+
+
+def test_every_policy_and_prm_parameter_changed_and_loads(prime_run):
+    before = read_weights(Path(SFT_MODEL))
+    for role in ("policy", "prm"):
+        after = read_weights(prime_run / role)
+        assert after.keys() == before.keys()
+        assert not [name for name in before if torch.equal(before[name], after[name])]
+        AutoModelForCausalLM.from_pretrained(prime_run / role)
+    policy, prm = read_weights(prime_run / "policy"), read_weights(prime_run / "prm")
+    assert not [name for name in policy if torch.equal(policy[name], prm[name])]
+
+
+def test_the_gradient_reaches_only_the_model_in_training(tmp_path):
+    settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), "NUM_ITERATIONS": 1}
+    script = load_script("train_prime.py", tmp_path, **settings)
+    seen = []
+    take_step, make_policy_update = script.training.take_step, script.update_policy
+
+    def spy(accelerator, trainee):
+        others = [run[0].prm, run[0].policy]
+        others.remove(trainee)
+        assert all(p.grad is not None for p in trainee.module.parameters())
+        assert all(p.grad is None for p in others[0].module.parameters())
+        assert all(p.grad is None for p in run[0].reference.parameters())
+        seen.append(trainee.name)
+        return take_step(accelerator, trainee)
+
+    run = []
+    update_prm = script.update_prm
+    script.update_prm = lambda r, *rest: (run.append(r), update_prm(r, *rest))[1]
+    script.training.take_step = spy
+    try:
+        reference_before = read_weights(Path(SFT_MODEL))
+        script.main()
+    finally:
+        script.training.take_step = take_step
+    assert seen == ["PRM", "policy"] and make_policy_update
+    for name, value in run[0].reference.model.state_dict().items():
+        if name in reference_before:
+            assert torch.equal(value, reference_before[name])
+
+
+def test_the_same_seed_repeats_bit_for_bit_and_another_does_not(prime_run, tmp_path):
+    again = run_here(tmp_path, NUM_ITERATIONS=3, EVAL_EVERY=2)
+    assert without_seconds(read_metrics(again)) == without_seconds(read_metrics(prime_run))
+    for role in ("policy", "prm"):
+        one, two = read_weights(prime_run / role), read_weights(again / role)
+        assert all(torch.equal(one[name], two[name]) for name in one)
+    other = run_here(tmp_path, NUM_ITERATIONS=3, EVAL_EVERY=2, SEED=1, RUN_NAME="other")
+    assert without_seconds(read_metrics(other)) != without_seconds(read_metrics(prime_run))
+
+
+def test_the_size_of_micro_batches_changes_no_result(prime_run, tmp_path):
+    other = run_here(tmp_path, NUM_ITERATIONS=1, MICRO_BATCH_SIZE=3)
+    [line], expected = read_metrics(other), read_metrics(prime_run)[0]
+    for name in ("prm_gradient_norm", "policy_gradient_norm", "entropy", "prm_loss"):
+        assert line[name] == pytest.approx(expected[name], rel=1e-4)
+
+
+def test_outcome_only_loads_one_model_and_trains_it(tmp_path, monkeypatch):
+    settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), "NUM_ITERATIONS": 1}
+    script = load_script("train_prime.py", tmp_path, **{**settings, "PROCESS_COEF": 0})
+    loads = []
+    load_model = script.load_model
+    monkeypatch.setattr(script, "load_model", lambda *a: (loads.append(a), load_model(*a))[1])
+    script.main()
+    folder = tmp_path / "runs" / "run"
+    assert len(loads) == 1
+    assert (folder / "policy").is_dir() and not (folder / "prm").exists()
+    [line] = read_metrics(folder)
+    assert "prm_loss" not in line and line["policy_gradient_norm"] > 0
+
+
+@pytest.mark.parametrize(
+    "constants",
+    [
+        dict(PRM_UPDATE="before", PRM_REFERENCE="policy", PROCESS_GRANULARITY="response"),
+        dict(OPTIMIZER_STEPS=2, PRM_OPTIMIZER_STEPS=4, PROCESS_SCALE="none", GAMMA=0.99),
+        dict(MIXED_PRECISION="bf16", GRADIENT_CHECKPOINTING=True, WHITEN=False, EVAL_DATA=None),
+    ],
+)
+def test_other_settings_train_too(tmp_path, constants):
+    folder = run_here(tmp_path, **constants)
+    last = read_metrics(folder)[-1]
+    assert last["prm_gradient_norm"] > 0 and last["policy_gradient_norm"] > 0
+    assert (last["eval_accuracy"] is None) is ("EVAL_DATA" in constants)
+    before, after = read_weights(Path(SFT_MODEL)), read_weights(folder / "policy")
+    assert not [name for name in before if torch.equal(before[name], after[name])]
+
+
+def test_a_frozen_prm_does_not_change(tmp_path):
+    folder = run_here(tmp_path, PRM_UPDATE="none")
+    before, after = read_weights(Path(SFT_MODEL)), read_weights(folder / "prm")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_double_forward_takes_its_rewards_after_the_step(tmp_path):
+    largest = {}
+    for prm_update in ("after", "before"):
+        folder = run_here(tmp_path, PRM_UPDATE=prm_update, NUM_ITERATIONS=1, RUN_NAME=prm_update)
+        largest[prm_update] = read_metrics(folder)[0]["process_return_largest"]
+    assert largest["after"] == 1.0  # all rewards are 0 before the first step
+    assert 0 < largest["before"] < 1.0
+
+
+def test_nothing_hangs_where_no_prompt_passes_the_filter(tmp_path, capsys):
+    with pytest.raises(UserError) as error:
+        run_here(
+            tmp_path,
+            ACCURACY_LOW=0.4,
+            ACCURACY_HIGH=0.4,  # no share of 4
+            MAX_ROLLOUT_ROUNDS=2,
+            MAX_EMPTY_ITERATIONS=2,
+            NUM_ITERATIONS=9,
+        )
+    assert "no prompt of the last iterations was solved at a rate within [0.4, 0.4]" in str(
+        error.value
+    )
+    assert "only 0 of 4 prompts passed the filter in 2 rounds" in capsys.readouterr().out
+    metrics = read_metrics(tmp_path / "runs" / "run")
+    assert len(metrics) == 2 and metrics[1]["train_accuracy"] is not None
+    assert (tmp_path / "runs" / "run" / "policy" / "model.safetensors").exists()
+
+
+def test_failures_of_the_verifier_are_counted_and_shown(tmp_path, capsys, monkeypatch):
+    settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), "NUM_ITERATIONS": 1}
+    script = load_script("train_prime.py", tmp_path, **settings)
+    verdicts = [Verdict(0.0, "timeout"), Verdict(1.0, "correct"), Verdict(0.0, "error")]
+    monkeypatch.setattr(
+        script.Verifier, "verify", lambda self, r, t, a: [verdicts[i % 3] for i in range(len(r))]
+    )
+    script.main()
+    [line] = read_metrics(tmp_path / "runs" / "run")
+    assert line["verdicts_timeout"] == 6 and line["verdicts_error"] == 5
+    assert "verifier: 6 time-outs and 5 errors, given reward 0" in capsys.readouterr().out
+
+
+def launch(script: Path, environment: dict, *options: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "accelerate.commands.launch", *options, str(script)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_killed_run_resumes_to_the_same_metrics_and_weights(tmp_path, script_environment):
+    settings = {**SMALL_RUN, "ACCURACY_LOW": 0.2, "ACCURACY_HIGH": 0.8, "NUM_ITERATIONS": 4}
+    settings |= {"SAVE_EVERY": 2, "EVAL_EVERY": 2, "OUTPUT_DIR": str(tmp_path / "runs")}
+    whole = run_here(tmp_path, **settings, RUN_NAME="whole")
+    script = edit_script("train_prime.py", tmp_path / "killed.py", **settings, RUN_NAME="killed")
+    killed = tmp_path / "runs" / "killed"
+    process = launch(script, script_environment)
+    deadline = time.monotonic() + 240
+    while not (killed / "rollouts" / "000002.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)  # in iteration 2, after its update, before its metrics
+    process.wait()
+    assert (killed / "checkpoint" / "000002").is_dir()
+    assert not (killed / "checkpoint" / "000004").exists()
+    output, _ = (resumed := launch(script, script_environment)).communicate(timeout=300)
+    assert resumed.returncode == 0, output
+    assert "iterations 2 to 3" in output
+    assert without_seconds(read_metrics(killed)) == without_seconds(read_metrics(whole))
+    for role in ("policy", "prm"):
+        one, two = read_weights(whole / role), read_weights(killed / role)
+        assert all(torch.equal(one[name], two[name]) for name in one)
+    for iteration in range(4):
+        name = f"rollouts/{iteration:06d}.jsonl"
+        assert (killed / name).read_text() == (whole / name).read_text()
+
+
+def test_a_checkpoint_made_with_other_constants_is_refused(prime_run, tmp_path):
+    settings = dict(OUTPUT_DIR=str(prime_run.parent), NUM_ITERATIONS=3, EVAL_EVERY=2)
+    with pytest.raises(UserError) as error:
+        run_here(tmp_path, **settings, POLICY_LR=1.0, BETA=0.5)
+    assert "BETA: was 0.05, is 0.5" in str(error.value)
+    assert "POLICY_LR: was" in str(error.value) and "SEED" not in str(error.value)
+    with pytest.raises(UserError, match="RESUME = False, but .* holds a run"):
+        run_here(tmp_path, **settings, RESUME=False)
+
+
+def test_a_complete_run_says_so_and_a_longer_one_goes_on(prime_run, tmp_path, capsys):
+    settings = dict(OUTPUT_DIR=str(prime_run.parent), EVAL_EVERY=2)
+    before = (prime_run / "metrics.jsonl").read_text()
+    run_here(tmp_path, **settings, NUM_ITERATIONS=3)
+    assert "is complete: raise NUM_ITERATIONS" in capsys.readouterr().out
+    assert (prime_run / "metrics.jsonl").read_text() == before
+
+
+def test_two_processes_train_as_one_does(tmp_path, script_environment):
+    """Greedy sampling makes the responses the same whoever generates them."""
+    settings = {**SMALL_RUN, "NUM_ITERATIONS": 1, "TEMPERATURE": 1e-6, "PRM_UPDATE": "after"}
+    settings |= {"OUTPUT_DIR": str(tmp_path / "runs"), "PROMPTS_PER_ITERATION": 5}
+    one = run_here(tmp_path, **settings, RUN_NAME="one")
+    script = edit_script("train_prime.py", tmp_path / "two.py", **settings, RUN_NAME="two")
+    options = "--multi_gpu --num_processes 2 --num_machines 1 --main_process_port 0".split()
+    output, _ = (process := launch(script, script_environment, *options)).communicate(timeout=300)
+    assert process.returncode == 0, output
+    two = tmp_path / "runs" / "two"
+    [first], [second] = read_metrics(one), read_metrics(two)
+    for name in ("train_accuracy", "prm_loss", "response_tokens", "eval_accuracy"):
+        assert second[name] == pytest.approx(first[name])
+    for role in ("policy", "prm"):
+        a, b = read_weights(one / role), read_weights(two / role)
+        for name in a:
+            torch.testing.assert_close(a[name], b[name], atol=2e-5, rtol=1e-3)

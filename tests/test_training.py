@@ -1,0 +1,71 @@
+"""Schedules, seeds, and what a process does when the rows run out."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+import training
+from preflight import UserError
+from rollout import pad_rows
+
+
+def test_schedules():
+    warmup = training.linear_warmup(4)
+    assert [warmup(step) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+    assert training.linear_warmup(0)(0) == 1.0
+    cosine = training.warmup_then_cosine(2, 12)
+    assert cosine(0) == pytest.approx(1 / 3) and cosine(2) == 1.0
+    assert cosine(7) == pytest.approx(0.5) and cosine(12) == pytest.approx(0.0)
+
+
+def test_seeds_differ_by_run_iteration_and_process():
+    seeds = {training.derive_seed(s, i, p) for s in range(4) for i in range(50) for p in range(4)}
+    assert len(seeds) == 4 * 50 * 4
+    assert training.derive_seed(1, 2, 3) == training.derive_seed(1, 2, 3)
+
+
+def test_a_process_without_rows_gets_one_with_nothing_to_learn_from():
+    batch = pad_rows(
+        [[1], [1, 1], [1]], [[5], [6, 6], [7]], [1.0, 0.0, 1.0], 0, torch.device("cpu")
+    )
+    trainee = SimpleNamespace(name="model", module=nn.Linear(1, 1))
+    plans = {}
+    for index in range(2):
+        accelerator = SimpleNamespace(
+            process_index=index,
+            num_processes=2,
+            is_main_process=False,
+            no_sync=lambda _: torch.enable_grad(),
+        )
+        plans[index] = list(training.micro_batches(accelerator, trainee, batch, [0, 1, 2], 1))
+    assert [rows for rows, *_ in plans[0]] == [[0], [2]]
+    assert [rows for rows, *_ in plans[1]] == [[1], [0]]
+    shares = [share for plan in plans.values() for _, _, share, _ in plan]
+    assert shares == pytest.approx([2 / 3, 2 / 3, 2 / 3, 0.0])  # 1 of 3 rows, for 2 processes
+    assert plans[1][1][1].response_mask.sum() == 0
+
+
+def make_trainee(gradient: float) -> training.Trainee:
+    module = nn.Linear(1, 1, bias=False)
+    module.weight.data.fill_(3.0)
+    module.weight.grad = torch.full((1, 1), gradient)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.5)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
+    return training.Trainee("policy", module, optimizer, scheduler, gradient_clip=2.0)
+
+
+def test_a_step_clips_the_gradient_and_clears_it():
+    trainee = make_trainee(8.0)
+    assert training.take_step(Accelerator(cpu=True), trainee) == 8.0
+    assert trainee.module.weight.item() == pytest.approx(3.0 - 0.5 * 2.0)
+    assert trainee.module.weight.grad is None
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_before_the_step():
+    trainee = make_trainee(float("nan"))
+    with pytest.raises(UserError, match="gradient of the policy is nan: the step was not taken"):
+        training.take_step(Accelerator(cpu=True), trainee)
+    assert trainee.module.weight.item() == 3.0

@@ -1,0 +1,445 @@
+"""PRIME (arXiv 2502.01456) on one machine: `accelerate launch train_prime.py`, constants below.
+
+main() is the set-up and the paper's Algorithm 1, top to bottom. The rollouts of an iteration are
+small next to the models, so every process holds all of them; what is shared out is the computing:
+prompts to generate, responses to verify, rows to forward and backward. Everything decided on the
+batch (filter, baselines, whitening, token counts) is therefore decided on the whole of it.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object, set_seed
+from datasets import Dataset
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+import checkpoint
+import data
+import preflight
+import rollout
+import run_log
+import training
+from advantage import largest_return, prime_advantages
+from policy import ResponseLogprobs, load_model, ppo_loss
+from preflight import UserError
+from prm import implicit_process_rewards, prm_accuracy, prm_loss
+from rollout import Collected, Rollouts
+from run_log import PhaseTimer, RunLog
+from training import Trainee
+from verifiers import Verifier
+
+# Model
+MODEL = "models/arithmetic-sft"  # folder or hub id that policy, PRM and reference start from
+MIXED_PRECISION = "no"  # "no", "bf16": compute; weights are float32
+GRADIENT_CHECKPOINTING = False  # recompute activations in backward: less memory, more time
+
+# Data
+TRAIN_DATA = (
+    "arithmetic"  # hub id, parquet / json / jsonl file, folder, or the embedded "arithmetic"
+)
+TRAIN_SPLIT = "train"  # split of TRAIN_DATA, where it has several
+EVAL_DATA = "arithmetic"  # held-out prompts, same forms; None: no evaluation
+EVAL_SPLIT = "test"
+EVAL_PROMPTS = 256  # prompts evaluated, the first ones
+ABILITIES = None  # keep rows of these abilities, such as ("math",); None: all
+SYSTEM_PROMPT = None  # text, a name in data.SYSTEM_PROMPTS ("eurus"), or None
+MAX_PROMPT_TOKENS = 128  # longer prompts are dropped and counted
+
+# Rollouts
+PROMPTS_PER_ITERATION = 64  # prompts that pass the filter
+SAMPLES_PER_PROMPT = 4  # K, responses a prompt
+MAX_RESPONSE_TOKENS = 64  # T
+TEMPERATURE = 1.0  # of sampling, and of the log-probabilities trained on
+ACCURACY_LOW = 0.2  # prompt filter: mean outcome reward, inclusive
+ACCURACY_HIGH = 0.8
+MAX_ROLLOUT_ROUNDS = 8  # of generate, verify, filter an iteration; then it goes on with what it has
+MAX_EMPTY_ITERATIONS = 3  # in a row without a prompt that passes; then the run stops
+ROLLOUT_BATCH_SIZE = 1024  # responses generated at once by a process
+VERIFIER_WORKERS = None  # processes that verify; None: the cores of this process
+VERIFIER_TIMEOUT = 5.0  # seconds a response
+
+# Process reward model (PRM)
+BETA = 0.05  # weight of the log-ratio
+PRM_UPDATE = "after"  # "after" rewards (single-forward), "before" (double-forward), "none" (frozen)
+PRM_REFERENCE = "sft"  # log-ratio to "sft" (the start) or "policy" (of this iteration)
+PRM_LR = 2e-4
+PRM_WARMUP_STEPS = 5  # optimizer steps
+PRM_GRADIENT_CLIP = 10.0  # largest gradient norm
+PRM_OPTIMIZER_STEPS = 1  # an iteration
+
+# Advantages
+OUTCOME_COEF = 1.0  # weight of the outcome returns
+PROCESS_COEF = 1.0  # weight of the process returns; 0: outcome-only RLOO, no PRM, no reference
+PROCESS_SCALE = "batch"  # "none", "batch" (divide by the batch's largest absolute return-to-go)
+PROCESS_GRANULARITY = "token"  # "token", "response" (one reward a response, their sum)
+GAMMA = 1.0  # discount a token
+WHITEN = True  # advantages to mean 0, deviation 1 over the batch's response tokens
+
+# Policy
+CLIP_RANGE = 0.2  # epsilon of PPO
+POLICY_LR = 5e-5
+POLICY_WARMUP_STEPS = 5  # optimizer steps
+POLICY_GRADIENT_CLIP = 1.0  # largest gradient norm
+OPTIMIZER_STEPS = 1  # an iteration, each on its share of the prompts
+WEIGHT_DECAY = 0.0  # AdamW, policy and PRM
+MICRO_BATCH_SIZE = 64  # responses a forward pass of one process; changes memory, not results
+
+# Run
+RUN_NAME = "arithmetic"  # folder under OUTPUT_DIR
+OUTPUT_DIR = "runs"
+NUM_ITERATIONS = 40
+SEED = 0
+EVAL_EVERY = 10  # iterations; also before the first and after the last
+SAVE_EVERY = 10  # iterations between checkpoints; also after the last
+RESUME = True  # go on from the run's checkpoint, if there is one
+LOG_WITH = None  # None, "tensorboard", "wandb", "trackio"
+CPU_THREADS = None  # torch threads a process without GPU; None: the cores divided by the processes
+
+# Recipe of Eurus-2-7B-PRIME: paste over the block above (the rest stays as it is).
+#
+# MODEL = "PRIME-RL/Eurus-2-7B-SFT"
+# MIXED_PRECISION = "bf16"
+# GRADIENT_CHECKPOINTING = True
+# TRAIN_DATA = "PRIME-RL/Eurus-2-RL-Data"
+# EVAL_DATA = "PRIME-RL/Eurus-2-RL-Data"
+# EVAL_SPLIT = "validation"
+# ABILITIES = ("math",)
+# SYSTEM_PROMPT = "eurus"
+# MAX_PROMPT_TOKENS = 1024
+# PROMPTS_PER_ITERATION = 256
+# MAX_RESPONSE_TOKENS = 3072
+# ROLLOUT_BATCH_SIZE = 128
+# PRM_LR = 1e-6
+# PRM_WARMUP_STEPS = 0
+# PRM_OPTIMIZER_STEPS = 4
+# POLICY_LR = 5e-7
+# POLICY_WARMUP_STEPS = 0
+# PROCESS_SCALE = "batch"
+# OPTIMIZER_STEPS = 4
+# MICRO_BATCH_SIZE = 2
+# RUN_NAME = "eurus-2-7b-prime"
+# NUM_ITERATIONS = 592
+
+# What may change between a checkpoint and going on from it: none of it changes what is learned.
+_FREE_TO_CHANGE = """
+    GRADIENT_CHECKPOINTING MICRO_BATCH_SIZE ROLLOUT_BATCH_SIZE VERIFIER_WORKERS MAX_EMPTY_ITERATIONS
+    NUM_ITERATIONS EVAL_EVERY SAVE_EVERY RESUME LOG_WITH CPU_THREADS
+""".split()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What lasts for the whole run."""
+
+    accelerator: Accelerator
+    tokenizer: PreTrainedTokenizerBase
+    eos_token_ids: list[int]
+    stream: data.RowStream
+    eval_prompts: list[dict]
+    policy: Trainee
+    prm: Trainee | None  # None where PROCESS_COEF is 0
+    reference: ResponseLogprobs | None  # None where nothing is compared with the SFT model
+    verifier: Verifier
+    log: RunLog
+
+
+def main() -> None:
+    constants = preflight.read_constants(globals())
+    folder = Path(OUTPUT_DIR) / RUN_NAME
+    saved = checkpoint.find_checkpoint(folder / "checkpoint")
+    preflight.check_training_constants(constants)
+    old_constants = run_log.read_constants(folder)
+    if old_constants and not RESUME:
+        raise UserError(
+            f"RESUME = False, but {folder} holds a run: delete it, or choose another RUN_NAME."
+        )
+    if saved:
+        preflight.check_same_constants(constants, old_constants, folder, _FREE_TO_CHANGE)
+    config = preflight.load_config(MODEL, "MODEL")
+    size = preflight.count_parameters(config)
+    preflight.check_folder(folder, "OUTPUT_DIR", size, num_trained=2 if PROCESS_COEF else 1)
+    tokenizer = preflight.load_tokenizer(MODEL, "MODEL")
+    accelerator = training.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
+    with accelerator.main_process_first():
+        prompts, dropped = load_prompts(TRAIN_DATA, TRAIN_SPLIT, None, tokenizer, "TRAIN_DATA")
+        eval_prompts, _ = load_prompts(EVAL_DATA, EVAL_SPLIT, EVAL_PROMPTS, tokenizer, "EVAL_DATA")
+    policy, prm, reference = load_models(accelerator)
+    workers = VERIFIER_WORKERS or preflight.count_cores(accelerator.num_processes)
+    with Verifier(num_workers=workers, timeout_seconds=VERIFIER_TIMEOUT) as verifier:
+        run = Run(
+            accelerator=accelerator,
+            tokenizer=tokenizer,
+            eos_token_ids=preflight.find_eos_token_ids(MODEL, tokenizer),
+            stream=data.RowStream(prompts, SEED),
+            eval_prompts=list(eval_prompts),
+            policy=policy,
+            prm=prm,
+            reference=reference,
+            verifier=verifier,
+            log=RunLog(folder, accelerator.is_main_process),
+        )
+        first, carried = 0, {"surplus": [], "kept_fraction": 1.0}
+        if saved:
+            accelerator.load_state(str(saved))
+            first, carried = int(saved.name), checkpoint.read_loop_state(saved)
+            run.stream.load_state_dict(carried["stream"])
+        accelerator.wait_for_everyone()
+        run.log.start(constants, str(accelerator.device), first)
+        run.log.print_summary(constants, policy.module, len(prompts), dropped, first, accelerator)
+        if LOG_WITH:
+            accelerator.init_trackers("prime", config={k: str(v) for k, v in constants.items()})
+        train(run, first, carried)
+        run.log.print_outcome()
+    accelerator.end_training()
+
+
+def train(run: Run, first: int, carried: dict) -> None:
+    """Run the iterations from first on; carried is what one iteration hands to the next."""
+    started, empty_iterations = time.monotonic(), 0
+    for iteration in range(first, NUM_ITERATIONS):
+        set_seed(training.derive_seed(SEED, iteration, run.accelerator.process_index))
+        timer = PhaseTimer()
+        with timer("seconds"):
+            eval_accuracy = evaluate(run, timer) if iteration % EVAL_EVERY == 0 else None
+            collected = rollout.collect_rollouts(
+                run.stream.take,
+                partial(sample_groups, run, timer, SAMPLES_PER_PROMPT, TEMPERATURE),
+                [rollout.Group(**group) for group in carried["surplus"]],
+                prompts_wanted=PROMPTS_PER_ITERATION,
+                accuracy_low=ACCURACY_LOW,
+                accuracy_high=ACCURACY_HIGH,
+                max_rounds=MAX_ROLLOUT_ROUNDS,
+                kept_fraction=carried["kept_fraction"],
+            )
+            update_metrics = learn(run, timer, iteration, collected) if collected.kept else {}
+        empty_iterations = 0 if collected.kept else empty_iterations + 1
+        gives_up = empty_iterations == MAX_EMPTY_ITERATIONS
+        is_last = gives_up or iteration + 1 == NUM_ITERATIONS
+        metrics = {
+            "iteration": iteration,
+            **rollout.compute_metrics(collected),
+            **update_metrics,
+            "eval_accuracy": evaluate(run, timer) if is_last else eval_accuracy,
+            **timer.totals,
+        }
+        run.log.log_metrics(run.accelerator, metrics)
+        seconds_each = (time.monotonic() - started) / (iteration + 1 - first)
+        run.log.print_row(metrics, seconds_left=seconds_each * (NUM_ITERATIONS - iteration - 1))
+        run.log.print_warnings(metrics, PROMPTS_PER_ITERATION)
+        carried = {
+            "surplus": [asdict(group) for group in collected.surplus],
+            "kept_fraction": collected.kept_fraction,
+            "stream": run.stream.state_dict(),
+        }
+        if is_last or (iteration + 1) % SAVE_EVERY == 0:
+            save(run, iteration + 1, carried)
+        if gives_up:
+            raise UserError(run_log.explain_giving_up(metrics, ACCURACY_LOW, ACCURACY_HIGH))
+
+
+def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> dict:
+    """Do what follows the filter, from process rewards to the policy update; return its metrics."""
+    pad_token_id = rollout.find_pad_token_id(run.tokenizer)
+    rollouts = rollout.make_rollouts(collected.kept, pad_token_id, run.accelerator.device)
+    old_logprobs = None  # (B, T), or None where the update's first pass gives them
+    if OPTIMIZER_STEPS > 1 or (run.prm and PRM_REFERENCE == "policy"):
+        with timer("seconds_policy"):
+            old_logprobs = compute_logprobs(run, run.policy.module, rollouts)
+    process_rewards = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)  # (B, T)
+    prm_metrics = {}
+    if run.prm:
+        with timer("seconds_prm"):
+            ref_logprobs = old_logprobs  # (B, T)
+            if run.reference:
+                ref_logprobs = compute_logprobs(run, run.reference, rollouts)
+            process_rewards, prm_metrics = update_prm(run, rollouts, ref_logprobs)
+    advantages = prime_advantages(
+        rollouts.outcome_rewards,
+        process_rewards,
+        rollouts.response_mask,
+        SAMPLES_PER_PROMPT,
+        gamma=GAMMA,
+        outcome_coef=OUTCOME_COEF,
+        process_coef=PROCESS_COEF,
+        whiten=WHITEN,
+        process_scale=PROCESS_SCALE,
+        process_granularity=PROCESS_GRANULARITY,
+    )  # (B, T)
+    with timer("seconds_policy"):
+        policy_metrics = update_policy(run, rollouts, advantages, old_logprobs)
+    decode = partial(run.tokenizer.decode, skip_special_tokens=False)
+    run.log.write_rollouts(iteration, collected, decode, process_rewards, advantages)
+    return {**prm_metrics, **policy_metrics}
+
+
+def update_prm(run: Run, rollouts: Rollouts, ref_logprobs: Tensor) -> tuple[Tensor, dict]:
+    """Train the PRM on outcome labels; return process rewards (B, T) and metrics.
+
+    Single-forward ("after"): the rewards are those of the training pass, before its step.
+    Double-forward ("before"): they are computed anew after it. Metrics are of before it either way.
+    """
+    prm, outcomes, mask = run.prm, rollouts.outcome_rewards, rollouts.response_mask
+    trains = PRM_UPDATE != "none"
+    rewards_before = torch.zeros_like(ref_logprobs)  # (B, T)
+    gradient_norms = []
+    for rows in rollout.split_rows(len(outcomes), SAMPLES_PER_PROMPT, PRM_OPTIMIZER_STEPS):
+        for micro_rows, micro, share, synchronise in micro_batches(run, prm, rollouts, rows):
+            ref = ref_logprobs[micro_rows, : micro.response_length]  # (b, t)
+            with synchronise, torch.set_grad_enabled(trains):
+                logprobs, _ = prm.module(*micro.model_inputs(), TEMPERATURE)  # (b, t)
+                rewards = implicit_process_rewards(logprobs, ref, micro.response_mask, BETA)
+                if trains:
+                    loss = prm_loss(rewards, micro.outcome_rewards, micro.response_mask)
+                    run.accelerator.backward(loss * share)
+            rewards_before[micro_rows, : micro.response_length] = rewards.detach()
+        if trains:
+            gradient_norms.append(training.take_step(run.accelerator, prm))
+    rewards_before = run.accelerator.reduce(rewards_before)
+    process_rewards = rewards_before
+    if PRM_UPDATE == "before":
+        logprobs = compute_logprobs(run, prm.module, rollouts)
+        process_rewards = implicit_process_rewards(logprobs, ref_logprobs, mask, BETA)
+    metrics = {
+        "prm_accuracy": prm_accuracy(rewards_before, outcomes, mask, SAMPLES_PER_PROMPT),
+        "prm_loss": prm_loss(rewards_before, outcomes, mask).item(),
+        "prm_gradient_norm": max(gradient_norms, default=0.0),
+        "process_reward_mean": process_rewards.sum().item() / mask.sum().item(),
+        "process_return_largest": largest_return(process_rewards, mask, GAMMA).item(),
+    }
+    return process_rewards, metrics
+
+
+def update_policy(
+    run: Run, rollouts: Rollouts, advantages: Tensor, old_logprobs: Tensor | None
+) -> dict:
+    """Take OPTIMIZER_STEPS steps on PPO's clipped loss; return metrics, means over the batch."""
+    policy = run.policy
+    sums: dict[str, Tensor | float] = defaultdict(float)
+    gradient_norms = []
+    steps = rollout.split_rows(len(advantages), SAMPLES_PER_PROMPT, OPTIMIZER_STEPS)
+    for rows in steps:
+        token_count = rollouts.response_mask[rows].sum()
+        for micro_rows, micro, _, synchronise in micro_batches(run, policy, rollouts, rows):
+            cut = (micro_rows, slice(micro.response_length))
+            with synchronise:
+                logprobs, entropy = policy.module(*micro.model_inputs(), TEMPERATURE)  # (b, t)
+                old = logprobs.detach() if old_logprobs is None else old_logprobs[cut]
+                loss, metrics = ppo_loss(
+                    logprobs, old, advantages[cut], micro.response_mask, CLIP_RANGE, token_count
+                )
+                run.accelerator.backward(loss * run.accelerator.num_processes)
+            metrics["policy_loss"] = loss.detach()
+            metrics["entropy"] = (entropy * micro.response_mask).sum() / token_count
+            for name, value in metrics.items():
+                sums[name] += value
+        gradient_norms.append(training.take_step(run.accelerator, policy))
+    means = {
+        name: run.accelerator.reduce(value).item() / len(steps) for name, value in sums.items()
+    }
+    return {**means, "policy_gradient_norm": max(gradient_norms)}
+
+
+def micro_batches(run: Run, trainee: Trainee, rollouts: Rollouts, rows: list[int]) -> Iterator:
+    return training.micro_batches(run.accelerator, trainee, rollouts, rows, MICRO_BATCH_SIZE)
+
+
+def compute_logprobs(run: Run, module: nn.Module, rollouts: Rollouts) -> Tensor:
+    return training.compute_logprobs(
+        run.accelerator, module, rollouts, TEMPERATURE, MICRO_BATCH_SIZE
+    )
+
+
+def sample_groups(
+    run: Run, timer: PhaseTimer, samples_per_prompt: int, temperature: float, prompts: list[dict]
+) -> list[rollout.Group]:
+    """Let every process generate and verify its share of the prompts; return all groups on each."""
+    accelerator = run.accelerator
+    model = accelerator.unwrap_model(run.policy.module).model.eval()
+    with accelerator.autocast():
+        groups = rollout.sample_groups(
+            model,
+            run.tokenizer,
+            run.verifier,
+            prompts[accelerator.process_index :: accelerator.num_processes],
+            samples_per_prompt=samples_per_prompt,
+            rows_at_once=ROLLOUT_BATCH_SIZE,
+            max_response_tokens=MAX_RESPONSE_TOKENS,
+            temperature=temperature,
+            eos_token_ids=run.eos_token_ids,
+            timer=timer,
+            progress=partial(training.show_progress, accelerator),
+        )
+    return gather_object(groups)
+
+
+def evaluate(run: Run, timer: PhaseTimer) -> float | None:
+    """Return the mean outcome reward of greedy responses to the held-out prompts."""
+    if not run.eval_prompts:
+        return None
+    with timer("seconds_evaluate"):
+        groups = sample_groups(run, PhaseTimer(), 1, 0.0, run.eval_prompts)
+    return sum(group.accuracy for group in groups) / len(groups)
+
+
+def load_prompts(
+    source: str | None, split: str, count: int | None, tokenizer: PreTrainedTokenizerBase, name: str
+) -> tuple[Dataset | list, int]:
+    """Return the (first count) prompts that a constant names, and how many were too long."""
+    if source is None:
+        return [], 0
+    rows = data.load_rows(source, split, name)
+    return data.encode_prompts(
+        rows if count is None else rows.select(range(min(count, len(rows)))),
+        tokenizer,
+        system_prompt=data.SYSTEM_PROMPTS.get(SYSTEM_PROMPT, SYSTEM_PROMPT),
+        max_prompt_tokens=MAX_PROMPT_TOKENS,
+        abilities=ABILITIES,
+        constant=name,
+    )
+
+
+def load_models(
+    accelerator: Accelerator,
+) -> tuple[Trainee, Trainee | None, ResponseLogprobs | None]:
+    """Return policy, PRM and reference, the last two where the constants ask for them."""
+
+    def load_trainee(name: str, rate: float, warmup_steps: int, gradient_clip: float) -> Trainee:
+        return training.make_trainee(
+            accelerator,
+            name,
+            load_model(MODEL, GRADIENT_CHECKPOINTING),
+            rate=rate,
+            schedule=training.linear_warmup(warmup_steps),
+            weight_decay=WEIGHT_DECAY,
+            gradient_clip=gradient_clip,
+        )
+
+    policy = load_trainee("policy", POLICY_LR, POLICY_WARMUP_STEPS, POLICY_GRADIENT_CLIP)
+    if PROCESS_COEF == 0:
+        return policy, None, None
+    prm = load_trainee("PRM", PRM_LR, PRM_WARMUP_STEPS, PRM_GRADIENT_CLIP)
+    if PRM_REFERENCE == "policy":
+        return policy, prm, None
+    reference = ResponseLogprobs(load_model(MODEL)).requires_grad_(False)
+    return policy, prm, reference.to(accelerator.device)
+
+
+def save(run: Run, iteration: int, carried: dict) -> None:
+    """Write a checkpoint and the models as Hugging Face folders."""
+    folder = run.log.folder
+    checkpoint.save_checkpoint(run.accelerator, folder / "checkpoint", iteration, carried)
+    for name, trainee in (("policy", run.policy), ("prm", run.prm)):
+        if trainee:
+            model = run.accelerator.unwrap_model(trainee.module).model
+            checkpoint.export_model(run.accelerator, model, run.tokenizer, folder / name)
+
+
+if __name__ == "__main__":
+    main()

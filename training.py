@@ -1,0 +1,180 @@
+"""The mechanics of training on one or several processes, shared by the scripts.
+
+The batch of an iteration is small next to the models, so every process holds all of it and computes
+on its share of the rows; what a row yields is summed over processes, each row having one owner.
+
+Shapes: B rows, T response tokens; b rows and t tokens of a micro-batch.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import datasets
+import numpy as np
+import torch
+import transformers
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+import rollout
+from policy import ResponseLogprobs
+from preflight import UserError, count_cores
+from rollout import Rollouts
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """A model in training and what steps it."""
+
+    name: str  # "policy", "PRM", "model"
+    module: nn.Module  # ResponseLogprobs, as accelerate prepared it
+    optimizer: torch.optim.Optimizer
+    scheduler: LambdaLR
+    gradient_clip: float  # largest gradient norm
+
+
+def make_accelerator(
+    mixed_precision: str, log_with: str | None, folder: Path, cpu_threads: int | None
+) -> Accelerator:
+    """Return the accelerator; without a GPU, let torch use the cores of this process.
+
+    (accelerate launch sets OMP_NUM_THREADS to 1 where nothing else is said.)
+    """
+    accelerator = Accelerator(
+        mixed_precision=mixed_precision, log_with=log_with, project_dir=str(folder)
+    )
+    if accelerator.device.type == "cpu":
+        torch.set_num_threads(cpu_threads or count_cores(accelerator.num_processes))
+    if not (accelerator.is_main_process and sys.stderr.isatty()):  # bars would fill a log file
+        datasets.disable_progress_bars()
+        transformers.utils.logging.disable_progress_bar()
+    return accelerator
+
+
+def make_trainee(
+    accelerator: Accelerator,
+    name: str,
+    model: PreTrainedModel,
+    *,
+    rate: float,
+    schedule: Callable[[int], float],
+    weight_decay: float,
+    gradient_clip: float,
+) -> Trainee:
+    """Prepare a model with AdamW at rate * schedule(optimizer steps taken)."""
+    module = ResponseLogprobs(model)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=weight_decay)
+    scheduler = LambdaLR(optimizer, schedule)
+    accelerator.register_for_checkpointing(scheduler)
+    module, optimizer = accelerator.prepare(module, optimizer)
+    return Trainee(name, module, optimizer, scheduler, gradient_clip)
+
+
+def linear_warmup(steps: int) -> Callable[[int], float]:
+    """Return a schedule that rises to 1 over steps and stays there."""
+    return lambda taken: min(1.0, (taken + 1) / (steps + 1))
+
+
+def warmup_then_cosine(warmup_steps: int, all_steps: int) -> Callable[[int], float]:
+    """Return a schedule that rises to 1 over warmup_steps and falls to 0 along a cosine."""
+    rise = linear_warmup(warmup_steps)
+
+    def schedule(taken: int) -> float:
+        if taken < warmup_steps:
+            return rise(taken)
+        progress = (taken - warmup_steps) / max(1, all_steps - warmup_steps)
+        return 0.5 * (1 + math.cos(math.pi * progress))
+
+    return schedule
+
+
+def micro_batches(
+    accelerator: Accelerator,
+    trainee: Trainee,
+    rollouts: Rollouts,
+    rows: Sequence[int],
+    micro_batch_size: int,
+) -> Iterator[tuple[list[int], Rollouts, float, AbstractContextManager]]:
+    """Yield this process's share of one optimizer step's rows, a micro-batch at a time.
+
+    Every process gets equally many; where rows run out it gets a row with nothing to learn from.
+
+    Yields:
+        micro_rows: which rows of the batch.
+        micro: those rows without superfluous padding.
+        share: what a mean over micro's rows weighs in this step, times the number of processes (by
+            which data-parallel gradients are divided).
+        synchronise: to run the pass in; exchanges gradients in the last micro-batch alone.
+    """
+    trainee.module.train()
+    plan = rollout.plan_micro_batches(
+        rows, micro_batch_size, accelerator.process_index, accelerator.num_processes
+    )
+    bar = show_progress(accelerator, plan, desc=f"train {trainee.name}")
+    for number, micro_rows in enumerate(bar):
+        micro = rollout.select_rows(rollouts, micro_rows or rows[:1])
+        if not micro_rows:
+            micro = replace(micro, response_mask=torch.zeros_like(micro.response_mask))
+        share = len(micro_rows) / len(rows) * accelerator.num_processes
+        is_last = number + 1 == len(plan)
+        synchronise = nullcontext() if is_last else accelerator.no_sync(trainee.module)
+        yield micro_rows or rows[:1], micro, share, synchronise
+
+
+def take_step(accelerator: Accelerator, trainee: Trainee) -> float:
+    """Clip the gradient, step and clear it; return its norm before clipping.
+
+    Raises:
+        UserError: the norm is not finite; the weights are untouched.
+    """
+    parameters = trainee.module.parameters()
+    norm = float(accelerator.clip_grad_norm_(parameters, trainee.gradient_clip))
+    if not math.isfinite(norm):
+        raise UserError(
+            f"The gradient of the {trainee.name} is {norm}: the step was not taken and the last "
+            "checkpoint is sound. Lower its learning rate, or look for what is odd in the data."
+        )
+    trainee.optimizer.step()
+    trainee.scheduler.step()
+    trainee.optimizer.zero_grad()
+    return norm
+
+
+@torch.no_grad()
+def compute_logprobs(
+    accelerator: Accelerator,
+    module: nn.Module,
+    rollouts: Rollouts,
+    temperature: float,
+    micro_batch_size: int,
+) -> Tensor:
+    """Return log-probabilities (B, T) of the responses, 0 at padding, without gradient."""
+    logprobs = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)  # (B, T)
+    module = accelerator.unwrap_model(module)
+    plan = rollout.plan_micro_batches(
+        range(len(logprobs)), micro_batch_size, accelerator.process_index, accelerator.num_processes
+    )
+    for micro_rows in filter(None, plan):
+        micro = rollout.select_rows(rollouts, micro_rows)
+        with accelerator.autocast():
+            values, _ = module(*micro.model_inputs(), temperature)  # (b, t)
+        logprobs[micro_rows, : micro.response_length] = values * micro.response_mask
+    return accelerator.reduce(logprobs)
+
+
+def derive_seed(seed: int, iteration: int, process_index: int) -> int:
+    """Return a seed of its own for each iteration and process: nothing random needs saving."""
+    return int(np.random.SeedSequence([seed, iteration, process_index]).generate_state(1)[0])
+
+
+def show_progress(accelerator: Accelerator, iterable: Sequence | None = None, **options) -> tqdm:
+    """Return a progress bar that vanishes when done, on a terminal and the main process only."""
+    disable = None if accelerator.is_main_process else True  # None: unless it is a terminal
+    return tqdm(iterable, leave=False, delay=0.5, disable=disable, **options)

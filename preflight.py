@@ -24,7 +24,7 @@ _BYTES_EXPORTED = 4  # a parameter in an exported folder: float32 weight
 
 
 class UserError(SystemExit):
-    """A mistake in a constant, file or row: the script prints its message and ends with status 1."""
+    """A mistake of the user: the script prints its message and ends with status 1."""
 
 
 def read_constants(names: dict) -> dict:
@@ -230,8 +230,10 @@ def _check_tracker(tracker: str | None) -> None:
 
 def _check_path(model: str, constant: str) -> None:
     """Tell a missing folder from a hub id before the hub is asked for something it never had."""
-    looks_local = model.startswith((".", "/", "~")) or model.count("/") != 1 or os.sep * 2 in model
-    if Path(model).is_dir() and not (Path(model) / "config.json").exists():
+    path = Path(model)
+    if path.is_dir() and not (path / "config.json").exists():
         raise UserError(f"{constant} = {model!r}: the folder holds no config.json.")
-    if looks_local and not Path(model).is_dir():
+    beside_others = "/" in model and path.parent.is_dir()
+    looks_local = model.startswith((".", "/", "~")) or model.count("/") > 1 or beside_others
+    if looks_local and not path.is_dir():
         raise UserError(f"{constant} = {model!r}: there is no such folder.")

@@ -41,9 +41,7 @@ MIXED_PRECISION = "no"  # "no", "bf16": compute; weights are float32
 GRADIENT_CHECKPOINTING = False  # recompute activations in backward: less memory, more time
 
 # Data
-TRAIN_DATA = (
-    "arithmetic"  # hub id, parquet / json / jsonl file, folder, or the embedded "arithmetic"
-)
+TRAIN_DATA = "arithmetic"  # hub id, parquet / json / jsonl file, folder, or "arithmetic"
 TRAIN_SPLIT = "train"  # split of TRAIN_DATA, where it has several
 EVAL_DATA = "arithmetic"  # held-out prompts, same forms; None: no evaluation
 EVAL_SPLIT = "test"
@@ -55,7 +53,7 @@ MAX_PROMPT_TOKENS = 128  # longer prompts are dropped and counted
 # Rollouts
 PROMPTS_PER_ITERATION = 64  # prompts that pass the filter
 SAMPLES_PER_PROMPT = 4  # K, responses a prompt
-MAX_RESPONSE_TOKENS = 64  # T
+MAX_RESPONSE_TOKENS = 96  # T
 TEMPERATURE = 1.0  # of sampling, and of the log-probabilities trained on
 ACCURACY_LOW = 0.2  # prompt filter: mean outcome reward, inclusive
 ACCURACY_HIGH = 0.8
@@ -84,7 +82,7 @@ WHITEN = True  # advantages to mean 0, deviation 1 over the batch's response tok
 
 # Policy
 CLIP_RANGE = 0.2  # epsilon of PPO
-POLICY_LR = 5e-5
+POLICY_LR = 1e-4
 POLICY_WARMUP_STEPS = 5  # optimizer steps
 POLICY_GRADIENT_CLIP = 1.0  # largest gradient norm
 OPTIMIZER_STEPS = 1  # an iteration, each on its share of the prompts
@@ -94,7 +92,7 @@ MICRO_BATCH_SIZE = 64  # responses a forward pass of one process; changes memory
 # Run
 RUN_NAME = "arithmetic"  # folder under OUTPUT_DIR
 OUTPUT_DIR = "runs"
-NUM_ITERATIONS = 40
+NUM_ITERATIONS = 60
 SEED = 0
 EVAL_EVERY = 10  # iterations; also before the first and after the last
 SAVE_EVERY = 10  # iterations between checkpoints; also after the last
@@ -376,7 +374,9 @@ def sample_groups(
             timer=timer,
             progress=partial(training.show_progress, accelerator),
         )
-    return gather_object(groups)
+    in_rank_order = sorted(range(len(prompts)), key=lambda n: n % accelerator.num_processes)
+    by_prompt = dict(zip(in_rank_order, gather_object(groups)))
+    return [by_prompt[number] for number in range(len(prompts))]
 
 
 def evaluate(run: Run, timer: PhaseTimer) -> float | None:

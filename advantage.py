@@ -6,6 +6,8 @@ Shapes: B rows = prompts x K responses, the K rows of a prompt contiguous; T res
 import torch
 from torch import Tensor
 
+_ROUNDING = 1e-4  # in units of beta * nats, summed over a response
+
 
 def outcome_returns(
     outcome_rewards: Tensor, response_mask: Tensor, samples_per_prompt: int
@@ -92,9 +94,13 @@ def prime_advantages(
 
 
 def largest_return(process_rewards: Tensor, response_mask: Tensor, gamma: float) -> Tensor:
-    """Return the largest absolute return-to-go of the batch, a scalar; 1 if all rewards are 0."""
+    """Return the largest absolute return-to-go of the batch, a scalar; 1 where it is but rounding.
+
+    A PRM that still equals its reference gives zeros, or in bfloat16 a little less than
+    _ROUNDING; divided by itself, that noise would weigh as much as the outcome.
+    """
     largest = _discounted_sums(process_rewards * response_mask, gamma).abs().max()
-    return torch.where(largest > 0, largest, torch.ones_like(largest))
+    return torch.where(largest > _ROUNDING, largest, torch.ones_like(largest))
 
 
 def whitened(values: Tensor, response_mask: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ def save_checkpoint(
 
     _write_beside(accelerator, target, write)
     if accelerator.is_main_process:
-        for old in folder.iterdir():
+        for old in folder.glob("[0-9]*"):
             if old != target:
                 shutil.rmtree(old)
     accelerator.wait_for_everyone()
@@ -87,13 +87,22 @@ def _write_beside(accelerator: Accelerator, target: Path, write: Callable[[Path]
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             _flush_to_disk(temporary)
-            shutil.rmtree(target, ignore_errors=True)
-            os.rename(temporary, target)
+            _replace_folder(temporary, target)
         accelerator.wait_for_everyone()
     except (OSError, RuntimeError, SafetensorError) as error:  # as the libraries report a full disk
         raise UserError(
             f"Could not write {target}: {error}. What was saved before is untouched."
         ) from error
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    """Rename new to target; what was there lies beside it as .old until that is done."""
+    old = target.with_name(target.name + ".old")
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(target, old)
+    os.rename(new, target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _flush_to_disk(folder: Path) -> None:

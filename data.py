@@ -6,10 +6,20 @@ benchmark schema {problem, answer} is read as plain maths questions.
 """
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets import (
+    Dataset,
+    DatasetDict,
+    Features,
+    List,
+    Value,
+    load_dataset,
+    load_from_disk,
+)
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 import arithmetic
@@ -32,6 +42,13 @@ EURUS_SYSTEM_PROMPT = (
 )
 SYSTEM_PROMPTS = {"eurus": EURUS_SYSTEM_PROMPT}
 
+_TEXT, _TOKENS = Value("string"), List(Value("int64"))
+_CHECKED = {"row": Value("int64"), "fault": _TEXT}  # number of the row, and what is wrong with it
+_PROMPT_FEATURES = Features(
+    prompt_ids=_TOKENS, ability=_TEXT, ground_truth=_TEXT, data_source=_TEXT, **_CHECKED
+)
+_DEMONSTRATION_FEATURES = Features(prompt_ids=_TOKENS, response_ids=_TOKENS, **_CHECKED)
+
 _READERS = {".parquet": "parquet", ".json": "json", ".jsonl": "json"}
 
 
@@ -53,6 +70,8 @@ def load_rows(source: str, split: str, constant: str) -> Dataset:
             rows = arithmetic.split_rows(split)
         elif path.is_dir() and (path / "state.json").exists():
             rows = load_from_disk(str(path))
+        elif path.is_file() and path.stat().st_size == 0:
+            raise UserError(f"{constant} = {source!r}: there are no rows in it.")
         elif path.is_file() and reader:
             rows = load_dataset(reader, data_files=str(path), split="train")
         elif path.is_file():
@@ -65,7 +84,7 @@ def load_rows(source: str, split: str, constant: str) -> Dataset:
         raise
     except Exception as error:  # every reader and the hub raise kinds of their own
         raise UserError(
-            f"{constant} = {source!r}, split {split!r}: cannot be read: {error}"
+            f"{constant} = {source!r}, split {split!r}: cannot be read: {error!r}"
         ) from error
     if isinstance(rows, DatasetDict) or len(rows) == 0:
         raise UserError(f"{constant} = {source!r}, split {split!r}: there are no rows in it.")
@@ -78,7 +97,7 @@ def encode_prompts(
     *,
     system_prompt: str | None,
     max_prompt_tokens: int,
-    abilities: tuple[str, ...] | None,
+    abilities: Sequence[str] | None,
     constant: str,
 ) -> tuple[Dataset, int]:
     """Return the prompts as token ids, and how many were dropped for being too long.
@@ -105,36 +124,28 @@ def encode_prompts(
             "`reward_model` (the schema of Eurus-2-RL-Data), or `problem` and `answer`."
         )
 
-    def encode(row: dict) -> dict:
+    def encode(row: dict, number: int) -> dict:
         prompt = row.get("prompt") or row.get("problem")
         ability = row.get("ability") or "math"
         ground_truth = _read_ground_truth(row)
-        fault = _find_row_fault(prompt, ability, ground_truth, tokenizer)
-        return {
-            "prompt_ids": []
-            if fault
-            else _encode_prompt(prompt, ability, system_prompt, tokenizer),
-            "ability": ability,
-            "ground_truth": ground_truth,
-            "data_source": str(row.get("data_source") or ""),
-            "fault": fault,
-        }
+        encoded = {"ability": ability, "ground_truth": ground_truth, "fault": "", "row": number}
+        encoded |= {"prompt_ids": [], "data_source": str(row.get("data_source") or "")}
+        if abilities is None or ability in abilities:
+            encoded["fault"] = _find_row_fault(prompt, ability, ground_truth, tokenizer)
+            if not encoded["fault"]:
+                fields = _encode_prompt(prompt, ability, system_prompt, tokenizer)
+                encoded |= dict(zip(("prompt_ids", "fault"), fields))
+        return encoded
 
-    prompts = rows.map(encode, remove_columns=rows.column_names, desc=f"encode {constant}")
-    wanted = [i for i, a in enumerate(prompts["ability"]) if abilities is None or a in abilities]
-    if not wanted:
-        raise UserError(f"{constant}: no row has an ability among ABILITIES = {abilities!r}.")
-    faults, lengths = list(prompts["fault"]), [len(ids) for ids in prompts["prompt_ids"]]
-    for row in wanted:
-        if faults[row]:
-            raise UserError(f"{constant}: row {row} {faults[row]}")
-    short = [row for row in wanted if lengths[row] <= max_prompt_tokens]
-    if not short:
-        raise UserError(
-            f"{constant}: every prompt is longer than MAX_PROMPT_TOKENS = {max_prompt_tokens} "
-            f"(the shortest has {min(lengths[row] for row in wanted)} tokens)."
-        )
-    return prompts.select(short).remove_columns("fault"), len(wanted) - len(short)
+    prompts = _map(rows, encode, _PROMPT_FEATURES, constant)
+    if abilities is not None:
+        chosen = [i for i, ability in enumerate(prompts["ability"]) if ability in abilities]
+        if not chosen:
+            raise UserError(f"{constant}: no row has an ability among ABILITIES = {abilities!r}.")
+        prompts = prompts.select(chosen)
+    _raise_first_fault(prompts, constant)
+    lengths = [len(ids) for ids in prompts["prompt_ids"]]
+    return _keep_short(prompts, lengths, "MAX_PROMPT_TOKENS", max_prompt_tokens, constant)
 
 
 def encode_demonstrations(
@@ -148,7 +159,8 @@ def encode_demonstrations(
 ) -> tuple[Dataset, int]:
     """Return chat data as token ids for sft.py, and how many rows were dropped for being too long.
 
-    Rows hold `messages` (the last one by the assistant: the response) or `prompt` and `response`.
+    Rows hold `messages` (the last one by the assistant: the response), or `prompt` and `response`;
+    a plain prompt gets the template of math questions.
 
     Returns:
         demonstrations: columns prompt_ids and response_ids (lists of ints, ending in EOS).
@@ -164,31 +176,29 @@ def encode_demonstrations(
             "or `prompt` and `response`."
         )
 
-    def encode(row: dict) -> dict:
+    def encode(row: dict, number: int) -> dict:
         *context, last = row.get("messages") or [None]
-        response = last["content"] if last and last["role"] == "assistant" else row.get("response")
+        is_answer = isinstance(last, dict) and last.get("role") == "assistant"
+        response = last.get("content") if is_answer else row.get("response")
         prompt = context or row.get("prompt")
-        fault = _find_prompt_fault(prompt, tokenizer) if response else "has no response."
+        encoded = {"prompt_ids": [], "response_ids": [], "row": number}
+        if not isinstance(response, str) or not response:
+            return {**encoded, "fault": "has no response, or one that is not text."}
+        fault = _find_prompt_fault(prompt, tokenizer)
         if fault:
-            return {"prompt_ids": [], "response_ids": [], "fault": fault}
-        prompt_ids = _encode_prompt(prompt, "math", system_prompt, tokenizer)
+            return {**encoded, "fault": fault}
+        prompt_ids, fault = _encode_prompt(prompt, "math", system_prompt, tokenizer)
         response_ids = tokenizer(response, add_special_tokens=False)["input_ids"]
-        ends = response_ids and response_ids[-1] in eos_token_ids
-        response_ids = response_ids if ends else response_ids + [tokenizer.eos_token_id]
-        return {"prompt_ids": prompt_ids, "response_ids": response_ids, "fault": ""}
+        if not response_ids or response_ids[-1] not in eos_token_ids:
+            response_ids = [*response_ids, tokenizer.eos_token_id]
+        encoded |= {"prompt_ids": prompt_ids, "response_ids": response_ids, "fault": fault}
+        return encoded
 
-    encoded = rows.map(encode, remove_columns=rows.column_names, desc=f"encode {constant}")
-    for index, fault in enumerate(encoded["fault"]):
-        if fault:
-            raise UserError(f"{constant}: row {index} {fault}")
-    short = [
-        i
-        for i, (prompt, response) in enumerate(zip(encoded["prompt_ids"], encoded["response_ids"]))
-        if len(prompt) + len(response) <= max_tokens
-    ]
-    if not short:
-        raise UserError(f"{constant}: every row is longer than MAX_TOKENS = {max_tokens}.")
-    return encoded.select(short).remove_columns("fault"), len(rows) - len(short)
+    encoded = _map(rows, encode, _DEMONSTRATION_FEATURES, constant)
+    _raise_first_fault(encoded, constant)
+    pairs = zip(encoded["prompt_ids"], encoded["response_ids"])
+    lengths = [len(prompt) + len(response) for prompt, response in pairs]
+    return _keep_short(encoded, lengths, "MAX_TOKENS", max_tokens, constant)
 
 
 class RowStream:
@@ -222,40 +232,69 @@ class RowStream:
         return torch.randperm(len(self.rows), generator=generator).tolist()
 
 
+def _map(rows: Dataset, encode: Callable, features: Features, constant: str) -> Dataset:
+    return rows.map(
+        encode,
+        with_indices=True,
+        remove_columns=rows.column_names,
+        features=features,
+        desc=f"encode {constant}",
+    )
+
+
+def _raise_first_fault(encoded: Dataset, constant: str) -> None:
+    for number, fault in zip(encoded["row"], encoded["fault"]):
+        if fault:
+            raise UserError(f"{constant}: row {number} {fault}")
+
+
+def _keep_short(
+    encoded: Dataset, lengths: list[int], limit_constant: str, limit: int, constant: str
+) -> tuple[Dataset, int]:
+    """Return the rows of at most limit tokens, and how many were longer."""
+    short = [i for i, length in enumerate(lengths) if length <= limit]
+    if not short:
+        raise UserError(
+            f"{constant}: every row is longer than {limit_constant} = {limit} "
+            f"(the shortest has {min(lengths)} tokens)."
+        )
+    kept = encoded.select(short).remove_columns(["fault", "row"])
+    return kept, len(lengths) - len(short)
+
+
 def _encode_prompt(
     prompt: list[dict] | str,
     ability: str,
     system_prompt: str | None,
     tokenizer: PreTrainedTokenizerBase,
-) -> list[int]:
+) -> tuple[list[int], str]:
+    """Return token ids and what is wrong with the row, if the chat template refuses it."""
     if isinstance(prompt, str):
         question = TEMPLATES[ability].replace("{question}", prompt)
         if tokenizer.chat_template is None:  # a base model: the text alone, system prompt first
-            return tokenizer(f"{system_prompt}\n{question}" if system_prompt else question)[
-                "input_ids"
-            ]
+            text = f"{system_prompt}\n{question}" if system_prompt else question
+            return tokenizer(text)["input_ids"], ""
         prompt = [{"role": "user", "content": question}]
     messages = [{"role": m["role"], "content": m["content"]} for m in prompt]
     if system_prompt and messages[0]["role"] != "system":
         messages = [{"role": "system", "content": system_prompt}, *messages]
-    return tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    try:
+        settings = dict(add_generation_prompt=True, return_dict=False)
+        return tokenizer.apply_chat_template(messages, **settings), ""
+    except TemplateError as error:
+        return [], f"is refused by the tokenizer's chat template: {error}"
 
 
 def _read_ground_truth(row: dict) -> str:
-    reward_model = row.get("reward_model")
-    truth = (
-        reward_model.get("ground_truth") if isinstance(reward_model, dict) else row.get("answer")
-    )
+    nested = row.get("reward_model")
+    truth = nested.get("ground_truth") if isinstance(nested, dict) else row.get("answer")
     if truth is None:
         return ""
     return truth if isinstance(truth, str) else json.dumps(truth)
 
 
 def _find_row_fault(
-    prompt: list[dict] | str | None,
-    ability: str,
-    ground_truth: str,
-    tokenizer: PreTrainedTokenizerBase,
+    prompt: object, ability: str, ground_truth: str, tokenizer: PreTrainedTokenizerBase
 ) -> str:
     """Return what is wrong with a row of prompts, to follow the words `row 17`, or nothing."""
     if ability not in TEMPLATES:
@@ -267,9 +306,15 @@ def _find_row_fault(
     return _find_prompt_fault(prompt, tokenizer)
 
 
-def _find_prompt_fault(prompt: list[dict] | str | None, tokenizer: PreTrainedTokenizerBase) -> str:
+def _find_prompt_fault(prompt: object, tokenizer: PreTrainedTokenizerBase) -> str:
     if not prompt:
         return "has no prompt."
-    if not isinstance(prompt, str) and tokenizer.chat_template is None:
+    if isinstance(prompt, str):
+        return ""
+    for message in prompt if isinstance(prompt, list) else [None]:
+        texts = [message.get(k) for k in ("role", "content")] if isinstance(message, dict) else [0]
+        if not all(isinstance(text, str) and text for text in texts):
+            return "has a prompt that is neither text nor a list of {role, content} texts."
+    if tokenizer.chat_template is None:
         return "holds messages, but the tokenizer has no chat template: add one to its folder."
     return ""

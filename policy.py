@@ -5,20 +5,19 @@ Shapes: B rows, P prompt tokens (left-padded), T response tokens (right-padded),
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 
 def load_model(model: str, gradient_checkpointing: bool = False) -> PreTrainedModel:
     """Return a causal LM in float32 that is the same function in training as in generation.
 
-    Dropout is off for good: with it, the ratio of new to old policy would be noise.
+    Dropout is off: with it, the ratio of new to old policy would be noise.
     """
-    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
-    for module in loaded.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        if hasattr(module, "attention_dropout"):
-            module.attention_dropout = 0.0
+    config = AutoConfig.from_pretrained(model)
+    for name, value in config.to_dict().items():
+        if ("dropout" in name or name.endswith("pdrop")) and isinstance(value, float):
+            setattr(config, name, 0.0)
+    loaded = AutoModelForCausalLM.from_pretrained(model, config=config, dtype=torch.float32)
     if gradient_checkpointing:
         loaded.gradient_checkpointing_enable()
     return loaded.eval()

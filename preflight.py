@@ -1,10 +1,12 @@
 """What can be known to be wrong before a model loads, each as one message naming what to change."""
 
+import fcntl
 import importlib.util
 import json
 import os
 import shutil
 import uuid
+from io import TextIOWrapper
 from pathlib import Path
 
 import torch
@@ -52,6 +54,18 @@ def check_ranges(constants: dict, ranges: dict[str, tuple[float, float]]) -> Non
             raise UserError(f"{name} = {value!r} must lie between {lowest} and {highest}.")
 
 
+def check_texts(constants: dict, required: list[str], optional: list[str]) -> None:
+    """Raise UserError for the first constant that is not text, or not None where it may be."""
+    for name in [*required, *optional]:
+        value = constants[name]
+        if value is None and name in optional:
+            continue
+        if not isinstance(value, str) or not value:
+            raise UserError(f"{name} = {value!r} must be text in quotes.")
+        if value.startswith("~"):
+            raise UserError(f"{name} = {value!r}: write the folder of ~ in full.")
+
+
 def check_divides(constants: dict, whole: str, part: str) -> None:
     """Raise UserError unless the constant named part divides the constant named whole."""
     if constants[whole] % constants[part]:
@@ -63,6 +77,16 @@ def check_divides(constants: dict, whole: str, part: str) -> None:
 
 def check_training_constants(constants: dict) -> None:
     """Raise UserError for what is wrong among the constants of train_prime.py alone."""
+    check_texts(
+        constants,
+        "MODEL TRAIN_DATA TRAIN_SPLIT EVAL_SPLIT RUN_NAME OUTPUT_DIR".split(),
+        "PRM_MODEL EVAL_DATA SYSTEM_PROMPT".split(),
+    )
+    abilities = constants["ABILITIES"]
+    if abilities is not None and not (
+        isinstance(abilities, (tuple, list)) and all(isinstance(a, str) for a in abilities)
+    ):
+        raise UserError(f'ABILITIES = {abilities!r} must be None or a tuple such as ("math",).')
     check_choices(
         constants,
         {
@@ -104,6 +128,13 @@ def check_training_constants(constants: dict) -> None:
 
 def check_sft_constants(constants: dict) -> None:
     """Raise UserError for what is wrong among the constants of sft.py alone."""
+    check_texts(constants, "MODEL DATA SPLIT OUTPUT".split(), ["SYSTEM_PROMPT"])
+    output = Path(constants["OUTPUT"])
+    if output.exists() and any(output.iterdir()) and not (output / "config.json").exists():
+        raise UserError(
+            f"OUTPUT = {str(output)!r} holds something that is no model and would be lost: name "
+            "another folder."
+        )
     check_choices(
         constants,
         {
@@ -147,13 +178,18 @@ def load_config(model: str, constant: str) -> PretrainedConfig:
     """Return the configuration of a model folder or hub id, without its weights.
 
     Raises:
-        UserError: no such folder, no config.json in it, or no such hub id.
+        UserError: no such folder, something missing in it, no such hub id, or no causal LM that
+            transformers has the code of.
     """
     _check_path(model, constant)
     try:
-        return AutoConfig.from_pretrained(model)
+        config = AutoConfig.from_pretrained(model, trust_remote_code=False)
+        count_parameters(config)
+        return config
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{constant} = {model!r} is no model folder or hub id: {error}") from error
+        raise UserError(
+            f"{constant} = {model!r} is no causal LM in a folder or on the hub: {error}"
+        ) from error
 
 
 def load_tokenizer(model: str, constant: str) -> PreTrainedTokenizerBase:
@@ -204,12 +240,48 @@ def check_folder(folder: Path, constant: str, num_parameters: int, num_trained: 
     except OSError as error:
         raise UserError(f"{constant}: cannot write to {folder}: {error}.") from error
     needed = num_trained * num_parameters * 2 * (_BYTES_TRAINED + _BYTES_EXPORTED)
-    free = shutil.disk_usage(folder).free
+    already_there = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+    already_there += sum(path.stat().st_size for path in folder.rglob("*.bin"))
+    free = shutil.disk_usage(folder).free + already_there
     if free < needed:
         raise UserError(
             f"{constant}: the disk of {folder} has {free / 2**30:.1f} GiB free; checkpoints and "
             f"models take up to {needed / 2**30:.1f} GiB. Free some, or set {constant} elsewhere."
         )
+
+
+def check_length(config: PretrainedConfig, tokens: int, constants: str) -> None:
+    """Raise UserError if sequences may be longer than the positions that the model knows."""
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if positions and tokens > positions:
+        raise UserError(
+            f"{constants} allow sequences of {tokens} tokens, but the model knows {positions} "
+            "positions (max_position_embeddings in its config.json): lower them."
+        )
+
+
+def check_same_vocabulary(config: PretrainedConfig, prm_config: PretrainedConfig) -> None:
+    """Raise UserError if PRM and policy cannot read the same token ids."""
+    sizes = [c.get_text_config().vocab_size for c in (config, prm_config)]
+    if sizes[0] != sizes[1]:
+        raise UserError(
+            f"PRM_MODEL has a vocabulary of {sizes[1]} tokens, MODEL of {sizes[0]}: they must "
+            "share one tokenizer."
+        )
+
+
+def lock_folder(folder: Path) -> TextIOWrapper:
+    """Return an open file that keeps other runs out of the folder until this process ends.
+
+    Raises:
+        UserError: another run is in it.
+    """
+    file = (folder / ".lock").open("w")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise UserError(f"Another process is running in {folder}: stop it first.") from error
+    return file
 
 
 def count_cores(num_processes: int) -> int:
@@ -233,6 +305,8 @@ def _check_path(model: str, constant: str) -> None:
     path = Path(model)
     if path.is_dir() and not (path / "config.json").exists():
         raise UserError(f"{constant} = {model!r}: the folder holds no config.json.")
+    if path.is_dir() and not [*path.glob("*.safetensors"), *path.glob("*.bin")]:
+        raise UserError(f"{constant} = {model!r}: the folder holds no weights (*.safetensors).")
     beside_others = "/" in model and path.parent.is_dir()
     looks_local = model.startswith((".", "/", "~")) or model.count("/") > 1 or beside_others
     if looks_local and not path.is_dir():

@@ -304,27 +304,6 @@ def select_rows(rollouts: Rollouts, rows: Sequence[int]) -> Rollouts:
     )
 
 
-def split_rows(num_rows: int, samples_per_prompt: int, optimizer_steps: int) -> list[list[int]]:
-    """Return the rows of each optimizer step, whole prompts, as even as can be, none empty."""
-    prompts = range(num_rows // samples_per_prompt)
-    steps = min(optimizer_steps, len(prompts))
-    edges = [len(prompts) * step // steps for step in range(steps + 1)]
-    return [
-        list(range(low * samples_per_prompt, high * samples_per_prompt))
-        for low, high in zip(edges, edges[1:])
-    ]
-
-
-def plan_micro_batches(
-    rows: Sequence[int], micro_batch_size: int, process_index: int, num_processes: int
-) -> list[list[int]]:
-    """Return this process's rows in micro-batches, as many as on any other, some maybe empty."""
-    mine = list(rows[process_index::num_processes])
-    most = math.ceil(len(rows) / num_processes)  # rows of the first process
-    starts = range(0, most, micro_batch_size)
-    return [mine[start : start + micro_batch_size] for start in starts]
-
-
 def compute_metrics(collected: Collected) -> dict:
     """Return what metrics.jsonl says of an iteration's sampling, over all sampled responses."""
     lengths = [len(ids) for group in collected.sampled for ids in group.response_ids]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
 from rollout import Collected, Group
 
@@ -31,6 +31,10 @@ _COLUMNS = {  # metric: heading of its column
     "seconds": "total s",
 }
 _HEADER_EVERY = 20  # lines
+UPDATE_METRICS = """
+    prm_accuracy prm_loss prm_gradient_norm process_reward_mean process_return_largest
+    policy_loss entropy clip_fraction approx_kl policy_gradient_norm
+""".split()  # null in metrics.jsonl where nothing was updated
 
 
 class PhaseTimer:
@@ -112,15 +116,13 @@ class RunLog:
     def print_summary(
         self,
         constants: dict,
-        module: nn.Module,
-        num_prompts: int,
-        dropped: int,
-        first: int,
         accelerator: Accelerator,
+        num_parameters: int,
+        prompts: str,
+        first: int,
     ) -> None:
         """Say what is about to run: models, data, sampling, batch sizes, device, folder."""
         c = constants
-        millions = sum(p.numel() for p in module.parameters()) / 1e6
         roles = "policy, PRM" if c["PROCESS_COEF"] else "policy (outcome-only RLOO: no PRM)"
         if c["PROCESS_COEF"] and c["PRM_REFERENCE"] == "sft":
             roles += ", reference"
@@ -130,8 +132,8 @@ class RunLog:
         micro_steps = -(-per_process // c["MICRO_BATCH_SIZE"])
         done = c["NUM_ITERATIONS"] - first
         lines = {
-            "models": f"{roles}, each {millions:.2f} M parameters, from {c['MODEL']}",
-            "data": f"{num_prompts} prompts of {c['TRAIN_DATA']} ({dropped} too long, dropped)",
+            "models": f"{roles}, each {num_parameters / 1e6:.2f} M parameters, from {c['MODEL']}",
+            "data": prompts,
             "sampling": f"{c['SAMPLES_PER_PROMPT']} responses a prompt of up to "
             f"{c['MAX_RESPONSE_TOKENS']} tokens, temperature {c['TEMPERATURE']}, no top-k or top-p",
             "filter": f"accuracy within [{c['ACCURACY_LOW']}, {c['ACCURACY_HIGH']}]",
@@ -144,6 +146,8 @@ class RunLog:
             if done > 0
             else f"{self.folder} is complete: raise NUM_ITERATIONS, or choose another RUN_NAME",
         }
+        if c["PROCESS_COEF"] and c["PRM_UPDATE"] == "none" and not c["PRM_MODEL"]:
+            lines["note"] = "a frozen PRM that starts from MODEL gives no reward: set PRM_MODEL"
         for name, text in lines.items():
             self.print(f"{name:>9}  {text}")
 
@@ -151,10 +155,11 @@ class RunLog:
         """Say what the run achieved and where it is saved."""
         path = self.folder / "metrics.jsonl"
         lines = [json.loads(line) for line in path.read_text().splitlines()] if self.is_main else []
-        accuracies = [x["eval_accuracy"] for x in lines if x["eval_accuracy"] is not None]
+        keys = ("eval_accuracy_before", "eval_accuracy")
+        accuracies = [x[key] for x in lines for key in keys if x[key] is not None]
         if len(accuracies) > 1:
             self.print(f"held-out accuracy {accuracies[0]:.3f} -> {accuracies[-1]:.3f}")
-        self.print(f"policy, PRM, metrics.jsonl, rollouts and checkpoint are in {self.folder}")
+        self.print(f"models, metrics.jsonl, rollouts and checkpoint are in {self.folder}")
 
     def print_warnings(self, metrics: dict, prompts_wanted: int) -> None:
         """Say what did not go as it should in an iteration."""
@@ -216,7 +221,8 @@ def explain_giving_up(metrics: dict, accuracy_low: float, accuracy_high: float) 
     return (
         f"Stopped after iteration {metrics['iteration']}: no prompt of the last iterations was "
         f"solved at a rate within [{accuracy_low}, {accuracy_high}]; the accuracy of all sampled "
-        f"responses is {accuracy:.3f}. {advice} What was learned before is saved."
+        f"responses is {accuracy:.3f}. {advice} What was learned is saved: a new run can start "
+        "from it (MODEL = the folder policy/ of this one)."
     )
 
 

@@ -50,19 +50,21 @@ CPU_THREADS = None  # torch threads a process without GPU; None: the cores divid
 # What may change between a checkpoint and going on from it: none of it changes what is learned.
 _FREE_TO_CHANGE = """
     MICRO_BATCH_SIZE GRADIENT_CHECKPOINTING LOG_EVERY SAVE_EVERY LOG_WITH CPU_THREADS
+    OUTPUT
 """.split()
 
 
 def main() -> None:
     constants = preflight.read_constants(globals())
     preflight.check_sft_constants(constants)
-    folder = Path(OUTPUT + ".checkpoint")  # deleted when training is done
+    folder = Path(OUTPUT).with_name(Path(OUTPUT).name + ".checkpoint")  # deleted at the end
     saved = checkpoint.find_checkpoint(folder)
     state = checkpoint.read_loop_state(saved) if saved else {}
     if state:
         preflight.check_same_constants(constants, state["constants"], folder, _FREE_TO_CHANGE)
     config, tokenizer, eos_token_ids = load_base()
     size = preflight.count_parameters(config)
+    preflight.check_length(config, MAX_TOKENS, "MAX_TOKENS")
     preflight.check_folder(folder, "OUTPUT", size, num_trained=1)
     accelerator = training.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
     with accelerator.main_process_first():
@@ -78,14 +80,14 @@ def main() -> None:
     trainee = training.make_trainee(
         accelerator,
         "model",
-        AutoModelForCausalLM.from_config(config)
-        if MODEL == arithmetic.NAME
-        else load_model(MODEL, GRADIENT_CHECKPOINTING),
+        AutoModelForCausalLM.from_config(config) if MODEL == arithmetic.NAME else load_model(MODEL),
         rate=LR,
         schedule=training.warmup_then_cosine(WARMUP_STEPS, STEPS),
         weight_decay=WEIGHT_DECAY,
         gradient_clip=GRADIENT_CLIP,
     )
+    if GRADIENT_CHECKPOINTING:
+        accelerator.unwrap_model(trainee.module).model.gradient_checkpointing_enable()
     stream = data.RowStream(rows, SEED)
     first = 0
     if state:

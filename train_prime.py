@@ -37,6 +37,7 @@ from verifiers import Verifier
 
 # Model
 MODEL = "models/arithmetic-sft"  # folder or hub id that policy, PRM and reference start from
+PRM_MODEL = None  # another one that the PRM starts from (same tokenizer); None: MODEL
 MIXED_PRECISION = "no"  # "no", "bf16": compute; weights are float32
 GRADIENT_CHECKPOINTING = False  # recompute activations in backward: less memory, more time
 
@@ -92,7 +93,7 @@ MICRO_BATCH_SIZE = 64  # responses a forward pass of one process; changes memory
 # Run
 RUN_NAME = "arithmetic"  # folder under OUTPUT_DIR
 OUTPUT_DIR = "runs"
-NUM_ITERATIONS = 60
+NUM_ITERATIONS = 50
 SEED = 0
 EVAL_EVERY = 10  # iterations; also before the first and after the last
 SAVE_EVERY = 10  # iterations between checkpoints; also after the last
@@ -100,7 +101,7 @@ RESUME = True  # go on from the run's checkpoint, if there is one
 LOG_WITH = None  # None, "tensorboard", "wandb", "trackio"
 CPU_THREADS = None  # torch threads a process without GPU; None: the cores divided by the processes
 
-# Recipe of Eurus-2-7B-PRIME: paste over the block above (the rest stays as it is).
+# Recipe of Eurus-2-7B-PRIME: uncomment it; what it does not name stays as it is above.
 #
 # MODEL = "PRIME-RL/Eurus-2-7B-SFT"
 # MIXED_PRECISION = "bf16"
@@ -121,6 +122,7 @@ CPU_THREADS = None  # torch threads a process without GPU; None: the cores divid
 # POLICY_WARMUP_STEPS = 0
 # PROCESS_SCALE = "batch"
 # OPTIMIZER_STEPS = 4
+# WEIGHT_DECAY = 0.01
 # MICRO_BATCH_SIZE = 2
 # RUN_NAME = "eurus-2-7b-prime"
 # NUM_ITERATIONS = 592
@@ -128,7 +130,7 @@ CPU_THREADS = None  # torch threads a process without GPU; None: the cores divid
 # What may change between a checkpoint and going on from it: none of it changes what is learned.
 _FREE_TO_CHANGE = """
     GRADIENT_CHECKPOINTING MICRO_BATCH_SIZE ROLLOUT_BATCH_SIZE VERIFIER_WORKERS MAX_EMPTY_ITERATIONS
-    NUM_ITERATIONS EVAL_EVERY SAVE_EVERY RESUME LOG_WITH CPU_THREADS
+    NUM_ITERATIONS EVAL_EVERY SAVE_EVERY RESUME LOG_WITH CPU_THREADS OUTPUT_DIR RUN_NAME
 """.split()
 
 
@@ -159,15 +161,22 @@ def main() -> None:
             f"RESUME = False, but {folder} holds a run: delete it, or choose another RUN_NAME."
         )
     if saved:
-        preflight.check_same_constants(constants, old_constants, folder, _FREE_TO_CHANGE)
+        preflight.check_same_constants(constants, old_constants or {}, folder, _FREE_TO_CHANGE)
     config = preflight.load_config(MODEL, "MODEL")
+    if PRM_MODEL:
+        preflight.check_same_vocabulary(config, preflight.load_config(PRM_MODEL, "PRM_MODEL"))
+    longest = MAX_PROMPT_TOKENS + MAX_RESPONSE_TOKENS
+    preflight.check_length(config, longest, "MAX_PROMPT_TOKENS and MAX_RESPONSE_TOKENS")
     size = preflight.count_parameters(config)
     preflight.check_folder(folder, "OUTPUT_DIR", size, num_trained=2 if PROCESS_COEF else 1)
     tokenizer = preflight.load_tokenizer(MODEL, "MODEL")
     accelerator = training.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
     with accelerator.main_process_first():
-        prompts, dropped = load_prompts(TRAIN_DATA, TRAIN_SPLIT, None, tokenizer, "TRAIN_DATA")
-        eval_prompts, _ = load_prompts(EVAL_DATA, EVAL_SPLIT, EVAL_PROMPTS, tokenizer, "EVAL_DATA")
+        prompts, dropped = load_prompts(TRAIN_DATA, TRAIN_SPLIT, tokenizer, "TRAIN_DATA")
+        eval_prompts = []
+        if EVAL_DATA:
+            held_out, _ = load_prompts(EVAL_DATA, EVAL_SPLIT, tokenizer, "EVAL_DATA")
+            eval_prompts = list(held_out.select(range(min(EVAL_PROMPTS, len(held_out)))))
     policy, prm, reference = load_models(accelerator)
     workers = VERIFIER_WORKERS or preflight.count_cores(accelerator.num_processes)
     with Verifier(num_workers=workers, timeout_seconds=VERIFIER_TIMEOUT) as verifier:
@@ -176,7 +185,7 @@ def main() -> None:
             tokenizer=tokenizer,
             eos_token_ids=preflight.find_eos_token_ids(MODEL, tokenizer),
             stream=data.RowStream(prompts, SEED),
-            eval_prompts=list(eval_prompts),
+            eval_prompts=eval_prompts,
             policy=policy,
             prm=prm,
             reference=reference,
@@ -189,13 +198,18 @@ def main() -> None:
             first, carried = int(saved.name), checkpoint.read_loop_state(saved)
             run.stream.load_state_dict(carried["stream"])
         accelerator.wait_for_everyone()
+        lock = preflight.lock_folder(folder) if accelerator.is_main_process else None
         run.log.start(constants, str(accelerator.device), first)
-        run.log.print_summary(constants, policy.module, len(prompts), dropped, first, accelerator)
+        counts = f"{len(prompts)} prompts of {TRAIN_DATA} ({dropped} too long, dropped), "
+        counts += f"{len(eval_prompts)} held out of {EVAL_DATA}"
+        run.log.print_summary(constants, accelerator, size, counts, first)
         if LOG_WITH:
             accelerator.init_trackers("prime", config={k: str(v) for k, v in constants.items()})
         train(run, first, carried)
         run.log.print_outcome()
     accelerator.end_training()
+    if lock:
+        lock.close()
 
 
 def train(run: Run, first: int, carried: dict) -> None:
@@ -217,13 +231,17 @@ def train(run: Run, first: int, carried: dict) -> None:
                 kept_fraction=carried["kept_fraction"],
             )
             update_metrics = learn(run, timer, iteration, collected) if collected.kept else {}
+        if not collected.kept:
+            write_rollouts(run, iteration, collected, torch.empty(0), torch.empty(0))
         empty_iterations = 0 if collected.kept else empty_iterations + 1
         gives_up = empty_iterations == MAX_EMPTY_ITERATIONS
         is_last = gives_up or iteration + 1 == NUM_ITERATIONS
         metrics = {
             "iteration": iteration,
             **rollout.compute_metrics(collected),
+            **dict.fromkeys(run_log.UPDATE_METRICS),
             **update_metrics,
+            "eval_accuracy_before": eval_accuracy if is_last else None,
             "eval_accuracy": evaluate(run, timer) if is_last else eval_accuracy,
             **timer.totals,
         }
@@ -272,22 +290,21 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
     )  # (B, T)
     with timer("seconds_policy"):
         policy_metrics = update_policy(run, rollouts, advantages, old_logprobs)
-    decode = partial(run.tokenizer.decode, skip_special_tokens=False)
-    run.log.write_rollouts(iteration, collected, decode, process_rewards, advantages)
+    write_rollouts(run, iteration, collected, process_rewards, advantages)
     return {**prm_metrics, **policy_metrics}
 
 
 def update_prm(run: Run, rollouts: Rollouts, ref_logprobs: Tensor) -> tuple[Tensor, dict]:
     """Train the PRM on outcome labels; return process rewards (B, T) and metrics.
 
-    Single-forward ("after"): the rewards are those of the training pass, before its step.
-    Double-forward ("before"): they are computed anew after it. Metrics are of before it either way.
+    Single-forward ("after"): the rewards are those of the training pass, before each row's step.
+    Double-forward ("before"): computed anew after all steps; the metrics stay those of before.
     """
     prm, outcomes, mask = run.prm, rollouts.outcome_rewards, rollouts.response_mask
     trains = PRM_UPDATE != "none"
     rewards_before = torch.zeros_like(ref_logprobs)  # (B, T)
     gradient_norms = []
-    for rows in rollout.split_rows(len(outcomes), SAMPLES_PER_PROMPT, PRM_OPTIMIZER_STEPS):
+    for rows in training.split_rows(len(outcomes), SAMPLES_PER_PROMPT, PRM_OPTIMIZER_STEPS):
         for micro_rows, micro, share, synchronise in micro_batches(run, prm, rollouts, rows):
             ref = ref_logprobs[micro_rows, : micro.response_length]  # (b, t)
             with synchronise, torch.set_grad_enabled(trains):
@@ -321,7 +338,7 @@ def update_policy(
     policy = run.policy
     sums: dict[str, Tensor | float] = defaultdict(float)
     gradient_norms = []
-    steps = rollout.split_rows(len(advantages), SAMPLES_PER_PROMPT, OPTIMIZER_STEPS)
+    steps = training.split_rows(len(advantages), SAMPLES_PER_PROMPT, OPTIMIZER_STEPS)
     for rows in steps:
         token_count = rollouts.response_mask[rows].sum()
         for micro_rows, micro, _, synchronise in micro_batches(run, policy, rollouts, rows):
@@ -342,6 +359,13 @@ def update_policy(
         name: run.accelerator.reduce(value).item() / len(steps) for name, value in sums.items()
     }
     return {**means, "policy_gradient_norm": max(gradient_norms)}
+
+
+def write_rollouts(
+    run: Run, iteration: int, collected: Collected, process_rewards: Tensor, advantages: Tensor
+) -> None:
+    decode = partial(run.tokenizer.decode, skip_special_tokens=False)
+    run.log.write_rollouts(iteration, collected, decode, process_rewards, advantages)
 
 
 def micro_batches(run: Run, trainee: Trainee, rollouts: Rollouts, rows: list[int]) -> Iterator:
@@ -389,14 +413,11 @@ def evaluate(run: Run, timer: PhaseTimer) -> float | None:
 
 
 def load_prompts(
-    source: str | None, split: str, count: int | None, tokenizer: PreTrainedTokenizerBase, name: str
-) -> tuple[Dataset | list, int]:
-    """Return the (first count) prompts that a constant names, and how many were too long."""
-    if source is None:
-        return [], 0
-    rows = data.load_rows(source, split, name)
+    source: str, split: str, tokenizer: PreTrainedTokenizerBase, name: str
+) -> tuple[Dataset, int]:
+    """Return the prompts that a constant names, and how many were too long."""
     return data.encode_prompts(
-        rows if count is None else rows.select(range(min(count, len(rows)))),
+        data.load_rows(source, split, name),
         tokenizer,
         system_prompt=data.SYSTEM_PROMPTS.get(SYSTEM_PROMPT, SYSTEM_PROMPT),
         max_prompt_tokens=MAX_PROMPT_TOKENS,
@@ -410,21 +431,23 @@ def load_models(
 ) -> tuple[Trainee, Trainee | None, ResponseLogprobs | None]:
     """Return policy, PRM and reference, the last two where the constants ask for them."""
 
-    def load_trainee(name: str, rate: float, warmup_steps: int, gradient_clip: float) -> Trainee:
+    def load_trainee(
+        name: str, source: str, rate: float, warmup_steps: int, gradient_clip: float
+    ) -> Trainee:
         return training.make_trainee(
             accelerator,
             name,
-            load_model(MODEL, GRADIENT_CHECKPOINTING),
+            load_model(source, GRADIENT_CHECKPOINTING),
             rate=rate,
             schedule=training.linear_warmup(warmup_steps),
             weight_decay=WEIGHT_DECAY,
             gradient_clip=gradient_clip,
         )
 
-    policy = load_trainee("policy", POLICY_LR, POLICY_WARMUP_STEPS, POLICY_GRADIENT_CLIP)
+    policy = load_trainee("policy", MODEL, POLICY_LR, POLICY_WARMUP_STEPS, POLICY_GRADIENT_CLIP)
     if PROCESS_COEF == 0:
         return policy, None, None
-    prm = load_trainee("PRM", PRM_LR, PRM_WARMUP_STEPS, PRM_GRADIENT_CLIP)
+    prm = load_trainee("PRM", PRM_MODEL or MODEL, PRM_LR, PRM_WARMUP_STEPS, PRM_GRADIENT_CLIP)
     if PRM_REFERENCE == "policy":
         return policy, prm, None
     reference = ResponseLogprobs(load_model(MODEL)).requires_grad_(False)
@@ -432,13 +455,13 @@ def load_models(
 
 
 def save(run: Run, iteration: int, carried: dict) -> None:
-    """Write a checkpoint and the models as Hugging Face folders."""
-    folder = run.log.folder
-    checkpoint.save_checkpoint(run.accelerator, folder / "checkpoint", iteration, carried)
+    """Write the models as Hugging Face folders, then the checkpoint that says they are done."""
     for name, trainee in (("policy", run.policy), ("prm", run.prm)):
         if trainee:
             model = run.accelerator.unwrap_model(trainee.module).model
-            checkpoint.export_model(run.accelerator, model, run.tokenizer, folder / name)
+            checkpoint.export_model(run.accelerator, model, run.tokenizer, run.log.folder / name)
+    folder = run.log.folder / "checkpoint"
+    checkpoint.save_checkpoint(run.accelerator, folder, iteration, carried)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import datasets
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 import transformers
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
@@ -27,6 +29,8 @@ import rollout
 from policy import ResponseLogprobs
 from preflight import UserError, count_cores
 from rollout import Rollouts
+
+_PATIENCE = timedelta(hours=6)  # a process waits for another, which tokenizes or saves
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,22 @@ def make_accelerator(
     """Return the accelerator; without a GPU, let torch use the cores of this process.
 
     (accelerate launch sets OMP_NUM_THREADS to 1 where nothing else is said.)
+
+    Raises:
+        UserError: the accelerate configuration asks for an engine that shards models.
     """
     accelerator = Accelerator(
-        mixed_precision=mixed_precision, log_with=log_with, project_dir=str(folder)
+        mixed_precision=mixed_precision,
+        log_with=log_with,
+        project_dir=str(folder),
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
     )
+    engine = accelerator.distributed_type.value
+    if engine in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        raise UserError(
+            f"The accelerate configuration asks for {engine}, which shards models; only plain data "
+            "parallelism works here. Run accelerate config again, or pass --config_file."
+        )
     if accelerator.device.type == "cpu":
         torch.set_num_threads(cpu_threads or count_cores(accelerator.num_processes))
     if not (accelerator.is_main_process and sys.stderr.isatty()):  # bars would fill a log file
@@ -114,7 +130,7 @@ def micro_batches(
         synchronise: to run the pass in; exchanges gradients in the last micro-batch alone.
     """
     trainee.module.train()
-    plan = rollout.plan_micro_batches(
+    plan = plan_micro_batches(
         rows, micro_batch_size, accelerator.process_index, accelerator.num_processes
     )
     bar = show_progress(accelerator, plan, desc=f"train {trainee.name}")
@@ -128,6 +144,27 @@ def micro_batches(
         yield micro_rows or rows[:1], micro, share, synchronise
 
 
+def split_rows(num_rows: int, samples_per_prompt: int, optimizer_steps: int) -> list[list[int]]:
+    """Return the rows of each optimizer step, whole prompts, as even as can be, none empty."""
+    prompts = range(num_rows // samples_per_prompt)
+    steps = min(optimizer_steps, len(prompts))
+    edges = [len(prompts) * step // steps for step in range(steps + 1)]
+    return [
+        list(range(low * samples_per_prompt, high * samples_per_prompt))
+        for low, high in zip(edges, edges[1:])
+    ]
+
+
+def plan_micro_batches(
+    rows: Sequence[int], micro_batch_size: int, process_index: int, num_processes: int
+) -> list[list[int]]:
+    """Return this process's rows in micro-batches, as many as on any other, some maybe empty."""
+    mine = list(rows[process_index::num_processes])
+    most = math.ceil(len(rows) / num_processes)  # rows of the first process
+    starts = range(0, most, micro_batch_size)
+    return [mine[start : start + micro_batch_size] for start in starts]
+
+
 def take_step(accelerator: Accelerator, trainee: Trainee) -> float:
     """Clip the gradient, step and clear it; return its norm before clipping.
 
@@ -138,8 +175,9 @@ def take_step(accelerator: Accelerator, trainee: Trainee) -> float:
     norm = float(accelerator.clip_grad_norm_(parameters, trainee.gradient_clip))
     if not math.isfinite(norm):
         raise UserError(
-            f"The gradient of the {trainee.name} is {norm}: the step was not taken and the last "
-            "checkpoint is sound. Lower its learning rate, or look for what is odd in the data."
+            f"The gradient of the {trainee.name} is {norm}: the step was not taken, and what was "
+            "saved last is sound. Start a new run from it (MODEL = that folder) with a lower "
+            "learning rate, or look for what is odd in the data."
         )
     trainee.optimizer.step()
     trainee.scheduler.step()
@@ -158,7 +196,7 @@ def compute_logprobs(
     """Return log-probabilities (B, T) of the responses, 0 at padding, without gradient."""
     logprobs = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)  # (B, T)
     module = accelerator.unwrap_model(module)
-    plan = rollout.plan_micro_batches(
+    plan = plan_micro_batches(
         range(len(logprobs)), micro_batch_size, accelerator.process_index, accelerator.num_processes
     )
     for micro_rows in filter(None, plan):

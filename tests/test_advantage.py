@@ -108,6 +108,14 @@ def test_batch_scale_divides_by_the_largest_return_to_go():
     assert prime_advantages(outcomes, zeros, mask, 4, process_scale="batch", **settings).sum() == 0
 
 
+def test_batch_scale_leaves_rounding_noise_alone():
+    outcomes, process, mask = make_batch(3, 4, length=6)
+    settings = dict(gamma=1.0, outcome_coef=1.0, process_coef=1.0, whiten=True)
+    expected = prime_advantages(outcomes, 0 * process, mask, 4, **settings)
+    noisy = prime_advantages(outcomes, 1e-6 * process, mask, 4, process_scale="batch", **settings)
+    torch.testing.assert_close(noisy, expected, atol=1e-3, rtol=0)
+
+
 def test_response_granularity_treats_the_sum_as_one_reward():
     outcomes, process, mask = make_batch(3, 4, length=6)
     settings = dict(gamma=1.0, process_coef=1.0, whiten=False, process_granularity="response")

@@ -42,6 +42,29 @@ def test_a_failed_save_leaves_the_last_good_checkpoint(accelerator, tmp_path, mo
     assert checkpoint.read_loop_state(checkpoint.find_checkpoint(folder)) == {"n": 1}
 
 
+def test_an_exported_folder_is_replaced_whole(accelerator, tmp_path, monkeypatch):
+    class Saved:
+        def __init__(self, text):
+            self.text = text
+
+        def save_pretrained(self, folder):
+            (folder / self.text).write_text(self.text)
+
+    target = tmp_path / "policy"
+    checkpoint.export_model(accelerator, Saved("weights 1"), Saved("tokenizer"), target)
+    checkpoint.export_model(accelerator, Saved("weights 2"), Saved("tokenizer"), target)
+    assert {path.name for path in target.iterdir()} == {"weights 2", "tokenizer"}
+    assert [path.name for path in tmp_path.iterdir()] == ["policy"]
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.shutil, "rmtree", killed)  # whatever is deleted comes last
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint._replace_folder(tmp_path / "policy", tmp_path / "prm")
+    assert (tmp_path / "prm" / "weights 2").exists()
+
+
 def test_a_half_written_checkpoint_is_ignored_and_swept_away(accelerator, tmp_path):
     folder = tmp_path / "checkpoint"
     checkpoint.save_checkpoint(accelerator, folder, 1, {})

@@ -116,6 +116,28 @@ def test_a_faulty_row_is_named(tokenizer, bad, message):
         encode([make_row(), bad], tokenizer)
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    [[{"role": "user"}], ["7+8"], 15, [{"role": "user", "content": [{"type": "text"}]}]],
+)
+def test_a_prompt_of_another_form_is_named(tokenizer, prompt):
+    with pytest.raises(UserError, match="row 0 has a prompt that is neither text nor a list of"):
+        encode([make_row(prompt=prompt)], tokenizer)
+
+
+def test_a_chat_template_that_refuses_a_row_is_named():
+    tokenizer = arithmetic.build_tokenizer()
+    tokenizer.chat_template = "{{ raise_exception('no system role') }}"
+    with pytest.raises(UserError, match="row 0 is refused by the tokenizer's chat template: no sy"):
+        encode([make_row()], tokenizer)
+
+
+def test_thousands_of_rows_left_out_first_do_no_harm(tokenizer):
+    rows = [make_row(ability="code")] * 1500 + [make_row()]
+    prompts, _ = encode(rows, tokenizer, abilities=("math",))
+    assert len(prompts) == 1 and len(prompts[0]["prompt_ids"]) > 5
+
+
 def test_a_missing_column_is_named(tokenizer):
     with pytest.raises(UserError, match=r"columns are \['prompt', 'solution'\].*`reward_model`"):
         encode([{"prompt": CHAT, "solution": "15"}], tokenizer)

@@ -47,6 +47,11 @@ def start(tmp_path, monkeypatch):
         (dict(NUM_ITERATIONS=2.5), "NUM_ITERATIONS = 2.5 must be a whole number"),
         (dict(TEMPERATURE=0.0), "TEMPERATURE = 0.0 must lie between"),
         (dict(BETA="0.05"), "BETA = '0.05' must be a number"),
+        (dict(TRAIN_DATA=None), "TRAIN_DATA = None must be text"),
+        (dict(MODEL=5), "MODEL = 5 must be text"),
+        (dict(MODEL="~/model"), "write the folder of ~ in full"),
+        (dict(ABILITIES="math"), "ABILITIES = 'math' must be None or a tuple"),
+        (dict(MAX_PROMPT_TOKENS=2000), "allow sequences of 2048 tokens, but the model knows 1024"),
         (dict(ACCURACY_LOW=0.9), "ACCURACY_LOW is above ACCURACY_HIGH"),
         (dict(MODEL="models/none"), "MODEL = 'models/none': there is no such folder"),
         (dict(MODEL=str(ROOT / "tests")), "the folder holds no config.json"),
@@ -61,14 +66,37 @@ def test_mistakes_in_constants(start, constants, words):
     assert words in start(**constants)
 
 
-def test_mistakes_in_data_stop_the_script_before_a_model_loads(start, tmp_path):
+GOOD_ROW = {"prompt": "7+8", "ability": "math", "reward_model": {"ground_truth": "15"}}
+
+
+@pytest.mark.parametrize(
+    ("second_row", "words"),
+    [
+        ({**GOOD_ROW, "ability": "code"}, "row 1 has ability 'code', which has no verifier yet"),
+        ({**GOOD_ROW, "reward_model": {"ground_truth": None}}, "row 1 has no ground truth"),
+        ({**GOOD_ROW, "prompt": None}, "row 1 has no prompt"),
+    ],
+)
+def test_mistakes_in_rows(start, tmp_path, second_row, words):
     path = tmp_path / "prompts.jsonl"
-    good = {"prompt": "7+8", "ability": "math", "reward_model": {"ground_truth": "15"}}
-    path.write_text(json.dumps(good) + "\n" + json.dumps({**good, "ability": "code"}) + "\n")
+    path.write_text(json.dumps(GOOD_ROW) + "\n" + json.dumps(second_row) + "\n")
+    for constant in ("TRAIN_DATA", "EVAL_DATA"):
+        assert start(**{constant: str(path)}).startswith(f"{constant}: {words}")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "there are no rows in it"),
+        ('{"prompt": "7+8", "solution": "15"}\n', "columns are ['prompt', 'solution']; needed are"),
+        ("{]", "cannot be read"),
+    ],
+)
+def test_mistakes_in_files(start, tmp_path, content, words):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(content)
     message = start(TRAIN_DATA=str(path))
-    assert message.startswith("TRAIN_DATA: row 1 has ability 'code', which has no verifier yet")
-    path.write_text("")
-    assert "TRAIN_DATA" in start(TRAIN_DATA=str(path))
+    assert message.startswith("TRAIN_DATA") and words in message
 
 
 def copy_model(folder: Path, **changes) -> str:
@@ -88,8 +116,7 @@ def test_a_tokenizer_without_eos_token(start, tmp_path):
 def test_a_tokenizer_without_chat_template_while_rows_hold_messages(start, tmp_path):
     model = copy_model(tmp_path / "model")
     (tmp_path / "model" / "chat_template.jinja").unlink()
-    chat = [{"role": "user", "content": "7+8"}]
-    row = {"prompt": chat, "ability": "math", "reward_model": {"ground_truth": "15"}}
+    row = {**GOOD_ROW, "prompt": [{"role": "user", "content": "7+8"}]}
     (tmp_path / "prompts.jsonl").write_text(json.dumps(row) + "\n")
     message = start(MODEL=model, TRAIN_DATA=str(tmp_path / "prompts.jsonl"))
     assert message.startswith("TRAIN_DATA: row 0 holds messages, but the tokenizer has no chat tem")
@@ -102,9 +129,28 @@ def test_a_full_disk(start, monkeypatch):
     assert message.startswith("OUTPUT_DIR: the disk of") and "0.0 GiB free" in message
 
 
-def test_a_model_without_weights_is_found_before_the_hub_is_asked(tmp_path):
-    with pytest.raises(UserError, match="MODEL = 'a/b' is no model folder or hub id"):
-        preflight.load_config("a/b", "MODEL")
+def test_models_that_cannot_be_loaded(start, tmp_path):
+    assert "MODEL = 'a/b' is no causal LM in a folder or on the hub" in start(MODEL="a/b")
+    assert "is no causal LM" in start(MODEL="gpt2-of-nobody")
+    model = copy_model(tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").unlink()
+    assert "the folder holds no weights" in start(MODEL=model)
+    other = copy_model(tmp_path / "other")
+    path = tmp_path / "other" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "vocab_size": 99}))
+    assert "PRM_MODEL has a vocabulary of 99 tokens, MODEL of 63" in start(PRM_MODEL=other)
+    path.write_text(json.dumps({"model_type": "t5"}))
+    assert "is no causal LM" in start(MODEL=other)
+
+
+def test_a_resumed_run_needs_no_more_disk_than_it_has(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")(10**9, 10**9, 100)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UserError):
+        preflight.check_folder(tmp_path, "OUTPUT_DIR", num_parameters=100, num_trained=1)
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "model.safetensors").write_bytes(b"0" * 3200)
+    preflight.check_folder(tmp_path, "OUTPUT_DIR", num_parameters=100, num_trained=1)
 
 
 def test_every_eos_id_counts(tmp_path):

@@ -13,8 +13,6 @@ from rollout import (
     generate_responses,
     is_kept,
     make_rollouts,
-    plan_micro_batches,
-    split_rows,
 )
 
 CPU = torch.device("cpu")
@@ -216,18 +214,3 @@ def test_rollouts_are_padded_left_and_right():
     assert rollouts.response_mask.tolist() == [[1, 1, 0], [1, 1, 0], [1, 0, 0], [1, 1, 1]]
     assert rollouts.attention_mask[:, :2].tolist() == [[1, 1], [1, 1], [0, 1], [0, 1]]
     assert rollouts.outcome_rewards.tolist() == [1.0, 0.0, 1.0, 0.0]
-
-
-def test_rows_are_split_by_prompt_into_steps():
-    assert split_rows(8, 2, 2) == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert split_rows(6, 2, 2) == [[0, 1], [2, 3, 4, 5]]  # a batch that was not filled
-    assert split_rows(2, 2, 4) == [[0, 1]]
-
-
-@pytest.mark.parametrize("num_processes", [1, 2, 3])
-def test_micro_batches_share_out_every_row_once_and_equally_many(num_processes):
-    rows = list(range(10, 21))
-    plans = [plan_micro_batches(rows, 2, index, num_processes) for index in range(num_processes)]
-    assert len({len(plan) for plan in plans}) == 1
-    assert sorted(row for plan in plans for micro in plan for row in micro) == rows
-    assert max(len(micro) for plan in plans for micro in plan) == 2

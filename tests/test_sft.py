@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import SFT_MODEL, load_script
+from conftest import ROOT, SFT_MODEL, load_script
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import arithmetic
@@ -82,6 +82,8 @@ def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("constants", "words"),
     [
+        (dict(DATA=None), "DATA = None must be text"),
+        (dict(OUTPUT=str(ROOT)), "holds something that is no model and would be lost"),
         (dict(MODEL="models/none"), "MODEL = 'models/none': there is no such folder"),
         (dict(DATA="none.jsonl"), "DATA = 'none.jsonl': there is no such file"),
         (dict(STEPS=0), "STEPS = 0 must lie between 1"),

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,7 +95,7 @@ def test_the_gradient_reaches_only_the_model_in_training(tmp_path):
     settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), "NUM_ITERATIONS": 1}
     script = load_script("train_prime.py", tmp_path, **settings)
     seen = []
-    take_step, make_policy_update = script.training.take_step, script.update_policy
+    take_step = script.training.take_step
 
     def spy(accelerator, trainee):
         others = [run[0].prm, run[0].policy]
@@ -114,7 +115,7 @@ def test_the_gradient_reaches_only_the_model_in_training(tmp_path):
         script.main()
     finally:
         script.training.take_step = take_step
-    assert seen == ["PRM", "policy"] and make_policy_update
+    assert seen == ["PRM", "policy"]
     for name, value in run[0].reference.model.state_dict().items():
         if name in reference_before:
             assert torch.equal(value, reference_before[name])
@@ -148,7 +149,7 @@ def test_outcome_only_loads_one_model_and_trains_it(tmp_path, monkeypatch):
     assert len(loads) == 1
     assert (folder / "policy").is_dir() and not (folder / "prm").exists()
     [line] = read_metrics(folder)
-    assert "prm_loss" not in line and line["policy_gradient_norm"] > 0
+    assert line["prm_loss"] is None and line["policy_gradient_norm"] > 0
 
 
 @pytest.mark.parametrize(
@@ -199,6 +200,9 @@ def test_nothing_hangs_where_no_prompt_passes_the_filter(tmp_path, capsys):
     assert "only 0 of 4 prompts passed the filter in 2 rounds" in capsys.readouterr().out
     metrics = read_metrics(tmp_path / "runs" / "run")
     assert len(metrics) == 2 and metrics[1]["train_accuracy"] is not None
+    assert metrics[1]["policy_loss"] is None
+    rollouts = (tmp_path / "runs" / "run" / "rollouts" / "000001.jsonl").read_text()
+    assert rollouts.count('"filtered out"') == rollouts.count("\n") > 0
     assert (tmp_path / "runs" / "run" / "policy" / "model.safetensors").exists()
 
 
@@ -264,11 +268,54 @@ def test_a_checkpoint_made_with_other_constants_is_refused(prime_run, tmp_path):
 
 
 def test_a_complete_run_says_so_and_a_longer_one_goes_on(prime_run, tmp_path, capsys):
-    settings = dict(OUTPUT_DIR=str(prime_run.parent), EVAL_EVERY=2)
-    before = (prime_run / "metrics.jsonl").read_text()
+    moved = tmp_path / "runs" / "moved"
+    shutil.copytree(prime_run, moved)
+    before = (moved / "metrics.jsonl").read_text()
+    settings = dict(RUN_NAME="moved", EVAL_EVERY=2)
     run_here(tmp_path, **settings, NUM_ITERATIONS=3)
     assert "is complete: raise NUM_ITERATIONS" in capsys.readouterr().out
-    assert (prime_run / "metrics.jsonl").read_text() == before
+    assert (moved / "metrics.jsonl").read_text() == before
+    run_here(tmp_path, **settings, NUM_ITERATIONS=4)
+    after = (moved / "metrics.jsonl").read_text()
+    assert after.startswith(before) and [m["iteration"] for m in read_metrics(moved)] == [
+        0,
+        1,
+        2,
+        3,
+    ]
+    assert not list(moved.glob("*.old")) and not list(moved.glob("*.tmp"))
+
+
+def test_one_iteration_is_evaluated_before_and_after(tmp_path):
+    [line] = read_metrics(run_here(tmp_path, NUM_ITERATIONS=1))
+    assert line["eval_accuracy_before"] is not None and line["eval_accuracy"] is not None
+
+
+def test_a_prm_may_start_from_a_model_of_its_own(prime_run, tmp_path):
+    other = str(prime_run / "prm")
+    folder = run_here(tmp_path, PRM_MODEL=other, PRM_UPDATE="none", NUM_ITERATIONS=1)
+    prm, trained_before = read_weights(folder / "prm"), read_weights(Path(other))
+    assert all(torch.equal(prm[name], trained_before[name]) for name in prm)
+    assert read_metrics(folder)[0]["process_return_largest"] != 1.0  # rewards from the start
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path, script_environment):
+    folder = tmp_path / "runs" / "run"
+    folder.mkdir(parents=True)
+    program = "import sys, preflight, pathlib\n"
+    program += f"lock = preflight.lock_folder(pathlib.Path({str(folder)!r}))\n"
+    program += "print('locked', flush=True)\nsys.stdin.read()\n"
+    other = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=script_environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert other.stdout.readline() == b"locked\n"
+    with pytest.raises(UserError, match="Another process is running in"):
+        run_here(tmp_path, NUM_ITERATIONS=1)
+    other.kill()
+    other.wait()
 
 
 CANNED_RESPONSES = """
@@ -310,10 +357,12 @@ def test_any_number_of_processes_trains_alike(tmp_path, script_environment):
         assert process.returncode == 0, output
         assert f"{processes} process(es)" in output
         folders.append(tmp_path / "runs" / f"{processes}")
-    for first, second in zip(*map(read_metrics, folders)):
+    metrics = [read_metrics(folder) for folder in folders]
+    assert len(metrics[0]) == len(metrics[1]) == 2
+    for first, second in zip(*metrics):
         assert first.keys() == second.keys()
         for name, value in first.items():
-            if not name.startswith("seconds"):
+            if value is not None and not name.startswith("seconds"):
                 assert second[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
     before = read_weights(Path(SFT_MODEL))
     for role in ("policy", "prm"):

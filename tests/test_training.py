@@ -69,3 +69,20 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_the_step():
     with pytest.raises(UserError, match="gradient of the policy is nan: the step was not taken"):
         training.take_step(Accelerator(cpu=True), trainee)
     assert trainee.module.weight.item() == 3.0
+
+
+def test_rows_are_split_by_prompt_into_steps():
+    assert training.split_rows(8, 2, 2) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert training.split_rows(6, 2, 2) == [[0, 1], [2, 3, 4, 5]]  # a batch that was not filled
+    assert training.split_rows(2, 2, 4) == [[0, 1]]
+
+
+@pytest.mark.parametrize("num_processes", [1, 2, 3])
+def test_micro_batches_share_out_every_row_once_and_equally_many(num_processes):
+    rows = list(range(10, 21))
+    plans = [
+        training.plan_micro_batches(rows, 2, index, num_processes) for index in range(num_processes)
+    ]
+    assert len({len(plan) for plan in plans}) == 1
+    assert sorted(row for plan in plans for micro in plan for row in micro) == rows
+    assert max(len(micro) for plan in plans for micro in plan) == 2

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -54,13 +55,21 @@ def test_verdicts_come_in_order_and_a_time_out_costs_its_row_alone():
     assert again == [Verdict(1.0, "correct")]
 
 
-def test_a_worker_that_dies_is_replaced():
+def test_a_worker_that_dies_idle_costs_nothing():
     with Verifier(num_workers=1, timeout_seconds=5.0) as verifier:
         verifier.verify(["\\boxed{1}"], ["1"], ["math"])
         verifier._workers[0].process.kill()
         verifier._workers[0].process.wait()
-        first, second = verifier.verify(["\\boxed{1}"] * 2, ["1"] * 2, ["math"] * 2)
-    assert first == Verdict(0.0, "error") and second == Verdict(1.0, "correct")
+        verdicts = verifier.verify(["\\boxed{1}"] * 2, ["1"] * 2, ["math"] * 2)
+    assert verdicts == [Verdict(1.0, "correct")] * 2
+
+
+def test_a_worker_that_dies_at_work_costs_its_row_alone():
+    with Verifier(num_workers=1, timeout_seconds=30.0) as verifier:
+        verifier.verify(["\\boxed{1}"], ["1"], ["math"])
+        threading.Timer(0.5, verifier._workers[0].process.kill).start()
+        verdicts = verifier.verify([ENDLESS, "\\boxed{1}"], ["1"] * 2, ["math"] * 2)
+    assert verdicts == [Verdict(0.0, "error"), Verdict(1.0, "correct")]
 
 
 def test_no_rows_and_unknown_abilities():

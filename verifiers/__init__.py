@@ -71,8 +71,10 @@ class Verifier:
         verdicts: list[Verdict | None] = [None] * len(jobs)
         waiting = list(reversed(range(len(jobs))))  # rows, the next one last
         while waiting or any(worker.row is not None for worker in self._workers):
-            for worker in self._workers:
-                if waiting and worker.is_ready and worker.row is None:
+            for number, worker in enumerate(self._workers):
+                if worker.row is None and worker.process.poll() is not None and worker.is_ready:
+                    self._replace(number)  # it died while it had nothing to do
+                elif waiting and worker.is_ready and worker.row is None:
                     worker.start(waiting.pop(), jobs)
             self._wait_for_news()
             for number, worker in enumerate(self._workers):
@@ -82,9 +84,12 @@ class Verifier:
                 verdicts[worker.row] = verdict
                 worker.row = None
                 if worker.is_dead:
-                    worker.stop()
-                    self._workers[number] = _Worker(self.timeout_seconds)
+                    self._replace(number)
         return verdicts
+
+    def _replace(self, number: int) -> None:
+        self._workers[number].stop()
+        self._workers[number] = _Worker(self.timeout_seconds)
 
     def _wait_for_news(self) -> None:
         """Sleep until a worker says something or the earliest deadline is reached."""
@@ -120,7 +125,7 @@ class _Worker:
         self.deadline = time.monotonic() + self.timeout_seconds
         try:
             self.connection.send(jobs[row])
-        except OSError:  # it died while idle: poll() sees the closed connection
+        except OSError:  # it died just now: poll() sees the closed connection
             pass
 
     def poll(self) -> Verdict | None:

@@ -30,7 +30,7 @@ def grade(response: str, ground_truth: str) -> tuple[float, str]:
 
 
 def find_boxed_answer(text: str) -> str | None:
-    """Return what stands in the last complete, non-empty \\boxed{...} (braces nest), or None."""
+    """Return what stands in the last complete \\boxed{...} (braces nest); None if none or empty."""
     start = text.rfind("\\boxed{")
     while start >= 0:
         content_start = start + len("\\boxed{")

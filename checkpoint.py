@@ -4,7 +4,8 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -75,10 +76,22 @@ def export_model(
     _write_beside(accelerator, folder, write)
 
 
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn what the libraries raise on a full or broken disk into one message that names target."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise UserError(
+            f"Could not write {target}: {error}. What was saved before is untouched: make room and "
+            "start again."
+        ) from error
+
+
 def _write_beside(accelerator: Accelerator, target: Path, write: Callable[[Path], None]) -> None:
     """Let write fill a temporary folder, then put it in the target's place."""
     temporary = target.with_name(target.name + ".tmp")
-    try:
+    with writing(target):
         if accelerator.is_main_process:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
@@ -89,10 +102,6 @@ def _write_beside(accelerator: Accelerator, target: Path, write: Callable[[Path]
             _flush_to_disk(temporary)
             _replace_folder(temporary, target)
         accelerator.wait_for_everyone()
-    except (OSError, RuntimeError, SafetensorError) as error:  # as the libraries report a full disk
-        raise UserError(
-            f"Could not write {target}: {error}. What was saved before is untouched."
-        ) from error
 
 
 def _replace_folder(new: Path, target: Path) -> None:

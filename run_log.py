@@ -14,6 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from checkpoint import writing
 from rollout import Collected, Group
 
 _LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "sympy", "math-verify")
@@ -84,7 +85,8 @@ class RunLog:
         accelerator.log(known, step=metrics["iteration"])
         if self.is_main:
             line = {name: known.get(name) for name in metrics}
-            with (self.folder / "metrics.jsonl").open("a") as file:
+            path = self.folder / "metrics.jsonl"
+            with writing(path), path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
 
     def write_rollouts(
@@ -252,8 +254,9 @@ def _rounded(values: Tensor) -> list[float]:
 def _replace(path: Path, text: str) -> None:
     """Write a file so that a kill leaves either the old or the new content."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    with writing(path):
+        temporary.write_text(text)
+        temporary.replace(path)
 
 
 def _is_missing(value: float | None) -> bool:

@@ -206,6 +206,18 @@ def test_nothing_hangs_where_no_prompt_passes_the_filter(tmp_path, capsys):
     assert (tmp_path / "runs" / "run" / "policy" / "model.safetensors").exists()
 
 
+def test_a_disk_that_fills_up_is_one_message(tmp_path, monkeypatch):
+    settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs")}
+    script = load_script("train_prime.py", tmp_path, **settings)
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(script.run_log.Path, "replace", fail)
+    with pytest.raises(UserError, match=r"Could not write .*constants.json.*No space left"):
+        script.main()
+
+
 def test_failures_of_the_verifier_are_counted_and_shown(tmp_path, capsys, monkeypatch):
     settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), "NUM_ITERATIONS": 1}
     script = load_script("train_prime.py", tmp_path, **settings)

@@ -20,7 +20,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from verifiers import STATUSES, Verifier
+from verifiers import STATUSES, Verdict, Verifier
 
 _MIN_KEPT_FRACTION = 0.25  # a round samples at most 1 / this times the prompts still missing
 _TOLERANCE = 1e-6  # of the filter's bounds: 4 of 5 right is 0.8, whatever the float says
@@ -162,23 +162,7 @@ def sample_groups(
     with timer("seconds_verify"):
         truths = [row["ground_truth"] for row in rows]
         verdicts = verifier.verify(texts, truths, [row["ability"] for row in rows])
-    groups = []
-    for number, prompt in enumerate(prompts):
-        mine = slice(number * samples_per_prompt, (number + 1) * samples_per_prompt)
-        groups.append(
-            Group(
-                prompt_ids=prompt["prompt_ids"],
-                ability=prompt["ability"],
-                ground_truth=prompt["ground_truth"],
-                data_source=prompt["data_source"],
-                response_ids=response_ids[mine],
-                responses=texts[mine],
-                outcome_rewards=[verdict.reward for verdict in verdicts[mine]],
-                statuses=[verdict.status for verdict in verdicts[mine]],
-                truncated=[ids[-1] not in eos_token_ids for ids in response_ids[mine]],
-            )
-        )
-    return groups
+    return _make_groups(prompts, response_ids, texts, verdicts, eos_token_ids)
 
 
 @torch.no_grad()
@@ -302,6 +286,30 @@ def select_rows(rollouts: Rollouts, rows: Sequence[int]) -> Rollouts:
         response_mask=response_mask[:, :response_width],
         outcome_rewards=rollouts.outcome_rewards[rows],
     )
+
+
+def _make_groups(
+    prompts: Sequence[dict],
+    response_ids: list[list[int]],
+    texts: list[str],
+    verdicts: list[Verdict],
+    eos_token_ids: list[int],
+) -> list[Group]:
+    """Return a group a prompt of what lies in lists of K entries a prompt."""
+    samples_per_prompt = len(texts) // max(1, len(prompts))
+    groups = []
+    for number, prompt in enumerate(prompts):
+        mine = slice(number * samples_per_prompt, (number + 1) * samples_per_prompt)
+        group = Group(
+            **prompt,
+            response_ids=response_ids[mine],
+            responses=texts[mine],
+            outcome_rewards=[verdict.reward for verdict in verdicts[mine]],
+            statuses=[verdict.status for verdict in verdicts[mine]],
+            truncated=[ids[-1] not in eos_token_ids for ids in response_ids[mine]],
+        )
+        groups.append(group)
+    return groups
 
 
 def compute_metrics(collected: Collected) -> dict:

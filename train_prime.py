@@ -152,23 +152,10 @@ class Run:
 
 def main() -> None:
     constants = preflight.read_constants(globals())
+    preflight.check_training_constants(constants)
     folder = Path(OUTPUT_DIR) / RUN_NAME
     saved = checkpoint.find_checkpoint(folder / "checkpoint")
-    preflight.check_training_constants(constants)
-    old_constants = run_log.read_constants(folder)
-    if old_constants and not RESUME:
-        raise UserError(
-            f"RESUME = False, but {folder} holds a run: delete it, or choose another RUN_NAME."
-        )
-    if saved:
-        preflight.check_same_constants(constants, old_constants or {}, folder, _FREE_TO_CHANGE)
-    config = preflight.load_config(MODEL, "MODEL")
-    if PRM_MODEL:
-        preflight.check_same_vocabulary(config, preflight.load_config(PRM_MODEL, "PRM_MODEL"))
-    longest = MAX_PROMPT_TOKENS + MAX_RESPONSE_TOKENS
-    preflight.check_length(config, longest, "MAX_PROMPT_TOKENS and MAX_RESPONSE_TOKENS")
-    size = preflight.count_parameters(config)
-    preflight.check_folder(folder, "OUTPUT_DIR", size, num_trained=2 if PROCESS_COEF else 1)
+    size = check_before_loading(constants, folder, saved)
     tokenizer = preflight.load_tokenizer(MODEL, "MODEL")
     accelerator = training.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
     with accelerator.main_process_first():
@@ -210,6 +197,25 @@ def main() -> None:
     accelerator.end_training()
     if lock:
         lock.close()
+
+
+def check_before_loading(constants: dict, folder: Path, saved: Path | None) -> int:
+    """Raise UserError if run folder or models do not suit; return the parameters of a model."""
+    old_constants = run_log.read_constants(folder)
+    if old_constants and not RESUME:
+        raise UserError(
+            f"RESUME = False, but {folder} holds a run: delete it, or choose another RUN_NAME."
+        )
+    if saved:
+        preflight.check_same_constants(constants, old_constants or {}, folder, _FREE_TO_CHANGE)
+    config = preflight.load_config(MODEL, "MODEL")
+    if PRM_MODEL:
+        preflight.check_same_vocabulary(config, preflight.load_config(PRM_MODEL, "PRM_MODEL"))
+    longest = MAX_PROMPT_TOKENS + MAX_RESPONSE_TOKENS
+    preflight.check_length(config, longest, "MAX_PROMPT_TOKENS and MAX_RESPONSE_TOKENS")
+    size = preflight.count_parameters(config)
+    preflight.check_folder(folder, "OUTPUT_DIR", size, num_trained=2 if PROCESS_COEF else 1)
+    return size
 
 
 def train(run: Run, first: int, carried: dict) -> None:

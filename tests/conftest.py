@@ -1,7 +1,10 @@
 """What the tests share: a script with edited constants, as a user edits them, and tiny models."""
 
-import importlib.util
 import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before the libraries read it: no test asks a hub
+
+import importlib.util
 import re
 import sys
 from pathlib import Path
@@ -14,7 +17,6 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 ROOT = Path(__file__).resolve().parent.parent
 SFT_MODEL = str(ROOT / "models" / "arithmetic-sft")
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that asks a hub is a mistake
 torch.set_num_threads(1)
 
 

@@ -29,9 +29,18 @@ class UserError(SystemExit):
     """A mistake of the user: the script prints its message and ends with status 1."""
 
 
-def read_constants(names: dict) -> dict:
+class Constants(dict):
+    """A script's constants by name; one that is asked for and not there was renamed or deleted."""
+
+    def __missing__(self, name: str) -> object:
+        raise UserError(f"{name} is missing among the constants at the top of the script.")
+
+
+def read_constants(names: dict) -> Constants:
     """Return the UPPER_CASE constants among a script's global names."""
-    return {n: v for n, v in names.items() if n.isupper() and not n.startswith("_")}
+    return Constants(
+        {name: v for name, v in names.items() if name.isupper() and not name.startswith("_")}
+    )
 
 
 def check_choices(constants: dict, choices: dict[str, tuple]) -> None:
@@ -188,7 +197,8 @@ def load_config(model: str, constant: str) -> PretrainedConfig:
         return config
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
-            f"{constant} = {model!r} is no causal LM in a folder or on the hub: {error}"
+            f"{constant} = {model!r} is no causal LM in a folder or on the hub, or the hub was not "
+            f"reached: {error}"
         ) from error
 
 

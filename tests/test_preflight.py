@@ -132,6 +132,13 @@ def test_a_full_disk(start, monkeypatch):
     assert message.startswith("OUTPUT_DIR: the disk of") and "0.0 GiB free" in message
 
 
+def test_a_constant_that_was_renamed():
+    constants = preflight.read_constants({"MODEL": "a/b", "helper": 1, "_PRIVATE": 2})
+    assert constants == {"MODEL": "a/b"}
+    with pytest.raises(UserError, match="TRAIN_DATA is missing among the constants"):
+        preflight.check_training_constants(constants)
+
+
 def test_models_that_cannot_be_loaded(start, tmp_path):
     assert "MODEL = 'a/b' is no causal LM in a folder or on the hub" in start(MODEL="a/b")
     assert "is no causal LM" in start(MODEL="gpt2-of-nobody")

@@ -24,7 +24,7 @@ from transformers import PreTrainedTokenizerBase
 
 import arithmetic
 from preflight import UserError
-from verifiers import ABILITIES
+from verifiers.python_code import find_ground_truth_fault
 
 # The published templates and system prompt of Eurus-2 (model card of PRIME-RL/Eurus-2-7B-PRIME).
 MATH_TEMPLATE = "{question}\n\nPresent the answer in LaTex format: \\boxed{Your answer}"
@@ -299,10 +299,11 @@ def _find_row_fault(
     """Return what is wrong with a row of prompts, to follow the words `row 17`, or nothing."""
     if ability not in TEMPLATES:
         return f"has ability {ability!r}; known are {', '.join(map(repr, TEMPLATES))}."
-    if ability not in ABILITIES:
-        return f"has ability {ability!r}, which has no verifier yet: set ABILITIES = {ABILITIES}."
     if not ground_truth.strip():
         return "has no ground truth."
+    ground_truth_fault = find_ground_truth_fault(ground_truth) if ability == "code" else ""
+    if ground_truth_fault:
+        return f"has a ground truth that {ground_truth_fault}."
     return _find_prompt_fault(prompt, tokenizer)
 
 

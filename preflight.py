@@ -21,6 +21,9 @@ from transformers import (
 
 _MANY = 10**9
 _TRACKERS = (None, "tensorboard", "wandb", "trackio")  # of accelerate, without keys of their own
+_SWITCHES = (
+    "GRADIENT_CHECKPOINTING WHITEN RESUME CODE_ALL_OR_NOTHING ALLOW_UNSANDBOXED_CODE"
+).split()
 _BYTES_TRAINED = 12  # a parameter in a checkpoint: float32 weight and AdamW's two moments
 _BYTES_EXPORTED = 4  # a parameter in an exported folder: float32 weight
 
@@ -61,6 +64,20 @@ def check_ranges(constants: dict, ranges: dict[str, tuple[float, float]]) -> Non
             raise UserError(f"{name} = {value!r} must be {kind}.")
         if not lowest <= value <= highest:
             raise UserError(f"{name} = {value!r} must lie between {lowest} and {highest}.")
+
+
+def check_sandbox(fault: str, allow_unsandboxed: bool) -> None:
+    """Raise UserError if there are programs to run and no sandbox to run them in.
+
+    Args:
+        fault: of Verifier.sandbox_fault: what is missing and what to enable, "" if nothing is.
+    """
+    if fault and not allow_unsandboxed:
+        raise UserError(
+            f"The prompts hold code, but generated programs cannot be run safely here: {fault} "
+            'Or set ABILITIES = ("math",) to leave code out, or ALLOW_UNSANDBOXED_CODE = True '
+            "to run them with your own rights on this machine."
+        )
 
 
 def check_texts(constants: dict, required: list[str], optional: list[str]) -> None:
@@ -105,7 +122,7 @@ def check_training_constants(constants: dict) -> None:
             "PROCESS_SCALE": ("none", "batch"),
             "PROCESS_GRANULARITY": ("token", "response"),
             "LOG_WITH": _TRACKERS,
-            **dict.fromkeys(("GRADIENT_CHECKPOINTING", "WHITEN", "RESUME"), (True, False)),
+            **dict.fromkeys(_SWITCHES, (True, False)),
         },
     )
     counts = (

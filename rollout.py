@@ -23,6 +23,7 @@ from transformers import (
 from verifiers import STATUSES, Verdict, Verifier
 
 _MIN_KEPT_FRACTION = 0.25  # a round samples at most 1 / this times the prompts still missing
+_REPORT_EVERY = 16  # tokens between two looks for responses that have ended: a look waits for a GPU
 _TOLERANCE = 1e-6  # of the filter's bounds: 4 of 5 right is 0.8, whatever the float says
 
 
@@ -133,19 +134,30 @@ def sample_groups(
 ) -> list[Group]:
     """Generate K responses to each prompt and verify them; temperature 0 is greedy.
 
+    A response goes to the verifier when it is finished, while others are still being generated.
+
     Args:
         prompts: dicts of prompt_ids, ability, ground_truth, data_source.
         rows_at_once: responses generated at the same time.
-        timer: context manager that adds up "seconds_generate" and "seconds_verify".
+        timer: context manager that adds up "seconds_generate" and "seconds_verify" (what is left
+            of verification after the last token).
         progress: tqdm or alike, called with total, desc and unit.
     """
     chunk = rows_at_once // samples_per_prompt
     starts = range(0, len(prompts), chunk)
     steps = len(starts) * max_response_tokens  # at most
     response_ids: list[list[int]] = []
+    submitted: dict[int, str] = {}  # row: text, in the order of the verdicts
+
+    def submit(row: int, ids: list[int]) -> None:
+        submitted[row] = tokenizer.decode(ids, skip_special_tokens=True)
+        prompt = prompts[row // samples_per_prompt]
+        verifier.submit([submitted[row]], [prompt["ground_truth"]], [prompt["ability"]])
+
     with timer("seconds_generate"), progress(total=steps, desc="generate", unit="token") as bar:
         for number, start in enumerate(starts):
             prompt_ids = [prompt["prompt_ids"] for prompt in prompts[start : start + chunk]]
+            first_row = start * samples_per_prompt
             response_ids += generate_responses(
                 model,
                 prompt_ids,
@@ -155,13 +167,16 @@ def sample_groups(
                 eos_token_ids=eos_token_ids,
                 pad_token_id=find_pad_token_id(tokenizer),
                 on_token=bar.update,
+                on_response=lambda row, ids, first=first_row: submit(first + row, ids),
             )
             bar.update((number + 1) * max_response_tokens - bar.n)
-    texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in response_ids]
-    rows = [prompt for prompt in prompts for _ in range(samples_per_prompt)]
-    with timer("seconds_verify"):
-        truths = [row["ground_truth"] for row in rows]
-        verdicts = verifier.verify(texts, truths, [row["ability"] for row in rows])
+    with (
+        timer("seconds_verify"),
+        progress(total=len(submitted), desc="verify", unit="response") as bar,
+    ):
+        by_row = dict(zip(submitted, verifier.collect(on_verdicts=bar.update)))
+    texts = [submitted[row] for row in range(len(submitted))]
+    verdicts = [by_row[row] for row in range(len(submitted))]
     return _make_groups(prompts, response_ids, texts, verdicts, eos_token_ids)
 
 
@@ -176,6 +191,7 @@ def generate_responses(
     eos_token_ids: list[int],
     pad_token_id: int,
     on_token: Callable[[], object] = lambda: None,
+    on_response: Callable[[int, list[int]], object] = lambda row, ids: None,
 ) -> list[list[int]]:
     """Return K responses a prompt as token ids, the K of a prompt contiguous, by model.generate.
 
@@ -184,10 +200,12 @@ def generate_responses(
 
     Args:
         on_token: called after each token of the batch.
+        on_response: called once for each row with its token ids, soon after it has ended.
     """
     width = max(map(len, prompt_ids))
     input_ids = torch.tensor([[pad_token_id] * (width - len(p)) + p for p in prompt_ids])  # (n, P)
     attention_mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompt_ids])
+    watch = _Watch(width, eos_token_ids, on_token, on_response)
     own_config = model.generation_config
     model.generation_config = GenerationConfig()  # nothing of the model's own fills what is unset
     try:
@@ -197,22 +215,45 @@ def generate_responses(
             generation_config=make_generation_config(
                 samples_per_prompt, max_response_tokens, temperature, eos_token_ids, pad_token_id
             ),
-            stopping_criteria=StoppingCriteriaList([_Tick(on_token)]),
+            stopping_criteria=StoppingCriteriaList([watch]),
         )  # (n * K, P+T)
     finally:
         model.generation_config = own_config
+    watch.report(output, is_over=True)
     return [_until_eos(row, eos_token_ids) for row in output[:, width:].tolist()]
 
 
-class _Tick(StoppingCriteria):
-    """Stops nothing; tells a progress bar that a token was generated."""
+class _Watch(StoppingCriteria):
+    """Stops nothing; reports each token to a progress bar, and each response that has ended."""
 
-    def __init__(self, on_token: Callable[[], object]):
+    def __init__(
+        self,
+        prompt_width: int,
+        eos_token_ids: list[int],
+        on_token: Callable[[], object],
+        on_response: Callable[[int, list[int]], object],
+    ):
+        self.prompt_width = prompt_width
+        self.eos_token_ids = eos_token_ids
         self.on_token = on_token
+        self.on_response = on_response
+        self.reported: set[int] = set()
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **_) -> Tensor:
         self.on_token()
+        if (input_ids.shape[1] - self.prompt_width) % _REPORT_EVERY == 0:
+            self.report(input_ids)
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+
+    def report(self, input_ids: Tensor, is_over: bool = False) -> None:
+        """Report the rows of input_ids (B, P+t) that hold an EOS by now, or all that are left."""
+        response_ids = input_ids[:, self.prompt_width :]  # (B, t)
+        eos = torch.tensor(self.eos_token_ids, device=input_ids.device)
+        has_ended = torch.isin(response_ids, eos).any(dim=1).tolist()
+        for row, ended in enumerate(has_ended):
+            if row not in self.reported and (ended or is_over):
+                self.reported.add(row)
+                self.on_response(row, _until_eos(response_ids[row].tolist(), self.eos_token_ids))
 
 
 def make_generation_config(

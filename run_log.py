@@ -115,6 +115,16 @@ class RunLog:
         self.print("  ".join(f"{cell:>9}" for cell in cells))
         self.lines_printed += 1
 
+    def print_sandbox(self, layers: dict[str, str], fault: str) -> None:
+        """Say what generated programs are locked into, and what is missing of it."""
+        working = [name for name, reason in layers.items() if not reason]
+        self.print(f"  sandbox: {', '.join(working) or 'none'}")
+        for name, reason in layers.items():
+            if reason:
+                self.print(f"  sandbox: no {name}: {reason}")
+        if fault:
+            self.print("  WARNING: ALLOW_UNSANDBOXED_CODE: generated programs run with your rights")
+
     def print_summary(
         self,
         constants: dict,

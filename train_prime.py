@@ -63,6 +63,8 @@ MAX_EMPTY_ITERATIONS = 3  # in a row without a prompt that passes; then the run 
 ROLLOUT_BATCH_SIZE = 1024  # responses generated at once by a process
 VERIFIER_WORKERS = None  # processes that verify; None: the cores of this process
 VERIFIER_TIMEOUT = 5.0  # seconds a response
+CODE_ALL_OR_NOTHING = False  # True: a program that fails one of its tests gets 0, not a fraction
+ALLOW_UNSANDBOXED_CODE = False  # True: run generated programs even where there is no sandbox
 
 # Process reward model (PRM)
 BETA = 0.05  # weight of the log-ratio
@@ -109,7 +111,6 @@ CPU_THREADS = None  # torch threads a process without GPU; None: the cores divid
 # TRAIN_DATA = "PRIME-RL/Eurus-2-RL-Data"
 # EVAL_DATA = "PRIME-RL/Eurus-2-RL-Data"
 # EVAL_SPLIT = "validation"
-# ABILITIES = ("math",)
 # SYSTEM_PROMPT = "eurus"
 # MAX_PROMPT_TOKENS = 1024
 # PROMPTS_PER_ITERATION = 256
@@ -130,6 +131,7 @@ CPU_THREADS = None  # torch threads a process without GPU; None: the cores divid
 # What may change between a checkpoint and going on from it: none of it changes what is learned.
 _FREE_TO_CHANGE = """
     GRADIENT_CHECKPOINTING MICRO_BATCH_SIZE ROLLOUT_BATCH_SIZE VERIFIER_WORKERS MAX_EMPTY_ITERATIONS
+    ALLOW_UNSANDBOXED_CODE
     NUM_ITERATIONS EVAL_EVERY SAVE_EVERY RESUME LOG_WITH CPU_THREADS OUTPUT_DIR RUN_NAME
 """.split()
 
@@ -164,9 +166,17 @@ def main() -> None:
         if EVAL_DATA:
             held_out, _ = load_prompts(EVAL_DATA, EVAL_SPLIT, tokenizer, "EVAL_DATA")
             eval_prompts = list(held_out.select(range(min(EVAL_PROMPTS, len(held_out)))))
-    policy, prm, reference = load_models(accelerator)
-    workers = VERIFIER_WORKERS or preflight.count_cores(accelerator.num_processes)
-    with Verifier(num_workers=workers, timeout_seconds=VERIFIER_TIMEOUT) as verifier:
+    verifier = Verifier(
+        num_workers=VERIFIER_WORKERS or preflight.count_cores(accelerator.num_processes),
+        timeout_seconds=VERIFIER_TIMEOUT,
+        all_or_nothing=CODE_ALL_OR_NOTHING,
+        allow_unsandboxed_code=ALLOW_UNSANDBOXED_CODE,
+    )
+    with verifier:
+        has_code = "code" in {*prompts["ability"], *(row["ability"] for row in eval_prompts)}
+        if has_code:
+            preflight.check_sandbox(verifier.sandbox_fault, ALLOW_UNSANDBOXED_CODE)
+        policy, prm, reference = load_models(accelerator)
         run = Run(
             accelerator=accelerator,
             tokenizer=tokenizer,
@@ -190,6 +200,8 @@ def main() -> None:
         counts = f"{len(prompts)} prompts of {TRAIN_DATA} ({dropped} too long, dropped), "
         counts += f"{len(eval_prompts)} held out of {EVAL_DATA}"
         run.log.print_summary(constants, accelerator, size, counts, first)
+        if has_code:
+            run.log.print_sandbox(verifier.sandbox_layers, verifier.sandbox_fault)
         if LOG_WITH:
             accelerator.init_trackers("prime", config={k: str(v) for k, v in constants.items()})
         train(run, first, carried)

@@ -1,52 +1,109 @@
-"""Is the boxed answer of a response the ground truth? Equivalence is math-verify's."""
+"""Is the boxed answer of a response equal to the ground truth?
 
-import logging
+The answer is what stands in the last complete box, nothing else. It is compared as text first, then
+as a structure of exact numbers and expressions (math_structure.py), and only where notation occurs
+that these do not know (integrals, sums, limits) by latex2sympy2_extended and sympy.
+"""
 
-from math_verify import LatexExtractionConfig, parse, verify
+import re
 
-logging.getLogger("math_verify").setLevel(
-    logging.ERROR
-)  # it warns that time limits are the caller's
+from verifiers import math_sympy as sympy_backend
+from verifiers.math_expression import TooHard
+from verifiers.math_notation import canonical_words, normalize, squeeze
+from verifiers.math_parser import ParseError
+from verifiers.math_reader import read_answer, strip_braces
+from verifiers.math_structure import same
 
-_EXTRACTION = [LatexExtractionConfig(boxed_match_priority=0)]
+_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
+_BRACE = re.compile(r"(?<!\\)(?:\\\\)*[{}]")
+_BARE_CONTENT = re.compile(r"[^\s{}$\\]+")
+_MAX_CHARACTERS = 5_000  # of an answer; a longer one is compared as text alone
+_CHOICE = re.compile(r"^(?:\\text ?\{)? ?\(? ?([A-Za-z]) ?\)?[.:]? ?\}?$")
+_CHOICE_WITH_VALUE = re.compile(
+    r"^\\text ?\{ ?\(?([A-J])\)? ?[.:]?\s*\} ?[.:]? ?([^-+*/^_=<> ].*)$|^\(([A-J])\) (.+)$"
+)
+_FOR_SYMPY = re.compile(r"\\(?:int|sum|prod|lim|det|iint|oint|begin)(?![a-z])")
 
 
 def grade(response: str, ground_truth: str) -> tuple[float, str]:
-    """Return (outcome reward, status) of a response: 1.0 "correct", 0.0 "wrong" or "no_answer".
+    """Return (outcome reward, status): 1.0 "correct", 0.0 "wrong" or "no_answer".
 
-    Only the last complete \\boxed{...} counts. The caller limits the time.
+    The caller limits time and memory.
     """
     answer = find_boxed_answer(response)
     if answer is None:
         return 0.0, "no_answer"
-    gold = find_boxed_answer(ground_truth) or ground_truth.strip().strip("$")
-    if "".join(answer.split()) == "".join(gold.split()):
-        return 1.0, "correct"
-    parsed_gold = _parse(gold)
-    is_correct = bool(parsed_gold) and verify(
-        parsed_gold, _parse(answer), timeout_seconds=None, raise_on_error=True
-    )
-    return (1.0, "correct") if is_correct else (0.0, "wrong")
+    gold = find_boxed_answer(ground_truth) or ground_truth
+    return (1.0, "correct") if equivalent(gold, answer) else (0.0, "wrong")
 
 
 def find_boxed_answer(text: str) -> str | None:
-    """Return what stands in the last complete \\boxed{...} (braces nest); None if none or empty."""
-    start = text.rfind("\\boxed{")
-    while start >= 0:
-        content_start = start + len("\\boxed{")
-        depth = 1
-        for position in range(content_start, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[position], 0)
-            if depth == 0:
-                return text[content_start:position].strip() or None
-        start = text.rfind("\\boxed{", 0, start)
+    r"""Return what stands in the last complete \boxed{...} (braces nest); None if none or empty.
+
+    \boxed 5 (up to the next space), \boxed {5} and \fbox{5} are boxes too.
+    """
+    closed_by: dict[int, int] = {}  # position of an opening brace: of the one that closes it
+    opened: list[int] = []
+    for brace in _BRACE.finditer(text):
+        position = brace.end() - 1
+        if text[position] == "{":
+            opened.append(position)
+        elif opened:
+            closed_by[opened.pop()] = position
+    for box in reversed(list(_BOX.finditer(text))):
+        start = box.end()
+        if start in closed_by:
+            return text[start + 1 : closed_by[start]].strip() or None
+        bare = _BARE_CONTENT.match(text, start)
+        if bare:
+            return bare[0].rstrip(".,;:") or None
     return None
 
 
-def _parse(answer: str) -> list:
-    return parse(
-        f"\\boxed{{{answer}}}",
-        extraction_config=_EXTRACTION,
-        parsing_timeout=None,
-        raise_on_error=True,
+def equivalent(gold: str, answer: str) -> bool:
+    """Return whether two LaTeX answers are mathematically equal and of the same kind."""
+    if gold.strip() == answer.strip():
+        return bool(gold.strip())
+    if len(answer) > _MAX_CHARACTERS or len(gold) > _MAX_CHARACTERS:
+        return False
+    gold, answer = (strip_braces(normalize(text)) for text in (gold, answer))
+    if not gold or not answer:
+        return False
+    if squeeze(gold) == squeeze(answer):
+        return True
+    choice = _same_choice(gold, answer)
+    if choice is not None:
+        return choice
+    try:
+        is_same = same(read_answer(gold), read_answer(answer))
+    except (ParseError, TooHard, RecursionError):
+        is_same = _same_in_sympy(gold, answer)
+    return is_same or _same_words(gold, answer)
+
+
+def _same_choice(gold: str, answer: str) -> bool | None:
+    """Compare choice letters, in brackets or not, with their value or not; None: not both are."""
+    letters = [_CHOICE.match(text) for text in (gold, answer)]
+    values = [_CHOICE_WITH_VALUE.match(text) for text in (gold, answer)]
+    for letter, value, other in ((letters[0], values[1], gold), (letters[1], values[0], answer)):
+        if value and not letter:
+            return equivalent(value[2] or value[4], other) or None
+    if not all(letter or value for letter, value in zip(letters, values)):
+        return None
+    left, right = (
+        letter[1] if letter else value[1] or value[3] for letter, value in zip(letters, values)
     )
+    is_variable = len(gold) == len(answer) == 1 or left.upper() > "J"
+    return left == right if is_variable else left.upper() == right.upper()
+
+
+def _same_words(gold: str, answer: str) -> bool:
+    words = [canonical_words(text) for text in (gold, answer)]
+    return words[0] == words[1] and "\\text" in gold + answer and len(words[0]) > 1
+
+
+def _same_in_sympy(gold: str, answer: str) -> bool:
+    """Compare what only sympy knows how to evaluate; whatever it cannot decide is not equal."""
+    if not (_FOR_SYMPY.search(gold) or _FOR_SYMPY.search(answer)):
+        return False
+    return sympy_backend.equal(gold, answer)

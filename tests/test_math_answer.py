@@ -1,0 +1,382 @@
+"""Math answers: what counts as the answer, what equals what, and that nothing hostile gets through.
+
+The tables are pairs of a ground truth and an answer, a clause a table.
+"""
+
+import random
+from fractions import Fraction
+
+import mpmath
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from verifiers.math_answer import equivalent, find_boxed_answer, grade
+from verifiers.math_notation import normalize
+from verifiers.math_parser import ParseError, parse_expression
+
+ACCEPT = {
+    "integers and decimals": r"""
+        5 ; 5.0 | 5 ; +5 | -3 ; −3 | 0.5 ; .5 | 12 ; 12. | 1000 ; 1000.00 | -1./3 ; -\frac13
+        7 ; ７ | 0 ; -0""",
+    "fractions and mixed numbers": r"""
+        \frac{1}{2} ; \frac12 | \frac{1}{2} ; 1/2 | \frac{1}{2} ; \dfrac{2}{4} | \frac{1}{2} ; 0.5
+        \frac{1}{2} ; ½ | \frac{270}{7} ; \frac{270}7 | -\frac{1}{2} ; \frac{-1}{2}
+        -\frac{1}{2} ; \frac{1}{-2} | \frac{9}{5} ; 1\frac{4}{5} | \frac{9}{5} ; 1 4/5
+        -\frac{3}{2} ; -1\frac12 | 137\frac{1}{2} ; 137.5 | \frac12 ; {1 \over 2}
+        3\frac12 ; 3½""",
+    "per cent": r"""
+        0.15 ; 15\% | 62.5% ; \frac58 | 8 \% ; 0.08 | 17.5% ; 17.5 \% | 20 ; 20\% | 20\% ; 20
+        \frac12 ; 50 \text{ percent}""",
+    "scientific notation": r"""
+        4.5e33 ; 4.5\times10^{33} | 4.5\times10^{33} ; 4.5 \cdot 10^{33} | 1e-5 ; 10^{-5}
+        1.04e-3 ; 0.00104 | 3e8 ; 300000000 | 6e13 ; 6 × 10¹³""",
+    "thousands": r"""
+        10000 ; 10,000 | 10000 ; 10\,000 | 10000 ; 10{,}000 | 1234567 ; 1,234,567 | 10000 ; 10 000
+        11,111,111,100 ; 11111111100 | 32349 ; 32,\! 349 | 1234.5 ; 1,234.5""",
+    "repeating decimals": r"""
+        \frac13 ; 0.\overline{3} | \frac{1}{6} ; 0.1\overline{6} | 1 ; 0.\overline{9}
+        \frac{3}{11} ; 0.\overline{27} | \frac{1}{3} ; 0.333\ldots | \frac13 ; 0.(3)""",
+    "roots and powers": r"""
+        \sqrt3 ; \sqrt{3} | \frac{\sqrt3}{3} ; \frac{1}{\sqrt3} | 2\sqrt{5} ; \sqrt{20} | 8 ; 2^3
+        5 \sqrt[3]{4} ; \sqrt[3]{500} | \sqrt{51} ; 51^{1/2} | \sqrt2 ; √2
+        2^{1009} ; 2 \cdot 2^{1008}
+        \frac{1}{\sqrt{2}+1} ; \sqrt{2}-1 | -2 ; \sqrt[3]{-8}
+        \frac{100!}{2^{50}} ; 100!\cdot 2^{-50}""",
+    "expressions": r"""
+        (a+5)(b+2) ; ab+2a+5b+10 | x^2-1 ; (x-1)(x+1) | n(n+1)/2 ; \frac{n^2+n}{2} | p-q ; -q+p
+        \frac{11+9a}{20} ; \frac{9}{20}a+\frac{11}{20} | 2 n ; n2
+        \binom{2n}{n} ; \frac{(2n)!}{n!\,n!}
+        e^{-t}/3 ; \frac{1}{3e^{t}} | 2^{k-1} ; \frac{2^k}{2}
+        x_{0} \cos (\omega t) ; \cos(\omega t)x_0
+        \lfloor n/2\rfloor + \lfloor (n+1)/2\rfloor ; n | (-1)^{n} ; \cos(n\pi)""",
+    "logarithms and trigonometry": r"""
+        \log_2 8 ; 3 | \ln 4 ; 2\ln 2 | 2,-\log _{10} 250 ; 2, -3+2\log_{10} 2 | \log 100 ; 2
+        \sin^2 x + \cos^2 x ; 1 | \sin 2x ; 2\sin x\cos x | \tan^{-1} 1 ; \frac{\pi}{4}
+        \cotx ; \cot x
+        \frac12 ; \sin 30^\circ | \sqrt{2} \cos (2 t-\pi / 4) ; \cos 2t+\sin 2t
+        \pi/3 ; \arccos\frac12
+        \ln(xy) ; \ln x + \ln y | \cos\pi/3 ; \frac12""",
+    "pi and complex numbers": r"""
+        12\pi ; 12π | \frac{\pi}{2} ; \pi/2 | 6-5i ; -5i+6 | i ; \sqrt{-1} | -1 ; e^{i\pi}
+        \frac{1}{1+i} ; \frac{1-i}{2}""",
+    "tuples": r"""
+        (2,4) ; (2, 4) | (3,\frac{\pi}{2}) ; \left(3, \frac{\pi}{2}\right) | (15,-29) ; (15; -29)
+        (x,y)=(1,2) ; (1,2) | (1,2),(3,4) ; (3,4),(1,2)""",
+    "lists and sets": r"""
+        1,-2 ; -2, 1 | 3,5,7 ; \{7,5,3\} | \{1,2\} ; \{2,1,1\} | 1,2 ; 1 \text{ and } 2
+        1,2 ; x=1 \text{ or } x=2 | $-1$,$2$ ; 2,-1 | 1,2 ; x=1, 2 | -2,-2 ; -2,-2
+        \{1,2\}\cup\{2,3\} ; \{1,2,3\} | \{1,2\}\cap\{2,3\} ; \{2\}""",
+    "intervals": r"""
+        [2,\infty) ; x\ge2 | [2,\infty) ; x \geqslant 2 | (-2,1) ; -2<x<1 | [-2,7] ; -2\le x\le7
+        (-\infty,2)\cup(3,\infty) ; x<2 \text{ or } x>3 | (-\infty,0] ; x \leq 0 | x<1 ; -x>-1
+        (3,\infty)\cup(-\infty,2) ; (-\infty,2)\cup(3,\infty) | (0,2] ; (0,1)\cup[1,2]
+        \mathbb{R}\setminus\{2\} ; (-\infty,2)\cup(2,\infty) | x\ne2 ; (-\infty,2)\cup(2,\infty)
+        (-\infty, 0)\cup\{1\} ; x<0 \text{ or } x=1 | [0,2]\cap(1,3) ; (1,2]
+        k \geqslant 2 ; 2 \le k
+        [2,5) ; x \in [2,5) | (1,\infty) ; \{x : x>1\} | \mathbb{R} ; (-\infty,\infty)""",
+    "the empty set": r"""
+        \varnothing ; \emptyset | \emptyset ; \{\} | \varnothing ; ∅""",
+    "matrices": r"""
+        \begin{pmatrix}1&2\\3&4\end{pmatrix} ; \begin{bmatrix} 1 & 2 \\ 3 & \frac82 \end{bmatrix}
+        \begin{pmatrix}-1/3\\2/3\end{pmatrix} ; \frac13\begin{pmatrix}-1\\2\end{pmatrix}
+        \begin{pmatrix}1\\2\end{pmatrix} ; \left(\begin{array}{c}1\\[4pt]2\\ \end{array}\right)""",
+    "equations": r"""
+        5 ; x=5 | x=5 ; 5 | y=-2x ; y + 2x = 0 | 5x-7y+11z+4=0 ; 5x+11z+4=7y | f(x)=2 x ; 2x
+        x=5 ; 2x=10 | 42 ; \text{Area} = 42 | 7 ; AB = 7 | MR=SRMC ; SRMC=MR
+        10 ; x = 2\cdot5 = 10""",
+    "plus and minus": r"""
+        1\pm\sqrt{19} ; 1-\sqrt{19}, 1+\sqrt{19} | 2,-2 ; \pm 2 | \{1\pm\sqrt5,-2\} ; -2, 1±√5""",
+    "bases": r"""
+        4210_{5} ; 4210_5 | 2A_{16} ; 2\text{A}_{16} | 1011_2 ; (1011)_2 | 12_{10} ; 12""",
+    "decorations": r"""
+        45 ; 45^\circ | 45^{\circ} ; 45 \text{ degrees} | 5 ; 5 \text{ cm} | 5 ; 5\,\mathrm{m/s^2}
+        70 ; \$70
+        10000 ; 10,000 \text{ dollars} | 5\text{ cm} ; 5\text{ centimeters} | 3 ; 3\text{ ways}
+        5 ; 5 km
+        0.5 ; \text{0.5 miles} | 2000000 ; 2 \text{ million}
+        4.5e33 ; 4.5\times10^{33}\ \mathrm{erg\,s^{-1}}
+        90 ; 90\text{ square units} | 5 ; $5$ | $5$ ; 5. | 5 ; \(5\) | 5 ; 5\!""",
+    "words and choices": r"""
+        Evelyn ; \text{Evelyn} | Evelyn ; \text{evelyn.} | even ; \textbf{Even} | \text{(B)} ; B
+        B ; (B)
+        C ; \textbf{(C)} | (C) ; \text{c} | B ; \textbf{(B)}\ 12 | 12 ; \textbf{(B)}\ 12
+        B,D ; \text{B and D}
+        \text{no} ; no""",
+}
+REJECT = {
+    "numbers": r"""
+        10000 ; 9999 | 2800 ; 28 | 5 ; -5 | 0.5 ; 0.05 | 12 ; 21 | 1 ; 1.0000000001 | 1e-6 ; 1.1e-6
+        10^{100} ; 10^{101}
+        2^{1009} ; 2^{1010} | 1e-300 ; 2e-300 | \frac{1}{2} ; \frac{2}{1} | 1\frac45 ; \frac45
+        5 ; 5\cdot5
+        0.15 ; 15 | 0.5 ; 0.5\% | 1 ; 1\% | 62.5% ; 0.0625 | 4.5e33 ; 4.5e32 | 1,234 ; 1,235
+        12 ; 1 2 | 10^{33} ; 10^{3}3
+        \frac13 ; 0.\overline{4} | \frac13 ; 0.3333 | 5 ; 5! | 5 ; 5 + 1 | 5 ; 5^2 | 120 ; 12 0""",
+    "rounded decimals": r"""
+        \sqrt2 ; 1.41421356
+        \pi ; 3.14159265358979323846264338327950288419716939937510582097494459230781640628620899
+        \pi ; 22/7 | \frac{2}{3} ; 0.6667 | \ln 2 ; 0.693147 | e ; 2.718281828 | 2\pi ; 6.28""",
+    "expressions": r"""
+        x ; y | x+1 ; x-1 | x^2 ; 2x | x ; |x| | x ; \sqrt{x^2} | 2RC+R+C ; 2rc+r+c
+        \lfloor x\rfloor ; \lceil x\rceil
+        \sin x ; \cos x | a^{b^c} ; (a^b)^c | 2^{k} ; 2^{k+1} | \frac{a}{b} ; \frac{b}{a}
+        e^{-t} ; e^{t} | n! ; n^n
+        \sin 2x ; 2\sin x | \log_2 x ; \log_3 x | 6-5i ; 6+5i | I(0) ; 0
+        C_{1} e^{t} ; C_{2} e^{t} | (-1)^n ; 1""",
+    "tuples and lists": r"""
+        (2,4) ; (4,2) | (2,4) ; 2,4 | (2,4) ; \{2,4\} | (2,4) ; (2,4,4) | 1,2 ; 1 | 1,2 ; 1,2,3
+        1,2 ; 12 | -2,-2 ; -2
+        1,2,3 ; 1,2,3,\ldots | 1,2,3 ; 1, 2, 3, ... | (1,2),(3,4) ; (1,3),(2,4) | 3 ; 1,3
+        (2,4) ; (2,4 | 1,1 ; 1""",
+    "intervals": r"""
+        [-2,7] ; [-2,7) | [-2,7] ; (-2,7) | (2,4) ; [2,4] | [2,\infty) ; x>2 | [2,\infty) ; x\le2
+        x>2 ; y>2
+        (-\infty,2)\cup(3,\infty) ; (-\infty,2) | (-\infty,2)\cup(3,\infty) ; (2,3) | (1,2) ; (2,1)
+        x<2 \text{ or } x>3 ; 2<x<3 | x\ne2 ; x\ne3 | \emptyset ; \{0\} | \emptyset ; 0
+        (0,1)\cup(1,2) ; (0,2)""",
+    "matrices": r"""
+        \begin{pmatrix}1&2\\3&4\end{pmatrix} ; \begin{pmatrix}1&3\\2&4\end{pmatrix}
+        \begin{pmatrix}1\\2\end{pmatrix} ; \begin{pmatrix}1&2\end{pmatrix}
+        \begin{pmatrix}1\\2\end{pmatrix} ; 1,2""",
+    "equations": r"""
+        y=-2x ; y=2x | x=5 ; y=5 | x=5 ; x=6 | x+y=1 ; x+y=2 | 5 ; x=6 | x+y=1 ; 1 | 5 ; x = 5 = 6
+        MR=SRMC ; SRMC
+        x<5 ; x=5 | 5 ; 4+1=6""",
+    "plus and minus": r"""
+        1\pm\sqrt{19} ; 1+\sqrt{19} | 2,-2 ; 2 | 3\pm\sqrt2 ; 2\pm\sqrt3""",
+    "bases": r"""
+        2516_8 ; 2516 | 2516_8 ; 2516_9 | 2516 ; 2516_8 | 4210_5 ; 555 | 10_2 ; 10_3""",
+    "decorations that change": r"""
+        5 ; 5 (or possibly 7) | 5 ; 5 \text{ or } 7 | 5 ; 5 \text{ (or possibly 7)}
+        5 ; \text{not } 5 | 5 ; 5, 7
+        5 ; 5 \text{ million} | 5\text{ cm} ; 5\text{ m} | 6m ; 6 | 5 ; 5x | 45^\circ ; 46^\circ
+        5 ; 5?""",
+    "words": r"""
+        east ; seat | Evelyn ; Navin | A ; B | (B) ; (C) | even ; odd | \text{yes} ; \text{no}
+        B,D ; B,C | east ; e a s t
+        B ; \textbf{(C)}\ 12 | 12 ; \textbf{(B)}\ 13 | x ; X | E ; \mathrm{E}*2""",
+    "undefined": r"""
+        0 ; \log 0 | 0 ; \frac{0}{0} | 1 ; \frac{1}{0} | 5 ; \infty | \infty ; -\infty""",
+    "code": r"""
+        5 ; __import__('os').getpid() | 5 ; print(5) | 5 ; (lambda: 5)() | 5 ; eval('5')
+        5 ; int("5")""",
+}
+
+
+def pairs(tables: dict[str, str]) -> list:
+    return [
+        pytest.param(*(part.strip() for part in pair.split(" ; ")), id=f"{clause}: {pair.strip()}")
+        for clause, table in tables.items()
+        for line in table.strip().splitlines()
+        for pair in line.split(" | ")
+    ]
+
+
+@pytest.mark.parametrize(("gold", "answer"), pairs(ACCEPT))
+def test_equal_answers_are_accepted(gold, answer):
+    assert grade(f"so it is $\\boxed{{{answer}}}$.", gold) == (1.0, "correct")
+    assert equivalent(answer, gold)
+
+
+@pytest.mark.parametrize(("gold", "answer"), pairs(REJECT))
+def test_other_answers_are_rejected(gold, answer):
+    assert grade(f"so it is $\\boxed{{{answer}}}$.", gold) == (0.0, "wrong")
+    assert not equivalent(answer, gold)
+
+
+@pytest.mark.parametrize(
+    ("response", "answer"),
+    [
+        ("\\boxed{4}, but on reflection \\boxed{5}", "5"),
+        ("\\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
+        ("\\boxed {5}", "5"),
+        ("\\boxed 5 apples", "5"),
+        ("\\boxed 5.", "5"),
+        ("\\fbox{5}", "5"),
+        ("\\boxed{\\boxed{7}}", "7"),
+        ("\\boxed{\\{1, 2\\}}", "\\{1, 2\\}"),
+        ("\\boxed{[0, 1\\}}", "[0, 1\\}"),
+        ("\\boxed{1} \\boxed{ {2} } \\boxed{3", "{2}"),
+        ("\\boxed{x \\\\} y} z", "x \\\\"),
+        ("\\boxed{5} \\boxed{}", None),
+        ("\\boxed{}", None),
+        ("\\boxed{ }", None),
+        ("\\boxed{\\frac{5}{1}", None),
+        ("\\boxed", None),
+        ("\\boxedtext{5}", None),
+        ("the answer is 5", None),
+        ("$5$", None),
+        ("", None),
+    ],
+)
+def test_the_last_complete_box_is_the_answer(response, answer):
+    assert find_boxed_answer(response) == answer
+    if answer is None:
+        assert grade(response, "5") == (0.0, "no_answer")
+
+
+@pytest.mark.parametrize("gold", ["5", "$5$", "\\boxed{5}", " 5 ", "$$5$$", "x=5"])
+def test_a_gold_answer_comes_in_any_dress(gold):
+    assert grade("\\boxed{5}", gold) == (1.0, "correct")
+
+
+@pytest.mark.parametrize(
+    "gold", ["$t(0,4]$", "\\frac{", "a \\oops b", "))((", "\\begin{x}", "5 _ 6"]
+)
+def test_an_unparseable_gold_matches_its_text_alone(gold):
+    assert grade(f"\\boxed{{{gold}}}", gold)[0] == float(
+        find_boxed_answer(f"\\boxed{{{gold}}}") is not None
+    )
+    for answer in ("5", "0", "t", "\\oops", "None", "", "\\text{x}"):
+        assert grade(f"\\boxed{{{answer}}}", gold)[0] == 0.0
+
+
+def test_an_empty_gold_is_never_right():
+    assert not equivalent("", "") and not equivalent(" ", "5") and not equivalent("$$", "$$ $$")
+
+
+# -- properties ---------------------------------------------------------------------------------
+
+rationals = st.fractions(min_value=-(10**6), max_value=10**6, max_denominator=10**4)
+GOLDS = [
+    pair.split(" ; ")[0].strip()
+    for table in (*ACCEPT.values(), *REJECT.values())
+    for line in table.strip().splitlines()
+    for pair in line.split(" | ")
+]
+
+
+def write_rational(value: Fraction, style: int) -> str:
+    top, bottom = value.numerator, value.denominator
+    whole, rest = divmod(abs(top), bottom)
+    sign = "-" if top < 0 else ""
+    return [
+        f"\\frac{{{top}}}{{{bottom}}}",
+        f"{sign}\\dfrac{{{3 * abs(top)}}}{{{3 * bottom}}}",
+        f"{top}/{bottom}",
+        f"{sign}{whole}\\frac{{{rest}}}{{{bottom}}}" if rest and whole else f"{top}/{bottom}",
+        f"x = {top}/{bottom}",
+    ][style]
+
+
+@given(rationals, st.integers(0, 4), st.integers(0, 4))
+@settings(max_examples=300, deadline=None)
+def test_a_rational_equals_itself_however_it_is_written(value, style, other):
+    assert equivalent(write_rational(value, style), write_rational(value, other))
+
+
+@given(rationals, rationals, st.integers(0, 4), st.integers(0, 4))
+@settings(max_examples=300, deadline=None)
+def test_two_rationals_are_equal_if_and_only_if_they_are(a, b, style, other):
+    assert equivalent(write_rational(a, style), write_rational(b, other)) == (a == b)
+
+
+@given(st.text(alphabet="0123456789", min_size=1, max_size=40), st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_changed_digit_is_unequal(digits, data):
+    position = data.draw(st.integers(0, len(digits) - 1))
+    digit = data.draw(st.sampled_from([d for d in "0123456789" if d != digits[position]]))
+    changed = digits[:position] + digit + digits[position + 1 :]
+    assert not equivalent(f"1{digits}", f"1{changed}")
+    assert not equivalent(f"0.{digits}1", f"0.{changed}1")
+    assert not equivalent(f"\\sqrt{{1{digits}}}", f"\\sqrt{{1{changed}}}")
+
+
+@pytest.mark.parametrize("gold", sorted(set(GOLDS)))
+def test_every_gold_equals_itself(gold):
+    for dress in ("{}", " {} ", "${}$", "{}.", "{{{}}}", "\\displaystyle {}"):
+        assert equivalent(gold, dress.format(gold)), dress
+
+
+def test_equality_is_symmetric_and_tells_golds_apart():
+    generator = random.Random(0)
+    for _ in range(3000):
+        a, b = generator.choice(GOLDS), generator.choice(GOLDS)
+        assert equivalent(a, b) == equivalent(b, a), (a, b)
+
+
+def random_polynomial(generator: random.Random, depth: int) -> str:
+    if depth == 0:
+        return generator.choice(["x", "y", "2", "3", "7"])
+    left, right = (random_polynomial(generator, depth - 1) for _ in range(2))
+    operator = generator.choice(["+", "-", "\\cdot "])
+    return f"({left}{operator}{right})"
+
+
+def test_expressions_agree_with_a_brute_force_evaluation():
+    generator = random.Random(1)
+    for _ in range(300):
+        a, b = (random_polynomial(generator, generator.randint(1, 3)) for _ in range(2))
+        points = [(x, y) for x in range(-4, 5) for y in range(-4, 5)]  # enough for these degrees
+
+        def values(text, points=points):
+            python = text.replace("\\cdot ", "*")
+            return [eval(python, {"x": x, "y": y}) for x, y in points]  # noqa: S307  ours
+
+        assert equivalent(a, b) == (values(a) == values(b)), (a, b)
+
+
+# -- hostile answers ----------------------------------------------------------------------------
+
+HOSTILE = {
+    "a tower": "10^{10^{10^{10}}}",
+    "nines": "9^9^9^9^9",
+    "factorials": "((5!)!)!",
+    "a huge factorial": "(10^9)!",
+    "a huge binomial": "\\binom{10^{12}}{5\\cdot 10^{11}}",
+    "an exponent": "1e999999999",
+    "exponentials": "e^{e^{e^{e^{e}}}}",
+    "a sine of the huge": "\\sin(10^{10^{5}})",
+    "digits": "1" * 4900,
+    "many digits": "1" * 100_000,
+    "thousands": "1" + ",000" * 1200,
+    "a long period": "0." + "1" * 4000 + "2...",
+    "parentheses": "(" * 2400 + ")" * 2400,
+    "open parentheses": "(" * 4900,
+    "braces": "{" * 5000 + "5x" + "}" * 5000,
+    "roots": "\\sqrt{" * 700 + "5" + "}" * 700,
+    "fractions": "\\frac" * 900,
+    "texts": "\\text{ a}" * 500,
+    "nested texts": "\\text{" * 500 + "}" * 500,
+    "signs": "-" * 4900 + "1",
+    "a long sum": "1" + "-1" * 2400,
+    "a long list": "1," * 2400 + "1",
+    "many roots": ",".join(f"\\sqrt{{{n}}}" for n in range(400)),
+    "many intervals": "\\cup".join(f"({n},{n + 1})" for n in range(400)),
+    "plus and minus": "\\pm 1" * 300,
+    "bars": "|" * 4900,
+    "equations": "x=" * 2000 + "x",
+    "backslashes": "\\" * 4901 + "x",
+    "spaces": "5" + " " * 100_000 + "6",
+    "a null byte": "6\0",
+    "a lone surrogate": "\ud800",
+    "indices": "x_{" * 900 + "}" * 900,
+    "primes": "x" + "'" * 4000,
+    "a matrix": "\\begin{pmatrix}" + "1&" * 400 + "1\\end{pmatrix}",
+    "degrees": "5" + "^\\circ" * 700,
+    "halves": "½" * 2000,
+    "python": "__import__('os').system('touch hostile')",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("gold", ["5", "x+1", "(1,2)", "\\sqrt{2}", "\\text{yes}"])
+def test_hostile_answers_are_wrong_at_once(name, gold, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    response = f"\\boxed{{{HOSTILE[name]}}}"
+    mpmath.mp.dps = 15
+    assert grade(response, gold)[0] == 0.0
+    assert mpmath.mp.dps == 15 and not list(tmp_path.iterdir())
+
+
+def test_a_tower_equals_itself_and_no_other():
+    assert equivalent("10^{10^{10^{10}}}", "10 ^ {10^{10^{10}}}")
+    assert not equivalent("10^{10^{10^{10}}}", "10^{10^{10^{11}}}")
+
+
+def test_normalizing_and_parsing_say_what_they_do():
+    assert normalize("$\\dfrac{1}{2}$.") == "\\frac{1}{2}"
+    assert parse_expression("2x") == ("mul", ("number", Fraction(2)), ("symbol", "x"))
+    with pytest.raises(ParseError, match="a number beside a number"):
+        parse_expression("1 2")

@@ -1,0 +1,280 @@
+"""The sandbox against hostile programs: nothing earned, nothing left, in every kind of sandbox."""
+
+import concurrent.futures
+import os
+import resource
+import shutil
+import socket
+import string
+import subprocess
+import sys
+import time
+
+import pytest
+from attacks import ESCAPES, FORGERIES, LASTING
+
+from verifiers import python_code, sandbox
+
+HONEST = "```python\nprint(sum(map(int, input().split())))\n```"
+TRUTH = {"inputs": ["3 4\n"], "outputs": ["7\n"]}
+START = """
+import json, os, socket, sys
+from verifiers import sandbox
+server = sandbox.start_server(json.loads(sys.argv[1]))
+with open(f"/proc/self/task/{os.getpid()}/children") as file:
+    pid = file.read().split()[0]
+with socket.socket(fileno=int(sys.argv[2])) as channel:
+    socket.send_fds(channel, [pid.encode()], [server.fileno()])
+"""
+LAYERS = sandbox.detect_layers()
+MODES = {
+    "both walls": {},
+    "landlock alone": {layer: "left out" for layer in LAYERS if "namespace" in layer},
+    "namespaces alone": {"landlock": "left out"},
+}
+
+
+def start_server(layers, user=None) -> tuple[socket.socket, int]:
+    """Start a code server from a process of its own; return its socket and process id."""
+    import json
+
+    ours, theirs = socket.socketpair()
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    subprocess.run(
+        [sys.executable, "-c", START, json.dumps(layers), str(theirs.fileno())],
+        env={"PYTHONPATH": root, "A_SECRET": "x"},
+        pass_fds=[theirs.fileno()],
+        check=True,
+        user=user,
+    )
+    message, descriptors, _, _ = socket.recv_fds(ours, 64, 1)
+    ours.close()
+    theirs.close()
+    return socket.socket(fileno=descriptors[0]), int(message)
+
+
+def find_descendants(process: int) -> list[int]:
+    """Return the ids of the living processes below a process."""
+    parents = {}
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat") as file:
+                state, parent = file.read().rsplit(")", 1)[1].split()[:2]
+        except OSError:
+            continue
+        if state != "Z":
+            parents.setdefault(int(parent), []).append(int(name))
+    found = [process]
+    for parent in found:
+        found += parents.get(parent, [])
+    return found[1:]
+
+
+def wait_until(is_true, seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not is_true() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return is_true()
+
+
+class World:
+    """What an attack could do something to, and whether it has."""
+
+    def __init__(self, folder, server, server_process):
+        self.folder, self.server, self.server_process = folder, server, server_process
+        self.canary = folder / "canary"
+        self.canary.write_text("alive")
+        self.bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        self.tcp = socket.create_server(("127.0.0.1", 0))
+        self.unix = socket.socket(socket.AF_UNIX)
+        self.unix.bind(str(folder / "socket"))
+        self.abstract = socket.socket(socket.AF_UNIX)
+        self.abstract.bind(f"\0sandbox-test-{os.getpid()}")
+        for listener in (self.tcp, self.unix, self.abstract):
+            listener.listen()
+            listener.setblocking(False)
+        self.before = self.observe()
+
+    @property
+    def names(self) -> dict[str, object]:
+        return {
+            "canary": self.canary,
+            "folder": self.folder,
+            "bystander": self.bystander.pid,
+            "server": self.server_process,
+            "port": self.tcp.getsockname()[1],
+            "unix": self.folder / "socket",
+            "abstract": f"sandbox-test-{os.getpid()}",
+        }
+
+    def observe(self) -> dict[str, object]:
+        pid, stat = self.bystander.pid, self.canary.stat()
+        scratch = ("/dev/shm", "/tmp", os.path.dirname(os.__file__))
+        return {
+            "canary": (self.canary.read_text(), stat.st_mode, stat.st_uid, stat.st_mtime),
+            "folder": sorted(os.listdir(self.folder)),
+            "planted": [p for p in scratch if any("planted" in n for n in os.listdir(p))],
+            "library": os.path.getsize(os.__file__),
+            "bystander": self.bystander.poll(),
+            "limits": [resource.prlimit(pid, kind) for kind in range(resource.RLIM_NLIMITS)]
+            if hasattr(resource, "RLIM_NLIMITS")
+            else resource.prlimit(pid, resource.RLIMIT_NOFILE),
+            "affinity": os.sched_getaffinity(pid),
+            "priority": os.getpriority(os.PRIO_PROCESS, pid),
+            "host": socket.gethostname(),
+            "connections": [self.has_connection(s) for s in (self.tcp, self.unix, self.abstract)],
+            "shared memory": self.count_ipc(),
+        }
+
+    @staticmethod
+    def has_connection(listener) -> bool:
+        try:
+            listener.accept()
+        except BlockingIOError:
+            return False
+        return True
+
+    @staticmethod
+    def count_ipc() -> int:
+        paths = ("/proc/sysvipc/shm", "/proc/sysvipc/msg", "/proc/sysvipc/sem")
+        lines = 0
+        for path in filter(os.path.exists, paths):
+            with open(path) as file:
+                lines += sum("4242" in line for line in file)
+        return lines
+
+    def grade(self, attack) -> tuple[float, str]:
+        program = string.Template(attack.program).substitute(self.names)
+        response = f"```python\n{program}\n```"
+        return python_code.grade(response, attack.ground_truth, self.server, attack.seconds)
+
+    def check(self) -> None:
+        """Nothing is left of the attacks, and the server is as it was."""
+        assert self.observe() == self.before
+        assert wait_until(lambda: not find_descendants(self.server_process))
+        assert python_code.grade(HONEST, TRUTH, self.server, 10.0) == (1.0, "correct")
+
+    def close(self) -> None:
+        self.bystander.kill()
+        self.bystander.wait()
+        for listener in (self.tcp, self.unix, self.abstract):
+            listener.close()
+
+
+@pytest.fixture(scope="module", params=MODES)
+def world(request, tmp_path_factory):
+    layers = {**LAYERS, **MODES[request.param]}
+    if not sandbox.is_safe(layers):
+        pytest.skip(sandbox.explain(layers))
+    server, process = start_server(layers)
+    world = World(tmp_path_factory.mktemp("world"), server, process)
+    yield world
+    world.close()
+    server.close()
+    assert wait_until(lambda: not os.path.exists(f"/proc/{process}"))
+
+
+def test_there_are_enough_attacks():
+    names = [attack.name for attack in ESCAPES + LASTING + FORGERIES]
+    assert len(names) == len(set(names)) > 150
+
+
+@pytest.mark.parametrize("attack", ESCAPES + FORGERIES, ids=lambda attack: attack.name)
+def test_nothing_is_earned_and_nothing_left(world, attack):
+    started = time.monotonic()
+    reward, status = world.grade(attack)
+    assert reward == 0 and status in ("wrong", "timeout")
+    assert time.monotonic() - started < attack.seconds + 1
+    world.check()
+
+
+def test_what_does_not_end_is_ended(world):
+    """All at once: a time-out costs the others nothing."""
+    started = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(6) as threads:
+        verdicts = list(threads.map(world.grade, LASTING))
+    assert {reward for reward, _ in verdicts} == {0.0}
+    assert {status for _, status in verdicts} <= {"timeout", "wrong"}
+    assert time.monotonic() - started < 10
+    world.check()
+
+
+def test_state_of_one_test_does_not_reach_the_next(world):
+    program = (
+        "```python\nimport os, collections\n"
+        "print(len(os.listdir('.')), hasattr(collections, 'seen'))\n"
+        "open('trace', 'w').write('x')\ncollections.seen = True\n```"
+    )
+    truth = {"inputs": ["", "", ""], "outputs": ["0 False"] * 3}
+    assert python_code.grade(program, truth, world.server, 10.0) == (1.0, "correct")
+
+
+def test_a_client_that_goes_takes_its_run_along(world):
+    run = python_code.code_tests.parse_ground_truth(TRUTH)
+    with python_code._Run(world.server, run, ["while True: pass"], time.monotonic() + 60) as lost:
+        assert lost.has_code
+        assert find_descendants(world.server_process)
+    assert wait_until(lambda: not find_descendants(world.server_process))
+
+
+def test_the_server_ends_with_its_last_client():
+    server, process = start_server(LAYERS)
+    copy = server.dup()
+    server.close()
+    assert python_code.grade(HONEST, TRUTH, copy, 10.0) == (1.0, "correct")
+    copy.close()
+    assert wait_until(lambda: not os.path.exists(f"/proc/{process}"))
+
+
+def test_a_dead_server_is_an_error():
+    server, process = start_server(LAYERS)
+    os.kill(process, 9)
+    assert wait_until(lambda: not os.path.exists(f"/proc/{process}"))
+    assert python_code.grade(HONEST, TRUTH, server, 5.0) == (0.0, "error")
+    server.close()
+
+
+def test_layers_are_detected_without_lasting_effect():
+    before = [os.readlink(f"/proc/self/ns/{name}") for name in ("user", "pid", "mnt", "net", "ipc")]
+    assert list(LAYERS) == [
+        *(f"{name} namespace" for name in ("user", "pid", "mount", "network", "ipc")),
+        *("landlock", "seccomp"),
+    ]
+    after = [os.readlink(f"/proc/self/ns/{name}") for name in ("user", "pid", "mnt", "net", "ipc")]
+    assert before == after and os.path.exists("/etc")
+
+
+def test_one_wall_and_the_filter_are_safe():
+    works = dict.fromkeys(LAYERS, "")
+    assert sandbox.is_safe(works)
+    assert sandbox.is_safe({**works, **MODES["landlock alone"]})
+    assert sandbox.is_safe({**works, "landlock": "no"})
+    assert not sandbox.is_safe({**works, "seccomp": "no"})
+    assert not sandbox.is_safe({**works, "landlock": "no", "network namespace": "no"})
+    assert "user.max_user_namespaces" in sandbox.explain(dict.fromkeys(LAYERS, "no"))
+    assert sandbox.explain(works) == "all layers of the sandbox work"
+
+
+def test_without_any_layer_daemons_are_still_ended():
+    server, process = start_server(dict.fromkeys(LAYERS, "left out"))
+    program = (
+        "```python\nimport os, time\nprint(7, flush=True)\nif os.fork() == 0:\n    os.setsid()\n"
+        "    if os.fork() == 0:\n        time.sleep(600)\n    os._exit(0)\n```"
+    )
+    python_code.grade(program, TRUTH, server, 5.0)
+    assert wait_until(lambda: not find_descendants(process))
+    server.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.skipif(shutil.which("python3", path="/usr/bin") is None, reason="no system Python")
+def test_an_unprivileged_user_has_all_layers():
+    program = "from verifiers import sandbox; print(sandbox.detect_layers())"
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    result = subprocess.run(
+        ["/usr/bin/python3", "-c", program], env={"PYTHONPATH": root}, user="nobody",
+        capture_output=True, text=True, cwd="/",
+    )
+    if "Permission" in result.stderr:
+        pytest.skip("the repository is not readable by nobody")
+    assert eval(result.stdout) == LAYERS

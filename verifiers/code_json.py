@@ -1,0 +1,100 @@
+"""JSON from a solution's process, read where results are judged: data, and nothing but."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+
+_MAXIMUM_DIGITS = 4300  # Python's own limit on integers as text
+
+
+class LongInteger(str):
+    """The digits of an integer too long for Python to convert without being asked."""
+
+
+class _NotJson:
+    """A value without a form in JSON."""
+
+
+NOT_JSON = _NotJson()
+
+
+def load_trusted_json(text: str | bytes) -> object:
+    """Read JSON with integers of any length, which takes long for very long ones.
+
+    Raises:
+        ValueError: not JSON, or nested too deeply.
+    """
+    try:
+        with _digits_unlimited():
+            return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def dump_json(value: object) -> str:
+    """Write JSON, integers of any length included."""
+    with _digits_unlimited():
+        return json.dumps(value)
+
+
+def to_digits(integer: int) -> str:
+    with _digits_unlimited():
+        return str(integer)
+
+
+@contextlib.contextmanager
+def _digits_unlimited() -> Iterator[None]:
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        yield
+    finally:
+        sys.set_int_max_str_digits(limit)
+
+
+def _parse_integer(digits: str) -> int | LongInteger:
+    return int(digits) if len(digits) <= _MAXIMUM_DIGITS else LongInteger(digits)
+
+
+def read_value(text: bytes) -> object:
+    """Return the value that code_values.encode() wrote, as JSON would have kept it.
+
+    Tuples are lists, the keys of a dictionary strings, arrays nested lists. A value that JSON
+    has no form for (a set, bytes, ...) becomes NOT_JSON, which equals nothing; so does all that
+    encode() would not write.
+    """
+    try:
+        return _plain(json.loads(text, parse_int=_parse_integer))
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+        return NOT_JSON
+
+
+def _plain(wire: object) -> object:
+    if isinstance(wire, list):
+        return [_plain(item) for item in wire]
+    if not isinstance(wire, dict):
+        return wire
+    name, items = wire["type"], wire["items"]
+    if name == "tuple":
+        return [_plain(item) for item in items]
+    if name in ("dict", "Counter", "OrderedDict"):
+        return {_make_key(key): _plain(value) for key, value in items}
+    if name == "array":
+        _, shape, flat = items
+        return _nest([_plain(item) for item in flat], shape)
+    return NOT_JSON
+
+
+def _make_key(key: object) -> object:
+    if isinstance(key, str):
+        return key
+    is_plain = key is None or isinstance(key, (bool, int, float))
+    return json.dumps(key) if is_plain else NOT_JSON
+
+
+def _nest(flat: list, shape: list[int]) -> object:
+    if len(shape) <= 1:
+        return flat if shape else flat[0]
+    size = len(flat) // shape[0] if shape[0] else 0
+    return [_nest(flat[at * size : (at + 1) * size], shape[1:]) for at in range(shape[0])]

@@ -1,0 +1,173 @@
+"""What happens in the process of a solution, once it is confined: it runs as it would alone.
+
+The names that competitive solutions take for granted are there, and the modules they import are
+loaded before the process is forked. Nothing here is trusted by anybody: a solution can change
+all of it, in its own process, which holds nothing but the program and the input of one test.
+"""
+
+import array
+import atexit
+import builtins
+import calendar
+import collections
+import cmath
+import decimal
+import fractions
+import gc
+import io
+import operator
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import types
+from collections.abc import Callable
+
+import numpy
+
+from verifiers import code_json, code_values
+
+INPUT, RESULT = 3, 4  # descriptors: arguments in, value out
+_STAR_IMPORTS = """
+from string import *
+from re import *
+from datetime import *
+from collections import *
+from heapq import *
+from bisect import *
+from copy import *
+from math import *
+from random import *
+from statistics import *
+from itertools import *
+from functools import *
+from io import *
+from sys import *
+from json import *
+from typing import *
+import array, bisect, calendar, cmath, collections, copy, datetime, decimal, fractions, functools
+import heapq, io, itertools, json, math, operator, os, queue, random, re, statistics, string, sys
+import threading, time, typing
+import numpy
+import numpy as np
+from collections import Counter, OrderedDict, defaultdict, deque
+from decimal import Decimal
+from fractions import Fraction
+"""  # not operator's names: they are those of functions that are asked for
+
+
+def _make_prelude() -> dict[str, object]:
+    names: dict[str, object] = {}
+    exec(_STAR_IMPORTS, names)
+    for name in dir(builtins):  # math.pow and re.compile must not hide the built-in functions
+        names.pop(name, None)
+    for name in ("stdin", "stdout", "stderr", "path", "argv", "modules", "meta_path"):
+        names.pop(name, None)  # of sys: renewed for each run, or names that solutions give
+    return {name: value for name, value in names.items() if not name.startswith("__")}
+
+
+PRELUDE = _make_prelude()
+
+
+def compile_first(candidates: list[str]) -> types.CodeType | None:
+    """Return the first text that is Python, compiled; None if there is none."""
+    for text in candidates:
+        try:
+            return compile(text, "solution.py", "exec", optimize=0, dont_inherit=True)
+        except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
+            continue
+    return None
+
+
+def run_program(code: types.CodeType) -> int:
+    """Run a program that reads stdin and writes stdout; return its exit status."""
+    module = _make_module("__main__")
+    try:
+        exec(code, module.__dict__)
+        status = 0
+    except SystemExit as exit_request:
+        status = _exit_status(exit_request.code)
+    except BaseException:
+        status = 1
+    return _end_like_an_interpreter(module, status)
+
+
+def _exit_status(code: object) -> int:
+    if code is None:
+        return 0
+    return code & 0xFF if isinstance(code, int) else 1
+
+
+def _end_like_an_interpreter(module: types.ModuleType, status: int) -> int:
+    """Wait for threads, call what atexit holds, write what is buffered."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        status = status or 120
+    module.__dict__.clear()  # closes the files that its names hold
+    gc.collect()
+    for stream in (sys.stdout, sys.__stdout__):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            status = status or 120
+    return status
+
+
+def run_function(code: types.CodeType, name: str) -> int:
+    """Call a function of the solution with the arguments in INPUT, write its value to RESULT.
+
+    The module's body runs first, not as __main__. Returns the exit status.
+    """
+    with open(INPUT, "rb", closefd=False) as file:
+        arguments = code_json.load_trusted_json(file.read())
+    function = find_function(run_module(code), name)
+    result = function(*arguments)
+    text = code_json.dump_json(code_values.encode(result, _refuse))
+    with open(RESULT, "w", encoding="ascii", closefd=False) as file:
+        file.write(text)
+    return 0
+
+
+def _refuse(value: object) -> object:
+    raise TypeError(f"a {type(value).__name__} is no plain value")
+
+
+def run_module(code: types.CodeType) -> types.ModuleType:
+    module = _make_module("solution")
+    exec(code, module.__dict__)
+    return module
+
+
+def find_function(module: types.ModuleType, name: str) -> Callable:
+    """Return the method of that name of class Solution, or else the module's function."""
+    solution = module.__dict__.get("Solution")
+    if solution is not None and hasattr(solution, name):
+        return getattr(solution(), name)
+    function = module.__dict__.get(name)
+    if function is None or function is PRELUDE.get(name):
+        raise NameError(f"the solution does not define {name}")
+    return function
+
+
+def _make_module(name: str) -> types.ModuleType:
+    """Return an empty module with the usual names, and renew the state of the interpreter."""
+    sys.stdin = sys.__stdin__ = _open_standard(0, "r", "surrogateescape")
+    sys.stdout = sys.__stdout__ = _open_standard(1, "w", "strict")
+    sys.stderr = sys.__stderr__ = _open_standard(2, "w", "backslashreplace")
+    sys.argv = ["solution.py"]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    module = types.ModuleType(name)
+    module.__dict__.update(PRELUDE)
+    names = {"stdin": sys.stdin, "stdout": sys.stdout, "stderr": sys.stderr, "argv": sys.argv}
+    module.__dict__.update(names, __file__="solution.py", __builtins__=builtins)
+    sys.modules[name] = module
+    return module
+
+
+def _open_standard(descriptor: int, mode: str, errors: str) -> io.TextIOWrapper:
+    return open(descriptor, mode, encoding="utf-8", errors=errors, closefd=False)

@@ -1,0 +1,473 @@
+"""From a normalised answer to its kind: lists, intervals, relations, matrices, words, scalars."""
+
+import re
+from dataclasses import replace
+from functools import lru_cache
+
+from verifiers import math_expression as expression
+from verifiers import math_units as units
+from verifiers.math_expression import TooHard, Tree
+from verifiers.math_kinds import (
+    Answer,
+    Based,
+    Matrix,
+    Named,
+    Piece,
+    Reals,
+    Relation,
+    Scalar,
+    Sequence,
+    Words,
+)
+from verifiers.math_notation import canonical_words, squeeze
+from verifiers.math_parser import ParseError, number, parse_expression
+from verifiers.math_reals import (
+    ALL_REALS,
+    INFINITY,
+    MINUS_INFINITY,
+    as_reals,
+    intersect,
+    point,
+    subtract,
+    unite,
+)
+from verifiers.math_structure import distinct, same
+
+_MAX_ITEMS = 500  # of a list; longer ones are compared as text
+_MAX_DEPTH = 12  # of lists within lists
+
+_OR = r"\\text ?\{\s*or\s*\}|(?<![a-z\\])or(?![a-z])|\\vee"
+_AND = r"\\text ?\{\s*,?\s*and\s*\}|(?<![a-z\\])and(?![a-z])|\\wedge|;|\\text ?\{\s*,\s*\}|&"
+_CONNECTIVE = re.compile(rf"{_OR}|{_AND}")
+_COMMA, _SEMICOLON = re.compile(","), re.compile(";")
+_CUP = re.compile(r"\\cup(?![a-z])|(?<=[\])}]) ?U ?(?=[(\[{\\])")
+_CAP = re.compile(r"\\cap(?![a-z])")
+_MINUS_SET = re.compile(r"\\setminus(?![a-z])|\\backslash|(?<=\\mathbb\{R\}) ?[-\\] ?(?=\\?\{)")
+_RELATION = re.compile(
+    r"\\leq(?![a-z])|\\geq(?![a-z])|\\neq(?![a-z])|[<>]|(?<![<>])=|\\equiv(?![a-z])"
+)
+_APPROXIMATELY = re.compile(r"\\approx(?![a-z])|\\sim(?![a-z])")
+_MEMBER = re.compile(r"^([A-Za-z](?:_\w)?) ?\\in(?![a-z])(.+)$")
+_BUILDER = re.compile(r"^\\\{ ?([A-Za-z])(?: ?\\in ?(?:\\mathbb\{?R\}?|R))? ?[|:](.+)\\\}$")
+_MATRIX = re.compile(
+    r"^([^()\[\]]*?)[(\[]?\s*\\begin ?\{([pbBvV]?matrix|smallmatrix|array|cases|aligned|gathered)\}"
+    r"(?: ?\{[lcr| ]*\})?(.*)\\end ?\{\2\}\s*[)\]]?$",
+    re.DOTALL,
+)
+_THOUSANDS = re.compile(r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?![\d,])")
+_LIST_IN_TEXT = re.compile(
+    r"^\\text ?\{(\s*\(?[A-Z]\)?(?:\s*(?:,|and|or|&)+\s*\(?[A-Z]\)?)*)\s*\}$"
+)
+_BASED = re.compile(r"^\(?(\d[\dA-Fa-f]*)\)? ?_ ?\{? ?(\d+|\\text ?\{[a-z]+\}) ?\}?$")
+_NAME = re.compile(
+    r"^(?:\\text ?\{[^{}]*\}|\\(?:angle|triangle|overline|vec|hat|bar|dot)\b ?"
+    r"|\\[A-Za-z]+(?![A-Za-z])|[A-Za-z]|[|{}'^*]|_(?:\w|\{[^{}]*\})|\s)+(?:\([^()=]*\))?\s*$"
+)
+_NOT_IN_NAME = re.compile(r"\\(?:frac|sqrt|binom|begin|pm|mp|cup|int|sum)|\^ ?[^'*\\{]")
+_TUPLE_OF_NAMES = re.compile(
+    r"^\( ?(?:[A-Za-z]|\\[a-z]+)(?:_\w)?'?(?: ?, ?(?:[A-Za-z]|\\[a-z]+)(?:_\w)?'?)+ ?\)$"
+)
+_USES_ANGLE = re.compile(r"sin|cos|tan|cot|sec|csc")
+_OPENERS, _CLOSERS = "([{", ")]}"
+_WORD_RUN = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}(?![A-Za-z])")
+_SHORT_WORDS = set(
+    """yes odd red one two six ten all any not nor the top low may sun mon tue wed thu fri sat dog
+    cat day lie tie win bob tom sam joe kim amy ann eve ian leo max ray roy ted tim""".split()
+)
+_KNOWN_WORDS = re.compile(
+    r"^(?:arc|a)?(?:sin|cos|tan|cot|sec|csc)h?$|^(?:sqrt|log|exp|pi|infty|infinity|max|min|gcd|lcm|floor|ceil|abs|ln)$"
+)
+_SET_OPERATIONS = {"union": _CUP, "intersection": _CAP, "difference": _MINUS_SET}
+_PROBES = (0, 1, 2, 7, 100)  # where a difference is looked at to tell whether it is linear
+
+
+@lru_cache(maxsize=4096)
+def read_answer(text: str, depth: int = 0) -> Answer:
+    """Return what a normalised answer is.
+
+    Raises:
+        ParseError: notation that is not known; such an answer can be compared as text alone.
+    """
+    if depth > _MAX_DEPTH:
+        raise ParseError("nested too deeply")
+    text = strip_braces(text.strip())
+    if not text:
+        raise ParseError("nothing")
+    matrix = _MATRIX.match(text)
+    if matrix and "\\begin" not in matrix[3]:
+        return _read_matrix(matrix[2], matrix[3], matrix[1], depth)
+    text = _join_thousands(_unwrap_list(text))
+    if is_words(text):
+        return Words(canonical_words(text))
+    builder = _BUILDER.match(text)
+    if builder:
+        return as_reals(read_answer(builder[2].strip(), depth + 1))
+    return _read_list(text, depth) or _read_single(text, depth)
+
+
+def is_words(text: str) -> bool:
+    """Return whether an answer is words rather than a formula."""
+    if "\\begin" in text:
+        return False
+    rest = re.sub(r"\\text ?\{[^{}]*\}", "", text)
+    if not rest.strip(" .,'-()\"") and re.search(r"[A-Za-z]{2}", text.replace("\\text", "")):
+        inner = text.replace("\\text", " ")
+        return not re.search(r"\d", inner) or not units.split_unit(text)[1]
+    for run in _WORD_RUN.findall(re.sub(r"_ ?\{[^{}]*\}", "", rest)):
+        if (
+            run.lower() in _SHORT_WORDS
+            or not _KNOWN_WORDS.match(run.lower())
+            and _looks_like_word(run)
+        ):
+            return not units.split_unit(text)[1]
+    return False
+
+
+def _looks_like_word(run: str) -> bool:
+    lower = run.lower()
+    in_order = all(a < b for a, b in zip(lower, lower[1:]))
+    is_long = len(run) >= (5 if run.isupper() else 4)
+    return is_long and not in_order and re.search("[aeiouy]", lower) is not None
+
+
+def _read_list(text: str, depth: int) -> Answer | None:
+    """Return what stands between connectives or commas as a list, or as conditions together."""
+    for pattern in (_CONNECTIVE, _COMMA):
+        parts = _split(text, pattern)
+        if len(parts) == 1:
+            continue
+        parts = [part for part in parts if part.strip()]
+        if len(parts) > _MAX_ITEMS or not parts:
+            raise ParseError("too long a list")
+        items = [read_answer(part.strip(), depth + 1) for part in parts]
+        if len(items) == 1:
+            return items[0]
+        items = _points_to_reals(items)
+        if all(isinstance(item, Reals) and item.variable for item in items):
+            is_union = pattern is _CONNECTIVE and re.search(_OR, text)
+            return _combine_conditions(items, bool(is_union), pattern is _COMMA)
+        return Sequence(",", _flatten(items))
+    return None
+
+
+def _read_single(text: str, depth: int) -> Answer:
+    approximate = _split(text, _APPROXIMATELY)
+    if len(approximate) > 1:
+        return read_answer((approximate[0].strip() or approximate[1]).strip(), depth + 1)
+    member = _MEMBER.match(text)
+    if member:
+        inside = read_answer(member[2].strip(), depth + 1)
+        return replace(inside, variable=member[1]) if isinstance(inside, Reals) else inside
+    relation = _read_relation(text, depth)
+    if relation:
+        return relation
+    if squeeze(text) in ("\\emptyset", "\\{\\}"):
+        return Sequence("{", ())
+    if squeeze(text) in ("\\mathbb{R}", "\\mathbbR"):
+        return Reals(ALL_REALS)
+    set_operation = _read_set_operation(text, depth)
+    if set_operation:
+        return set_operation
+    if re.search(r"\\[pm][pm](?![a-z])", text) and not text.startswith("\\{"):
+        return _read_plus_minus(text, depth)
+    return _read_bracketed(text, depth) or _read_leaf(text)
+
+
+def _read_plus_minus(text: str, depth: int) -> Sequence:
+    upper = re.sub(r"\\mp(?![a-z])", "-", re.sub(r"\\pm(?![a-z])", "+", text))
+    lower = re.sub(r"\\mp(?![a-z])", "+", re.sub(r"\\pm(?![a-z])", "-", text))
+    return Sequence(",", _flatten([read_answer(sign, depth + 1) for sign in (upper, lower)]))
+
+
+def _read_set_operation(text: str, depth: int) -> Answer | None:
+    for name, pattern in _SET_OPERATIONS.items():
+        parts = _split(text, pattern)
+        if len(parts) == 1:
+            continue
+        sets = [read_answer(part.strip(), depth + 1) for part in parts]
+        result = sets[0]
+        for other in sets[1:]:
+            result = _combine_sets(name, result, other)
+        return result
+    return None
+
+
+def _combine_sets(name: str, left: Answer, right: Answer) -> Answer:
+    """Return the "union", "intersection" or "difference" of two sets, finite or of real numbers."""
+    if all(isinstance(one, Sequence) and one.bracket == "{" for one in (left, right)):
+        common = [a for a in left.items if any(same(a, b) for b in right.items)]
+        rest = [a for a in left.items if a not in common]
+        items = {"union": left.items + right.items, "intersection": common, "difference": rest}
+        return Sequence("{", distinct(tuple(items[name])))
+    operation = {"union": unite, "intersection": intersect, "difference": subtract}[name]
+    return Reals(operation(as_reals(left).pieces, as_reals(right).pieces))
+
+
+def _read_bracketed(text: str, depth: int) -> Answer | None:
+    opener = "\\{" if text.startswith("\\{") else text[0]
+    closer = "\\}" if text.endswith("\\}") else text[-1]
+    if opener not in ("(", "[", "\\{", "\\langle") or _find_partner(text) != len(text) - 1:
+        return None
+    inside = text[len(opener) : len(text) - len(closer)].strip()
+    parts = _split(inside, _SEMICOLON if ";" in inside else _COMMA)
+    if len(parts) == 1 and opener == "\\{":
+        return Sequence("{", _flatten([read_answer(inside, depth + 1)]))
+    if len(parts) == 1:
+        is_plain = (opener, closer) in (("(", ")"), ("[", "]"))
+        return read_answer(inside, depth + 1) if is_plain else None
+    if len(parts) > _MAX_ITEMS:
+        raise ParseError("too long a list")
+    items = [read_answer(part.strip(), depth + 1) for part in parts]
+    if opener == "\\{":
+        return Sequence("{", _flatten(items))
+    if (opener, closer) in (("(", ")"), ("[", "]")):
+        return Sequence(opener, tuple(items))
+    if len(items) != 2 or not all(isinstance(item, Scalar) for item in items):
+        raise ParseError("brackets that do not match")
+    return Reals((Piece(items[0].tree, items[1].tree, opener == "[", closer == "]"),))
+
+
+def _read_matrix(kind: str, body: str, factor: str, depth: int) -> Answer:
+    rows = [row for row in re.split(r"\\cr\b(?: ?\[[^\]]*\])?", body) if row.strip()]
+    if kind in ("cases", "aligned", "gathered"):
+        return Sequence(
+            ",", tuple(read_answer(row.replace("&", " ").strip(" ,"), depth + 1) for row in rows)
+        )
+    if kind in ("vmatrix", "Vmatrix"):
+        raise ParseError("a determinant")
+    cells = [[cell.strip() for cell in row.replace("\\hline", "").split("&")] for row in rows]
+    if not cells or len(rows) * len(cells[0]) > _MAX_ITEMS:
+        raise ParseError("an empty or huge matrix")
+    prefix = f"({factor})" if factor.strip() else ""
+    return Matrix(
+        tuple(
+            tuple(read_answer(f"{prefix}({cell})" if prefix else cell, depth + 1) for cell in row)
+            for row in cells
+        )
+    )
+
+
+def _read_relation(text: str, depth: int) -> Answer | None:
+    parts = _split(text, _RELATION)
+    if len(parts) == 1:
+        return None
+    operators = [m for m in _top_level(text, _RELATION)]
+    parts = [part.strip() for part in parts]
+    if set(operators) == {"="}:
+        return _read_equation(parts, depth)
+    if "\\equiv" in operators or "=" in operators or not all(parts):
+        raise ParseError("mixed relations")
+    trees = [parse_expression(part) for part in parts]
+    symbolic = [i for i, tree in enumerate(trees) if tree[0] == "symbol"]
+    for position in set(symbolic) - {i for i in symbolic if trees[i][1] in ("i", "e", "\\pi")}:
+        others = [tree for i, tree in enumerate(trees) if i != position]
+        bounds = frozenset().union(*map(expression.symbols, others))
+        if position == 1 and len(trees) == 3 and trees[1][1] not in bounds:
+            return _inequality_to_reals(trees, operators, position)
+        if len(trees) == 2 and not bounds - {"e", "\\pi"}:
+            return _inequality_to_reals(trees, operators, position)
+    if len(trees) != 2:
+        raise ParseError("a chain of relations")
+    left, right = trees
+    if operators[0] in (">", "\\geq"):
+        left, right = right, left
+    operator = {">": "<", "\\geq": "\\leq"}.get(operators[0], operators[0])
+    return _solve_linear(operator, ("add", left, ("mul", number(-1), right)))
+
+
+def _read_equation(parts: list[str], depth: int) -> Answer:
+    if len(parts) == 2 and is_name(parts[1]) and not is_name(parts[0]):
+        parts = parts[::-1]
+    if is_name(parts[0]):
+        values = [read_answer(part, depth + 1) for part in parts[1:]]
+        if all(same(values[-1], value) for value in values[:-1]):
+            return Named(squeeze(parts[0]), values[-1])
+        raise ParseError("a chain of unequal things")
+    trees = [parse_expression(part) for part in parts]
+    if not any(map(expression.symbols, trees)):
+        if all(expression.equal(trees[0], tree) for tree in trees[1:]):
+            return Scalar(trees[-1])
+        raise ParseError("a false equation")
+    if len(parts) != 2:
+        raise ParseError("a chain of equations")
+    return Relation("=", ("add", trees[0], ("mul", number(-1), trees[1])))
+
+
+def is_name(text: str) -> bool:
+    """Return whether text names something: x, f(x), X_d, AB, (x, y), \\text{Area}."""
+    if _TUPLE_OF_NAMES.match(text):
+        return True
+    if len(text) > 60 or not _NAME.match(text) or _NOT_IN_NAME.search(text):
+        return False
+    letters = re.sub(
+        r"\\text ?\{[^{}]*\}|\([^()]*\)|_ ?(?:\w|\{[^{}]*\})|\\[A-Za-z]+|[^A-Za-z]", "", text
+    )
+    return len(letters) <= 1 or letters.isupper()
+
+
+def _inequality_to_reals(trees: list[Tree], operators: list[str], position: int) -> Reals:
+    """Return the numbers that the variable at this position may be: x > 2, or 2 <= x < 5."""
+    low, high, low_closed, high_closed = MINUS_INFINITY, INFINITY, False, False
+    variable = trees[position][1]
+    if "\\neq" in operators:
+        if len(operators) > 1:
+            raise ParseError("a chain with an inequation")
+        return Reals(subtract(ALL_REALS, (point(trees[1 - position]),)), variable)
+    if len({operator in ("<", "\\leq") for operator in operators}) > 1:
+        raise ParseError("a chain in two directions")
+    for index, operator in enumerate(operators):
+        is_below = index < position  # the bound stands left of the variable
+        bound = trees[index] if is_below else trees[index + 1]
+        if (operator in ("<", "\\leq")) == is_below:
+            low, low_closed = bound, "eq" in operator
+        else:
+            high, high_closed = bound, "eq" in operator
+    return Reals((Piece(low, high, low_closed, high_closed),), variable)
+
+
+def _solve_linear(operator: str, difference: Tree) -> Answer:
+    """Return a comparison of a x + b with 0 as a set of numbers x, any other as it is."""
+    relation = Relation(operator, difference)
+    names = expression.symbols(difference)
+    if len(names) != 1 or names & {"i", "e", "\\pi"}:
+        return relation
+    (name,) = names
+    try:
+        values = [
+            expression.exact(expression.substitute(difference, name, number(x))) for x in _PROBES
+        ]
+    except TooHard:
+        return relation
+    if any(value is None for value in values):
+        return relation
+    offset, slope = values[0], values[1] - values[0]
+    if slope == 0 or any(v != offset + slope * x for v, x in zip(values, _PROBES)):
+        return relation
+    if operator == "\\neq":
+        return Reals(subtract(ALL_REALS, (point(number(-offset / slope)),)), name)
+    operators = [operator if slope > 0 else {"<": ">", "\\leq": "\\geq"}[operator]]
+    return _inequality_to_reals([("symbol", name), number(-offset / slope)], operators, 0)
+
+
+def _read_leaf(text: str) -> Answer:
+    based = _BASED.match(re.sub(r"\\text ?\{ ?([\dA-Fa-f]+) ?\}", r"\1", text))
+    if based:
+        digits = based[1].upper()
+        base = re.sub(r"\\text ?|[{}]", "", based[2])
+        base = {"two": 2, "five": 5, "eight": 8, "ten": 10}.get(base) or int(
+            base if base.isdigit() else 0
+        )
+        if not 2 <= base <= 36 or any(int(digit, 36) >= base for digit in digits):
+            raise ParseError("a base that does not suit")
+        return Based(digits.lstrip("0") or "0", base) if base != 10 else Scalar(number(int(digits)))
+    if ":" in text:
+        parts = text.split(":")
+        return Sequence(":", tuple(Scalar(parse_expression(part)) for part in parts))
+    core, unit = units.split_unit(text)
+    scale = units.SCALES.get(unit)
+    core = units.unwrap_letters(core)
+    tree = parse_expression(core)
+    if scale:
+        return Scalar(("mul", tree, number(scale)))
+    if unit == "%":
+        return Scalar(("div", tree, number(100)), bare=tree)
+    if unit == "degree":
+        return Scalar(("degrees", tree), bare=tree)
+    if "^\\circ" in core and not _USES_ANGLE.search(core):
+        return Scalar(tree, bare=parse_expression(core.replace("^\\circ", "")))
+    return Scalar(tree, unit=unit)
+
+
+def _split(text: str, pattern: re.Pattern) -> list[str]:
+    """Split where the pattern matches outside of all brackets."""
+    parts, start = [], 0
+    for begin, end in _top_level_spans(text, pattern):
+        parts.append(text[start:begin])
+        start = end
+    return [*parts, text[start:]]
+
+
+def _top_level(text: str, pattern: re.Pattern) -> list[str]:
+    return [text[begin:end].strip() for begin, end in _top_level_spans(text, pattern)]
+
+
+def _top_level_spans(text: str, pattern: re.Pattern) -> list[tuple[int, int]]:
+    spans = [match.span() for match in pattern.finditer(text)]
+    if not spans:
+        return []
+    depth, depths = 0, []
+    for character in text:
+        depth -= character in _CLOSERS
+        depths.append(depth)
+        depth += character in _OPENERS
+        if depth < 0:
+            raise ParseError("unbalanced brackets")
+    if depth:
+        raise ParseError("unbalanced brackets")
+    return [(begin, end) for begin, end in spans if depths[begin] == 0]
+
+
+def _find_partner(text: str) -> int:
+    """Return where the bracket that opens the text is closed."""
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character in _OPENERS) - (character in _CLOSERS)
+        if depth == 0 and character in _CLOSERS:
+            return position
+    return -1
+
+
+def strip_braces(text: str) -> str:
+    """Return a normalised answer without braces around the whole of it."""
+    while text.startswith("{") and _find_partner(text) == len(text) - 1:
+        text = text[1:-1].strip()
+    return text
+
+
+def _flatten(items: list) -> tuple:
+    """Take lists within a list apart, as 1 \\pm 2, 3 makes one."""
+    flat = []
+    for item in items:
+        is_list = isinstance(item, Sequence) and item.bracket == ","
+        flat += item.items if is_list else [item]
+    return tuple(flat)
+
+
+def _points_to_reals(items: list) -> list:
+    """Read x = 1 as a set beside other conditions on x."""
+    if not any(isinstance(item, Reals) and item.variable for item in items):
+        return items
+    return [
+        Reals((point(item.value.tree),), item.name)
+        if isinstance(item, Named) and isinstance(item.value, Scalar)
+        else item
+        for item in items
+    ]
+
+
+def _combine_conditions(items: list[Reals], is_union: bool, is_comma: bool) -> Reals:
+    """Join conditions on one variable; between commas they hold together if they can."""
+    variable = items[0].variable
+    if any(item.variable != variable for item in items):
+        raise ParseError("conditions on several variables")
+    union = Reals(unite(*(item.pieces for item in items)), variable)
+    if is_union:
+        return union
+    pieces = items[0].pieces
+    for item in items[1:]:
+        pieces = intersect(pieces, item.pieces)
+    return Reals(pieces, variable) if pieces or not is_comma else union
+
+
+def _unwrap_list(text: str) -> str:
+    """Write choice letters in one \\text as a list: \\text{B and D} is B, D."""
+    match = _LIST_IN_TEXT.match(text)
+    return re.sub(r"\s*(?:\band\b|\bor\b|&|,)+\s*", ", ", match[1]) if match else text
+
+
+def _join_thousands(text: str) -> str:
+    """Join 10,000 to one number where its commas cannot be those of a list."""
+    if "," not in text or any(bracket in text for bracket in ("(", "[", "\\{")):
+        return text
+    joined = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
+    return text if "," in joined else joined

@@ -1,0 +1,120 @@
+"""Equality of answers: of one kind, and equal in what that kind means."""
+
+from verifiers import math_expression as expression
+from verifiers import math_units as units
+from verifiers.math_expression import TooHard
+from verifiers.math_kinds import Answer, Matrix, Named, Reals, Relation, Scalar, Sequence, Words
+from verifiers.math_parser import ParseError, number, parse_expression
+from verifiers.math_reals import as_reals, same_reals
+
+
+def same(gold: Answer, answer: Answer) -> bool:
+    """Return whether two answers are of one kind and equal; symmetric."""
+    if isinstance(gold, Words) or isinstance(answer, Words):
+        return gold == answer
+    if isinstance(gold, Named) or isinstance(answer, Named):
+        return _same_equation(gold, answer)
+    if isinstance(gold, Reals) or isinstance(answer, Reals):
+        try:
+            return same_reals(as_reals(gold), as_reals(answer))
+        except ParseError:
+            return False
+    if type(gold) is not type(answer):
+        return False
+    if isinstance(gold, Scalar):
+        return _same_scalar(gold, answer)
+    if isinstance(gold, Sequence):
+        return _same_sequence(gold, answer)
+    if isinstance(gold, Matrix):
+        shapes = [[len(row) for row in matrix.rows] for matrix in (gold, answer)]
+        cells = [[cell for row in matrix.rows for cell in row] for matrix in (gold, answer)]
+        return shapes[0] == shapes[1] and all(map(same, *cells))
+    if isinstance(gold, Relation):
+        if gold.operator != answer.operator:
+            return False
+        is_ordered = gold.operator in ("<", "\\leq")
+        return expression.proportional(gold.difference, answer.difference, positive=is_ordered)
+    return gold == answer
+
+
+def _same_scalar(gold: Scalar, answer: Scalar) -> bool:
+    if gold.unit and answer.unit and units.differ(gold.unit, answer.unit):
+        return False
+    if expression.equal(gold.tree, answer.tree):
+        return True
+    if (gold.bare is None) == (answer.bare is None):
+        return False
+    plain, marked = (gold, answer) if gold.bare is None else (answer, gold)
+    return _is_above_one(plain) and expression.equal(plain.tree, marked.bare)
+
+
+def _is_above_one(scalar: Scalar) -> bool:
+    """Tell a number that lacks its sign (50 for 50%) from one that differs from it (0.5%)."""
+    try:
+        value = expression.exact(scalar.tree)
+    except TooHard:
+        return False
+    return value is None or abs(value) > 1
+
+
+def _same_equation(gold: Answer, answer: Answer) -> bool:
+    if isinstance(gold, Named) and isinstance(answer, Named):
+        if gold.name == answer.name:
+            return same(gold.value, answer.value)
+        return _same_relations(gold, answer)
+    if isinstance(gold, Relation) or isinstance(answer, Relation):
+        return _same_relations(gold, answer)
+    named, other = (gold, answer) if isinstance(gold, Named) else (answer, gold)
+    is_label = sum(map(str.isupper, named.name)) > 1  # AB = 5, but MR = SRMC is an equation
+    if is_label and isinstance(named.value, Scalar) and expression.symbols(named.value.tree):
+        return False
+    return same(named.value, other)
+
+
+def _same_relations(gold: Answer, answer: Answer) -> bool:
+    try:
+        return same(_as_relation(gold), _as_relation(answer))
+    except ParseError:
+        return False
+
+
+def _as_relation(answer: Answer) -> Relation:
+    if isinstance(answer, Relation):
+        return answer
+    if isinstance(answer, Named) and isinstance(answer.value, Scalar):
+        right = ("mul", number(-1), answer.value.tree)
+        return Relation("=", ("add", parse_expression(answer.name), right))
+    raise ParseError("not an equation")
+
+
+def _same_sequence(gold: Sequence, answer: Sequence) -> bool:
+    brackets = {gold.bracket, answer.bracket}
+    if brackets <= {",", "{"}:
+        if "{" in brackets:
+            return _match(distinct(gold.items), distinct(answer.items), same)
+        return _match(gold.items, answer.items, same)
+    if len(brackets) > 1 or len(gold.items) != len(answer.items):
+        return False
+    return all(map(same, gold.items, answer.items))
+
+
+def distinct(items: tuple) -> tuple:
+    """Return items without repetitions."""
+    distinct: list = []
+    for item in items:
+        if not any(same(item, other) for other in distinct):
+            distinct.append(item)
+    return tuple(distinct)
+
+
+def _match(left: tuple, right: tuple, is_same) -> bool:
+    """Return whether each item on the left has one of its own on the right."""
+    if len(left) != len(right):
+        return False
+    rest = list(right)
+    for item in left:
+        position = next((i for i, other in enumerate(rest) if is_same(item, other)), None)
+        if position is None:
+            return False
+        del rest[position]
+    return True

@@ -1,0 +1,165 @@
+"""Units, currency and counting words that decorate a number: found, taken off, compared."""
+
+import re
+
+_SAME = """
+    cm centimeter centimetre
+    mm millimeter millimetre
+    km kilometer kilometre
+    m meter metre
+    nm nanometer nanometre
+    inch in inches
+    foot ft feet
+    yard yd
+    mile mi
+    second sec s
+    minute min
+    hour hr h
+    day
+    week
+    month
+    year yr
+    ms millisecond
+    gram g
+    kg kilogram
+    mg milligram
+    pound lb
+    ounce oz
+    liter litre l L
+    ml mL milliliter millilitre
+    gallon gal
+    newton N
+    joule J
+    watt W
+    kW kilowatt
+    volt V
+    ampere amp A
+    ohm
+    hertz Hz
+    kHz kilohertz
+    MHz megahertz
+    pascal Pa
+    kPa
+    kelvin K
+    mole mol
+    eV
+    keV
+    MeV
+    GeV
+    mph
+    dollar usd
+    cent
+    euro
+    degree deg
+    radian rad
+    solar
+    parsec pc
+    kpc
+    Mpc
+    AU au
+    angstrom
+    Gyr
+    Myr
+    erg
+    dyne
+    arcsec arcsecond
+    arcmin arcminute
+"""
+_CANONICAL = {form: line.split()[0] for line in _SAME.strip().splitlines() for form in line.split()}
+SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_PERCENT = {"percent", "percentage", "pct", "%"}
+# Words that change or question what stands before them, so that they are no decoration.
+_NOT_DECORATION = set(
+    """or and if when where while not no nor but approx approximately about around maybe possibly
+    perhaps mod modulo times plus minus over more less than at most least between to otherwise is
+    are any all every some none either both except except for unless hundred dozen half quarter base
+    undefined wrong false incorrect infinite infinity integer integers""".split()
+)
+_TEXT_AT_END = re.compile(
+    r"((?:[\s/*]|\\cdot(?![A-Za-z]))*\\text ?\{((?:[^{}]|\{[^{}]*\})*)\}"
+    r"(?: ?\^ ?(?:\{ ?[-+]?\d+ ?\}|[-+]?\d))?)$"
+)
+_CIRCLE_AT_END = re.compile(r"^(.*\S) ?\^\\circ ?(\\text ?\{\s*[CFK]\s*\}|[CF])$")
+_BARE = sorted([form for form in _CANONICAL if len(form) > 1], key=len, reverse=True)
+_BARE_AT_END = re.compile(
+    rf"^(.*[\d)}}]) ?((?:(?:square|cubic|sq|cu)\.? )?(?:{'|'.join(_BARE)})s?\.?(?: ?\^ ?\d)?"
+    r"(?: ?/ ?(?:s|h|hr|hour|min|sec|second|day)(?: ?\^ ?\d)?)?"
+    r"|thousand|million|billion|trillion|percent|units?|people|students|ways|points?)$"
+)
+_LETTERS = re.compile(
+    r"\\text ?\{\s*([A-Za-z]|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|ln|log|exp|lcm|gcd|max|min)\s*\}"
+)
+_LEADING_CURRENCY = re.compile(r"^\\text ?\{\s*(?:USD|US|Rs\.?|EUR)\s*\}")
+
+
+def split_unit(text: str) -> tuple[str, str]:
+    """Return a scalar without what decorates it, and the unit in one form ("" if there is none).
+
+    "%" is per cent and "degree" a degree sign; the names in SCALES multiply.
+    """
+    text = _LEADING_CURRENCY.sub("", text).strip()
+    circle = _CIRCLE_AT_END.match(text)
+    if circle:
+        return circle[1], "temperature " + circle[2].strip(" }")[-1]
+    if text.endswith("%"):
+        return text[:-1].strip(), "%"
+    whole = re.match(r"^\\text ?\{([^{}]*)\}$", text)
+    if whole and re.match(r"\s*[-+]?[\d.]", whole[1]):
+        text = whole[1].strip(" .")
+    unit_parts: list[str] = []
+    while match := _TEXT_AT_END.search(text):
+        if not _decorates(match[2]):
+            return text, ""
+        unit_parts.insert(0, match[1])
+        text = text[: match.start()].strip()
+    if unit_parts and text:
+        return text, _canonical_unit("".join(unit_parts))
+    bare = _BARE_AT_END.match(text)
+    if bare:
+        return bare[1].strip(), _canonical_unit(bare[2])
+    return text, ""
+
+
+def differ(a: str, b: str) -> bool:
+    """Return whether two units are known and not the same."""
+    known = set(_CANONICAL.values())
+    parts = [re.findall(r"[A-Za-z]+|\^?-?\d+|/", unit) for unit in (a, b)]
+    is_known = all(part in known or not part.isalpha() for unit in parts for part in unit)
+    return is_known and parts[0] != parts[1]
+
+
+def unwrap_letters(text: str) -> str:
+    """Write upright letters and function names as mathematics: \\text{e} is e."""
+
+    def unwrap(match: re.Match) -> str:
+        return match[1] if len(match[1]) == 1 else f"\\{match[1]} "
+
+    return _LETTERS.sub(unwrap, text)
+
+
+def _decorates(words: str) -> bool:
+    if re.search(r"[^A-Za-z\s./^\-\d'*()%{}]", words) or re.match(r"\s*\d", words):
+        return False
+    if re.search(r"(?<![A-Za-z^{ -])\d|\(", words):
+        return False
+    plain = re.findall(r"[A-Za-z]+", words.lower())
+    return len(plain) <= 6 and not set(plain) & _NOT_DECORATION
+
+
+def _canonical_unit(text: str) -> str:
+    text = re.sub(r"\\text ?|\\cdot|[{}]", " ", text).strip(" .")
+    if text.lower() in _PERCENT:
+        return "%"
+    text = re.sub(r"\bper\b", "/", re.sub(r"(\w+) squared", r"\1^2", text))
+    text = re.sub(
+        r"(?:square|sq)\.? (\w+)", r"\1^2", re.sub(r"(?:cubic|cu)\.? (\w+)", r"\1^3", text)
+    )
+    words = [_canonical_word(word) for word in re.findall(r"[A-Za-z]+|\^? ?-?\d+|/", text)]
+    return "".join(words).replace(" ", "")
+
+
+def _canonical_word(word: str) -> str:
+    for form in (word, word.lower(), word.rstrip("s"), word.lower().rstrip("s")):
+        if form in _CANONICAL:
+            return _CANONICAL[form]
+    return word.lower()

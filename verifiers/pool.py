@@ -1,0 +1,194 @@
+"""The pool process of a Verifier: workers forked from a warm interpreter, killed on time-out.
+
+    caller -- socket --> pool -- fork --> workers --> verdicts
+                          \-- fork (first, while small) --> code server --> sandboxes
+
+Replacing a worker costs a fork, not a start of Python. Started by verifiers/__init__.py.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from multiprocessing.connection import Connection, wait
+
+from verifiers import sandbox
+
+_MEMORY_BYTES = 4 * 2**30  # address space of a worker: what grows beyond ends in MemoryError
+_JOBS_PER_WORKER = 2000  # then it is replaced, with whatever it has cached or leaked
+_CODE_GRACE_SECONDS = 1.0  # a worker limits programs itself; it is killed only if it fails to
+_PR_SET_PDEATHSIG = 1
+
+Job = tuple[str, str, str]  # response, ground truth, ability
+
+
+class _Worker:
+    """A forked process, the row it works on, and when that has to be finished."""
+
+    def __init__(self, pid: int, connection: Connection):
+        self.pid = pid
+        self.connection = connection
+        self.row: int | None = None
+        self.deadline = float("inf")
+        self.jobs_left = _JOBS_PER_WORKER
+
+    def stop(self) -> None:
+        self.connection.close()
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+class _Pool:
+    def __init__(self, caller: Connection, code_server: socket.socket, settings: dict):
+        self.caller = caller
+        self.code_server = code_server
+        self.settings = settings
+        self.waiting: deque[tuple[int, Job]] = deque()
+        self.verdicts: list[tuple[int, float, str]] = []  # not yet sent
+        self.is_asked = False
+        self.workers: list[_Worker] = []
+        for _ in range(settings["num_workers"]):
+            self.workers.append(self.start_worker(self.workers))
+
+    def run(self) -> None:
+        """Serve until the caller or the code server is gone."""
+        while True:
+            self.assign()
+            deadline = min((worker.deadline for worker in self.workers), default=float("inf"))
+            seconds = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
+            connections = [worker.connection for worker in self.workers]
+            ready = set(wait([self.caller, self.code_server, *connections], timeout=seconds))
+            if self.code_server in ready or (self.caller in ready and not self.listen()):
+                return
+            for worker in list(self.workers):
+                if worker.connection in ready:
+                    self.read(worker)
+                elif time.monotonic() >= worker.deadline:
+                    self.settle(worker, 0.0, "timeout")
+                    self.replace(worker)
+            if self.is_asked and self.verdicts:
+                self.is_asked = False
+                self.caller.send(self.verdicts)
+                self.verdicts = []
+
+    def listen(self) -> bool:
+        """Take a message of the caller; return whether it is still there."""
+        try:
+            kind, rows = self.caller.recv()
+        except (EOFError, OSError):
+            return False
+        if kind == "submit":
+            self.waiting.extend(rows)
+        else:
+            self.is_asked = True
+        return True
+
+    def assign(self) -> None:
+        for worker in list(self.workers):
+            if worker.row is not None or not self.waiting:
+                continue
+            worker.row, job = self.waiting.popleft()
+            is_code = job[2] == "code"
+            limit = self.settings["timeout_seconds"] + (_CODE_GRACE_SECONDS if is_code else 0.0)
+            worker.deadline = time.monotonic() + limit
+            try:
+                worker.connection.send(job)
+            except OSError:  # it died while it had nothing to do
+                self.waiting.appendleft((worker.row, job))
+                self.replace(worker)
+
+    def read(self, worker: _Worker) -> None:
+        try:
+            reward, status = worker.connection.recv()
+        except (EOFError, OSError):
+            if worker.row is not None:
+                self.settle(worker, 0.0, "error")
+            self.replace(worker)
+            return
+        self.settle(worker, reward, status)
+        worker.jobs_left -= 1
+        if worker.jobs_left == 0:
+            self.replace(worker)
+
+    def settle(self, worker: _Worker, reward: float, status: str) -> None:
+        self.verdicts.append((worker.row, reward, status))
+        worker.row, worker.deadline = None, float("inf")
+
+    def replace(self, worker: _Worker) -> None:
+        worker.stop()
+        others = [other for other in self.workers if other is not worker]
+        self.workers[self.workers.index(worker)] = self.start_worker(others)
+
+    def start_worker(self, others: list[_Worker]) -> _Worker:
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                ours.close()
+                self.caller.close()
+                for other in others:
+                    other.connection.close()
+                _work(Connection(theirs.detach()), self.code_server, self.settings)
+                status = 0
+            finally:
+                os._exit(status)
+        theirs.close()
+        return _Worker(pid, Connection(ours.detach()))
+
+
+def _work(connection: Connection, code_server: socket.socket, settings: dict) -> None:
+    """Answer each job that the pool sends with a verdict, until it closes the connection."""
+    from verifiers import math_answer, python_code
+
+    _die_with_parent()
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    timeout_seconds, all_or_nothing = settings["timeout_seconds"], settings["all_or_nothing"]
+    while True:
+        try:
+            response, ground_truth, ability = connection.recv()
+        except EOFError:
+            return
+        try:
+            if ability == "math":
+                verdict = math_answer.grade(response, ground_truth)
+            else:
+                verdict = python_code.grade(
+                    response, ground_truth, code_server, timeout_seconds, all_or_nothing
+                )
+        except Exception:  # a failure of ours or of a library: reward 0, counted by the caller
+            verdict = (0.0, "error")
+        connection.send(verdict)
+
+
+def _die_with_parent() -> None:
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def main() -> None:
+    caller = Connection(int(sys.argv[1]))
+    settings = json.loads(sys.argv[2])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    layers = sandbox.detect_layers()
+    code_server = sandbox.start_server(layers)  # forked while this process is small
+    from verifiers import math_answer, python_code  # noqa: F401  imported once, for all workers
+
+    caller.send((layers, "" if sandbox.is_safe(layers) else sandbox.explain(layers)))
+    pool = _Pool(caller, code_server, settings)
+    try:
+        pool.run()
+    finally:
+        for worker in pool.workers:
+            worker.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Does the program in a response pass the tests of the ground truth?
+
+The program runs in a sandbox (sandbox.py) that is given inputs only. What it printed or
+returned comes back as bytes and is compared here, by code_compare; assert-style tests run in a
+second sandbox that never holds the program (code_peer).
+"""
+
+import json
+import os
+import socket
+import time
+
+from verifiers import code_compare, code_json, code_tests
+from verifiers.code_extraction import find_code
+
+_LEAST_SECONDS = 0.01  # a test is not started with less
+_GRACE_SECONDS = 0.5  # the supervisor keeps the time; if it fails to, it is given up
+_OUTPUT_BYTES = 32 * 2**20  # as the sandbox has it: a larger file was cut off
+
+
+class SandboxFailure(RuntimeError):
+    """The sandbox did not do its part."""
+
+
+class _OutOfTime(Exception):
+    """The supervisor did not answer in time: the program keeps the compiler busy, say."""
+
+
+def find_ground_truth_fault(ground_truth: str) -> str:
+    """Return what is wrong with a ground truth, to follow the words "row 17", or ""."""
+    try:
+        code_tests.parse_ground_truth(ground_truth)
+    except code_tests.GroundTruthFault as fault:
+        return str(fault)
+    return ""
+
+
+def grade(
+    response: str,
+    ground_truth: str | dict,
+    server: socket.socket,
+    timeout_seconds: float,
+    all_or_nothing: bool = False,
+) -> tuple[float, str]:
+    """Return (outcome reward, status) of a response.
+
+    The reward is the share of all tests that pass: 1.0 "correct", less "partial", none "wrong"
+    or, if a test ran out of time, "timeout". "no_answer": no code. "error": the ground truth or
+    the sandbox is at fault.
+
+    Args:
+        server: the code server's socket, from sandbox.start_server().
+        timeout_seconds: wall-clock limit for all tests together. Each test gets an equal share
+            of what is left; those that did not finish run once more with all that is left then.
+        all_or_nothing: a share of the tests counts nothing, its status is "wrong".
+    """
+    deadline = time.monotonic() + timeout_seconds
+    try:
+        tests = code_tests.parse_ground_truth(ground_truth)
+    except code_tests.GroundTruthFault:
+        return 0.0, "error"
+    candidates = find_code(response)
+    if not candidates:
+        return 0.0, "no_answer"
+    try:
+        with _Run(server, tests, candidates, deadline) as run:
+            if not run.has_code:
+                return 0.0, "no_answer"
+            results = _run_tests(run, len(tests.inputs), deadline)
+    except _OutOfTime:
+        return 0.0, "timeout"
+    except (SandboxFailure, OSError):
+        return 0.0, "error"
+    return _judge(results, all_or_nothing)
+
+
+def _judge(results: list[bool | None], all_or_nothing: bool) -> tuple[float, str]:
+    passed = sum(result is True for result in results)
+    if passed == len(results):
+        return 1.0, "correct"
+    if not passed:
+        return 0.0, "timeout" if None in results else "wrong"
+    return (0.0, "wrong") if all_or_nothing else (passed / len(results), "partial")
+
+
+def _run_tests(run: "_Run", count: int, deadline: float) -> list[bool | None]:
+    """Return for each test whether it passed, None if it did not finish."""
+    results: list[bool | None] = [None] * count
+    for number in range(count):
+        left = deadline - time.monotonic()
+        results[number] = run.run_test(number, left / (count - number))
+    if count > 1:
+        for number in [n for n, result in enumerate(results) if result is None]:
+            results[number] = run.run_test(number, deadline - time.monotonic())
+    return results
+
+
+class _Run:
+    """One program in the sandbox: a supervisor of the server's, and the socket to it."""
+
+    def __init__(
+        self,
+        server: socket.socket,
+        tests: code_tests.CodeTests,
+        candidates: list[str],
+        deadline: float,
+    ) -> None:
+        self.tests = tests
+        self.deadline = deadline
+        self.is_lost = False
+        program = _make_file(json.dumps(candidates).encode())
+        description = json.dumps({"kind": tests.kind, "function": tests.function}).encode()
+        self.connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            socket.send_fds(server, [description], [theirs.fileno(), program])
+        except OSError as error:
+            self.connection.close()
+            raise SandboxFailure("the code server has ended") from error
+        finally:
+            theirs.close()
+            os.close(program)
+
+    def __enter__(self) -> "_Run":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.connection.close()  # the server kills what is left of the run
+
+    @property
+    def has_code(self) -> bool:
+        """Whether one of the texts is Python; to be asked once, first."""
+        return self._receive(self.deadline)["state"] == "ready"
+
+    def run_test(self, number: int, seconds: float) -> bool | None:
+        """Return whether the test passes; None if it does not finish in time."""
+        if seconds < _LEAST_SECONDS or self.is_lost:
+            return None
+        files = [_make_file(self.tests.inputs[number]), os.memfd_create("result", os.MFD_CLOEXEC)]
+        try:
+            message = json.dumps({"seconds": seconds}).encode()
+            socket.send_fds(self.connection, [message], files)
+            answer = self._receive(time.monotonic() + seconds)
+            if answer["state"] == "timeout":
+                return None
+            return answer["status"] == 0 and self._is_right(number, files[1])
+        except _OutOfTime:
+            self.is_lost = True
+            return None
+        finally:
+            for file in files:
+                os.close(file)
+
+    def _receive(self, deadline: float) -> dict[str, str | int]:
+        self.connection.settimeout(max(0.0, deadline - time.monotonic()) + _GRACE_SECONDS)
+        try:
+            message = self.connection.recv(1024)
+        except TimeoutError as error:
+            raise _OutOfTime from error
+        if not message:
+            raise SandboxFailure("the supervisor has ended")
+        return json.loads(message)
+
+    def _is_right(self, number: int, result: int) -> bool:
+        if self.tests.kind == code_tests.ASSERTS:
+            return True
+        size = os.fstat(result).st_size
+        if size >= _OUTPUT_BYTES:
+            return False
+        content = os.pread(result, size, 0)
+        expected = self.tests.expected[number]
+        if self.tests.kind == code_tests.PROGRAM:
+            return code_compare.is_same_output(content, expected[0])
+        value = code_json.read_value(content)
+        return any(code_compare.is_same_value(value, wanted) for wanted in expected)
+
+
+def _make_file(content: bytes) -> int:
+    """Return the descriptor of a file in memory, ready to be read from its start."""
+    descriptor = os.memfd_create("input", os.MFD_CLOEXEC)
+    written = 0
+    while written < len(content):
+        written += os.pwrite(descriptor, content[written:], written)
+    return descriptor

@@ -1,0 +1,254 @@
+"""The supervisor of one job: runs each test in a confined process, and says how it ended.
+
+It is trusted: it runs no code of a solution's, reads none of its output (that goes to files
+which the client made and holds), and every process of a test is dead before it answers. With
+namespaces it is process 1 of its own, so that killing it kills all.
+"""
+
+import gc
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import time
+import types
+from collections.abc import Callable
+
+from verifiers import code_peer, code_runner, sandbox_server
+from verifiers import sandbox_kernel as kernel
+from verifiers import sandbox_tree as tree
+
+_CONNECTION = 3  # descriptor: it takes the place of the server's socket
+_MEMORY_BYTES = 4 * 2**30  # address space of a process
+_FILE_BYTES = 32 * 2**20  # a file, and so the output
+_WORK_BYTES = 64 * 2**20  # the work directory
+_STACK_BYTES = 120 * 2**20  # the kernel leaves no more room for the main stack
+_DESCRIPTORS = 256
+_THREADS = 256
+_POLL_SECONDS = 0.05  # how often limits are checked that the kernel does not keep
+
+
+def supervise(
+    connection: socket.socket,
+    program: int,
+    message: bytes,
+    work_directory: str,
+    resources: "sandbox_server.Resources",
+) -> None:
+    """Run the tests that the client asks for, until it closes the connection.
+
+    Args:
+        program: descriptor of a file with a JSON list of texts; the first that is Python runs.
+        message: JSON, {"kind": "program", "function" or "asserts", "function": its name}.
+    """
+    gc.disable()  # the tests' processes enable it again
+    kernel.die_with_parent()
+    candidates = json.loads(os.pread(program, os.fstat(program).st_size, 0))
+    os.dup2(connection.fileno(), _CONNECTION)
+    connection.detach()
+    kernel.close_from(resources.highest + 1)
+    client = socket.socket(fileno=_CONNECTION)
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    if resources.walls.namespaces:
+        kernel.map_own_ids(resources.proc, os.geteuid(), os.getegid())
+        tree.mount_work_directory(_WORK_BYTES)
+    else:
+        kernel.adopt_orphans()
+    os.environ["HOME"] = os.environ["TMPDIR"] = work_directory
+    code = code_runner.compile_first(candidates)
+    client.send(json.dumps({"state": "ready" if code else "no_code"}).encode())
+    if code:
+        description = json.loads(message)
+        supervisor = _Supervisor(code, description, work_directory, resources)
+        supervisor.answer_all(client)
+    os._exit(0)
+
+
+class _Supervisor:
+    def __init__(
+        self,
+        code: types.CodeType,
+        description: dict[str, str],
+        work_directory: str,
+        resources: "sandbox_server.Resources",
+    ) -> None:
+        self.code = code
+        self.kind = description["kind"]
+        self.function = description["function"]
+        self.work_directory = work_directory
+        self.resources = resources
+        self.walls = resources.walls
+        self.ruleset = self._make_ruleset()
+
+    def _make_ruleset(self) -> int:
+        if not self.walls.landlock:
+            return -1
+        writable = os.open(self.work_directory, os.O_PATH | os.O_CLOEXEC)
+        ruleset = kernel.make_landlock_ruleset(self.resources.read_only, writable)
+        os.close(writable)
+        return ruleset
+
+    def answer_all(self, client: socket.socket) -> None:
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(client, 1024, 2)
+            if not message:
+                return
+            seconds = json.loads(message)["seconds"]
+            answer = self._run_test(seconds, descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            client.send(json.dumps(answer).encode())
+
+    def _run_test(self, seconds: float, descriptors: list[int]) -> dict[str, str | int]:
+        """Run one test; the answer's state is "exit" (with the status) or "timeout"."""
+        deadline = time.monotonic() + seconds
+        if self.kind == "asserts":
+            decisive, others = self._fork_peers(seconds, descriptors)
+        else:
+            decisive, others = self._fork_lone(seconds, descriptors), []
+        status = self._wait(decisive, deadline)
+        for process in [decisive, *others]:
+            _kill(process)
+        self._end_strays()
+        self._empty_work_directory()
+        is_timeout = status is None or status == -signal.SIGXCPU
+        return {"state": "timeout"} if is_timeout else {"state": "exit", "status": status}
+
+    def _fork_lone(self, seconds: float, descriptors: list[int]) -> int:
+        """Fork the process of a program (input, output) or a function (arguments, value)."""
+        if self.kind == "program":
+            targets = dict(zip((0, 1), descriptors))
+            return self._fork(seconds, targets, lambda: code_runner.run_program(self.code))
+        targets = dict(zip((code_runner.INPUT, code_runner.RESULT), descriptors))
+        run = code_runner.run_function
+        return self._fork(seconds, targets, lambda: run(self.code, self.function))
+
+    def _fork_peers(self, seconds: float, descriptors: list[int]) -> tuple[int, list[int]]:
+        """Fork the process of the tests, which decides, and that of the solution.
+
+        The solution's neither inherits nor could find the tests: nobody but their own process
+        reads them from the descriptor.
+        """
+        ours, theirs = socket.socketpair()
+        solution_end = {code_peer.CHANNEL: theirs.fileno()}
+        tests_end = {code_peer.CHANNEL: ours.fileno(), code_peer.TESTS: descriptors[0]}
+        solution = self._fork(seconds, solution_end, lambda: code_peer.serve_solution(self.code))
+        tests = self._fork(seconds, tests_end, code_peer.run_tests)
+        ours.close()
+        theirs.close()
+        return tests, [solution]
+
+    def _fork(self, seconds: float, targets: dict[int, int], run: Callable[[], int]) -> int:
+        process = os.fork()
+        if process:
+            return process
+        leave = os._exit
+        status = 1
+        try:
+            self._confine(seconds, targets)
+            gc.enable()
+            status = run()
+        finally:
+            leave(status)
+
+    def _confine(self, seconds: float, targets: dict[int, int]) -> None:
+        """Put all walls around this process, for good; targets: descriptors to keep, as what."""
+        os.setsid()
+        _set_limits(seconds, self.walls)
+        os.chdir(self.work_directory)
+        kernel.forbid_new_privileges()
+        kernel.drop_capabilities()
+        if self.walls.landlock:
+            kernel.restrict_with_landlock(self.ruleset)
+        os.dup2(0, 2)
+        for target, source in targets.items():
+            os.dup2(source, target)
+        kernel.close_from(max(2, *targets) + 1)
+        kernel.die_with_parent()
+        if self.walls.seccomp:
+            self.resources.filter_template.install(os.getpid())
+
+    def _wait(self, process: int, deadline: float) -> int | None:
+        """Return the exit status (negative: the signal) or None when time or a limit runs out."""
+        ended = os.pidfd_open(process)
+        poll = select.poll()
+        poll.register(ended, select.POLLIN)
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                seconds = left if self.walls.namespaces else min(left, _POLL_SECONDS)
+                if poll.poll(seconds * 1000 + 1):
+                    result = os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+                    is_exit = result.si_code == os.CLD_EXITED
+                    return result.si_status if is_exit else -result.si_status
+                if not self.walls.namespaces and self._is_over_limits(process):
+                    return -signal.SIGKILL
+            return None
+        finally:
+            os.close(ended)
+
+    def _is_over_limits(self, process: int) -> bool:
+        """Has the process too many threads, or the work directory too many bytes?"""
+        with os.scandir(self.work_directory) as entries:
+            size = sum(4096 + entry.stat(follow_symlinks=False).st_size for entry in entries)
+        try:
+            threads = len(os.listdir(f"/proc/{process}/task"))
+        except OSError:
+            threads = 0
+        return size > _WORK_BYTES or threads > _THREADS
+
+    def _end_strays(self) -> None:
+        """Kill what a test has left: impossible with the filter, as it denies new processes."""
+        if self.walls.namespaces:
+            try:
+                os.kill(-1, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+        children = f"/proc/self/task/{os.getpid()}/children"
+        while not self.walls.seccomp or self.walls.namespaces:
+            if not self.walls.namespaces:
+                with open(children) as file:
+                    for child in file.read().split():
+                        os.kill(int(child), signal.SIGKILL)
+            try:
+                os.waitpid(-1, 0)
+            except ChildProcessError:
+                return
+
+    def _empty_work_directory(self) -> None:
+        names = os.listdir(self.work_directory)
+        if names and self.walls.namespaces:
+            tree.renew_work_directory(_WORK_BYTES)
+            if self.walls.landlock:
+                os.close(self.ruleset)
+                self.ruleset = self._make_ruleset()
+        elif names:
+            for name in names:
+                os.unlink(os.path.join(self.work_directory, name))
+
+
+def _set_limits(seconds: float, walls: "sandbox_server.Walls") -> None:
+    cpu_seconds = int(seconds) + 2
+    limits = {
+        resource.RLIMIT_CPU: cpu_seconds,
+        resource.RLIMIT_FSIZE: _FILE_BYTES,
+        resource.RLIMIT_NOFILE: _DESCRIPTORS,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    if walls.namespaces:  # counted in the user namespace; elsewhere it would count all of the user
+        limits[resource.RLIMIT_NPROC] = _THREADS
+    for kind, value in limits.items():
+        _, hard = resource.getrlimit(kind)
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+    _, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    if hard == resource.RLIM_INFINITY or hard > _STACK_BYTES:
+        resource.setrlimit(resource.RLIMIT_STACK, (_STACK_BYTES, hard))
+
+
+def _kill(process: int) -> None:
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)

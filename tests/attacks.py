@@ -1,4 +1,4 @@
-"""Hostile programs, as data: each is graded by test_sandbox.py, must earn nothing and leave nothing.
+"""Hostile programs, as data: test_sandbox.py grades each; it must earn and leave nothing.
 
 An escape prints "escaped" if it succeeds, which its ground truth expects: any reward is an escape.
 Names with a dollar sign are filled in: $canary (a file), $folder (its directory), $bystander (the
@@ -94,8 +94,10 @@ _ESCAPES = {
     "signal by queue": _SYSCALL + "b = ctypes.create_string_buffer(128)\n"
     "r = libc.syscall(ctypes.c_long(129), ctypes.c_long($bystander), ctypes.c_long(9), b)\n"
     "assert r == 0",
-    "signal by pidfd": "import os, signal\nsignal.pidfd_send_signal(os.pidfd_open($bystander), 9)",
-    "signal by file": "import fcntl, os\nr, w = os.pipe()\nfcntl.fcntl(r, fcntl.F_SETOWN, $bystander)",
+    "signal by pidfd": (
+        "import os, signal\nsignal.pidfd_send_signal(os.pidfd_open($bystander), 9)"
+    ),
+    "signal by file": "import fcntl\nfcntl.fcntl(0, fcntl.F_SETOWN, $bystander)",
     "signal number of a file": "import fcntl\nfcntl.fcntl(0, 10, 9)",
     "survive the parent": _SYSCALL + "assert libc.prctl(1, 0, 0, 0, 0) == 0",
     "trace": _SYSCALL + "assert call(101, 16, $bystander, 0, 0) == 0",
@@ -105,9 +107,12 @@ _ESCAPES = {
     "read the parent's memory": "import os; open(f'/proc/{os.getppid()}/mem', 'rb').read(1)",
     "read own maps": "open('/proc/self/maps').read()",
     "list processes": "import os; assert len(os.listdir('/proc')) > 3",
-    "limits of another": "import resource\nresource.prlimit($bystander, resource.RLIMIT_NOFILE, (9, 9))",
+    "limits of another": (
+        "import resource\nresource.prlimit($bystander, resource.RLIMIT_NOFILE, (9, 9))"
+    ),
     "raise own limits": (
-        "import resource\nr = resource.RLIM_INFINITY\nresource.setrlimit(resource.RLIMIT_AS, (r, r))"
+        "import resource\nr = resource.RLIM_INFINITY\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (r, r))"
     ),
     "affinity": "import os; os.sched_setaffinity($bystander, {0})",
     "priority": "import os; os.setpriority(os.PRIO_PROCESS, $bystander, 19)",
@@ -115,7 +120,7 @@ _ESCAPES = {
     "scheduler": "import os; os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))",
     # network
     "tcp": "import socket; socket.create_connection(('127.0.0.1', $port), 1)",
-    "udp": "import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', $port))",
+    "udp": "import socket; socket.socket(type=2).sendto(b'x', ('127.0.0.1', $port))",
     "listen": "import socket; socket.create_server(('127.0.0.1', 0))",
     "ipv6": "import socket; socket.socket(socket.AF_INET6)",
     "unix socket": "import socket; socket.socket(socket.AF_UNIX).connect('$unix')",
@@ -191,12 +196,18 @@ _LASTING = {  # stopped by the time limit, or by another one
     "block all signals": (
         "import signal\nsignal.pthread_sigmask(0, range(1, 65))\nwhile True: pass"
     ),
-    "catch everything": "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+    "catch everything": (
+        "while True:\n    try:\n        while True: pass\n    except BaseException: pass"
+    ),
     "memory by and by": "x = []\nwhile True: x.append(bytearray(2**22))",
     "output without end": "while True: print('escaped' * 1000)",
     "output without a line": "import os\nwhile True: os.write(1, b'x' * 65536)",
-    "loop in a thread": "import threading\nthreading.Thread(target=lambda: exec('while 1: pass')).start()",
-    "loop at exit": "import atexit\nprint('escaped')\natexit.register(lambda: exec('while 1: pass'))",
+    "loop in a thread": (
+        "import threading\nthreading.Thread(target=lambda: exec('while 1: pass')).start()"
+    ),
+    "loop at exit": (
+        "import atexit\nprint('escaped')\natexit.register(lambda: exec('while 1: pass'))"
+    ),
     "loop in a finalizer": (
         "class A:\n    def __del__(self):\n        while True: pass\na = A()\nprint('escaped')"
     ),
@@ -212,8 +223,14 @@ _FORGERIES = {
     "close stdout": ("import os; os.close(1)", _SECRET),
     "right, then an exception": ("print(48151623); 1 / 0", _SECRET),
     "right, then a bad status": ("import sys; print('escaped'); sys.exit(3)", _ESCAPED),
-    "right, then a signal": ("import os; print('escaped', flush=True); os.kill(os.getpid(), 9)", _ESCAPED),
-    "right, then a crash": ("print('escaped', flush=True)\nimport ctypes; ctypes.string_at(0)", _ESCAPED),
+    "right, then a signal": (
+        "import os; print('escaped', flush=True); os.kill(os.getpid(), 9)",
+        _ESCAPED,
+    ),
+    "right, then a crash": (
+        "print('escaped', flush=True)\nimport ctypes; ctypes.string_at(0)",
+        _ESCAPED,
+    ),
     "search the frames": (
         "import sys\ndef look():\n    needle, f = ''.join(['481', '51623']), sys._getframe(1)\n"
         "    while f:\n        for value in [*f.f_locals.values(), *f.f_globals.values()]:\n"
@@ -253,7 +270,7 @@ _FORGERIES = {
         _SECRET_FUNCTION,
     ),
     "written past the codec": (
-        "import os\ndef f(x):\n    os.write(4, b'{\"type\": \"any\", \"items\": 1}'); os._exit(0)",
+        'import os\ndef f(x):\n    os.write(4, b\'{"type": "any", "items": 1}\'); os._exit(0)',
         _SECRET_FUNCTION,
     ),
     "deep result": (
@@ -265,8 +282,8 @@ _FORGERIES = {
         _SECRET_FUNCTION,
     ),
     "forged equality": (
-        "class E:\n    def __eq__(self, other): return True\n    def __ne__(self, other): return False\n"
-        "def f(x): return E()",
+        "class E:\n    def __eq__(self, other): return True\n"
+        "    def __ne__(self, other): return False\ndef f(x): return E()",
         _SECRET_ASSERTS,
     ),
     "forged subclass": (
@@ -291,9 +308,12 @@ _FORGERIES = {
         "def f(x): return 48151623",
         _SECRET_CHECK,
     ),
-    "end of iteration": ("def f(x): raise StopIteration", {
-        "test_list": ["assert all(map(lambda x: f(x) == 5, [1, 2]))"],
-    }),
+    "end of iteration": (
+        "def f(x): raise StopIteration",
+        {
+            "test_list": ["assert all(map(lambda x: f(x) == 5, [1, 2]))"],
+        },
+    ),
     "generator exit": ("def f(x): raise GeneratorExit", _SECRET_ASSERTS),
     "exit from an assert": ("import sys\ndef f(x): sys.exit(0)", _SECRET_ASSERTS),
     "hard exit from an assert": ("import os\ndef f(x): os._exit(0)", _SECRET_ASSERTS),
@@ -314,13 +334,13 @@ _FORGERIES = {
         _SECRET_ASSERTS,
     ),
     "command the tests": (
-        "import os\ndef f(x):\n    os.write(3, b'{\"operation\": \"call\", \"target\": 0, '\n"
-        "        b'\"arguments\": [], \"keywords\": {}}\\n'); os._exit(0)",
+        'import os\ndef f(x):\n    os.write(3, b\'{"operation": "call", "target": 0, \'\n'
+        '        b\'"arguments": [], "keywords": {}}\\n\'); os._exit(0)',
         _SECRET_ASSERTS,
     ),
     "forged exception class": (
-        "import os\ndef f(x):\n    os.write(3, b'{\"error\": {\"type\": \"builtin\", \"name\": '\n"
-        "        b'\"SystemExit\"}, \"text\": \"\"}\\n')",
+        'import os\ndef f(x):\n    os.write(3, b\'{"error": {"type": "builtin", "name": \'\n'
+        '        b\'"SystemExit"}, "text": ""}\\n\')',
         _SECRET_ASSERTS,
     ),
     "text that never ends": (
@@ -339,6 +359,7 @@ _FORGERIES = {
     ),
 }
 
+KILLED = {"int 0x80", "files without end", "threads without end"}  # rather than refused
 ESCAPES = [Attack(name, f"{body}\nprint('escaped')", _ESCAPED) for name, body in _ESCAPES.items()]
 LASTING = [Attack(name, body, _ESCAPED, 0.7) for name, body in _LASTING.items()]
 FORGERIES = [

@@ -92,14 +92,21 @@ def test_long_prompts_are_dropped_and_counted(tokenizer):
 
 def test_abilities_can_be_left_out(tokenizer):
     rows = [make_row(), make_row(ability="code"), make_row()]
-    with pytest.raises(
-        UserError, match=r"TRAIN_DATA: row 1 has ability 'code'.*no verifier.*ABILI"
-    ):
-        encode(rows, tokenizer)
+    with pytest.raises(UserError, match="TRAIN_DATA: row 1 has a ground truth that"):
+        encode(rows, tokenizer)  # "15" holds no tests
     prompts, _ = encode(rows, tokenizer, abilities=("math",))
     assert prompts["ability"][:] == ["math", "math"]
     with pytest.raises(UserError, match="no row has an ability among"):
         encode(rows, tokenizer, abilities=("poetry",))
+
+
+def test_code_rows_are_read(tokenizer):
+    truth = json.dumps({"inputs": ["1"], "outputs": ["1"]})
+    [row], _ = encode([make_row(ability="code", ground_truth=truth)], tokenizer)
+    assert row["ability"] == "code" and row["ground_truth"] == truth
+    as_object = make_row(ability="code", ground_truth={"inputs": ["1"], "outputs": ["1"]})
+    [row], _ = encode([as_object], tokenizer)
+    assert json.loads(row["ground_truth"]) == json.loads(truth)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from verifiers.math_answer import equivalent, find_boxed_answer, grade
 from verifiers.math_notation import normalize
-from verifiers.math_parser import ParseError, parse_expression
+from verifiers.math_parser import parse_expression
+from verifiers.math_tokens import ParseError
 
 ACCEPT = {
     "integers and decimals": r"""
@@ -102,7 +103,7 @@ ACCEPT = {
         B ; (B)
         C ; \textbf{(C)} | (C) ; \text{c} | B ; \textbf{(B)}\ 12 | 12 ; \textbf{(B)}\ 12
         B,D ; \text{B and D}
-        \text{no} ; no""",
+        \text{no} ; no | true ; TRUE""",
 }
 REJECT = {
     "numbers": r"""

@@ -60,6 +60,7 @@ def start(tmp_path, monkeypatch):
         (dict(MODEL=str(ROOT / "tests")), "the folder holds no config.json"),
         (dict(TRAIN_DATA="none.parquet"), "TRAIN_DATA = 'none.parquet': there is no such file"),
         (dict(EVAL_DATA="none.jsonl"), "EVAL_DATA = 'none.jsonl': there is no such file"),
+        (dict(ALLOW_UNSANDBOXED_CODE="yes"), "ALLOW_UNSANDBOXED_CODE = 'yes' is unknown: choose"),
         (dict(OUTPUT_DIR="/proc/runs"), "OUTPUT_DIR: cannot write to /proc/runs/run"),
     ],
 )
@@ -75,7 +76,8 @@ GOOD_ROW = {"prompt": "7+8", "ability": "math", "reward_model": {"ground_truth":
 @pytest.mark.parametrize(
     ("second_row", "words"),
     [
-        ({**GOOD_ROW, "ability": "code"}, "row 1 has ability 'code', which has no verifier yet"),
+        ({**GOOD_ROW, "ability": "poetry"}, "row 1 has ability 'poetry'; known are 'math', 'code'"),
+        ({**GOOD_ROW, "ability": "code"}, "row 1 has a ground truth that"),
         ({**GOOD_ROW, "reward_model": {"ground_truth": None}}, "row 1 has no ground truth"),
         ({**GOOD_ROW, "prompt": None}, "row 1 has no prompt"),
     ],

@@ -1,5 +1,6 @@
 """The code verifier: which programs pass which tests, clause by clause."""
 
+import concurrent.futures
 import json
 import time
 
@@ -128,7 +129,7 @@ def test_what_does_not_parse_is_no_answer(grade, program):
         "with open('x', 'w') as f: f.write('7')\nprint(open('x').read())",
         "import sys\nprint(7)\nprint('note', file=sys.stderr)",
         "exec('print(7)')",
-        "import pickle, sys\nclass A: pass\nassert type(pickle.loads(pickle.dumps(A()))) is A\nprint(7)",
+        "import pickle\nclass A: pass\npickle.loads(pickle.dumps(A())).x = 1\nprint(7)",
         "import sqlite3, urllib.parse, unittest\nprint(7)",
         "try:\n    raise ValueError\nexcept ValueError:\n    print(7)",
         "import random\nrandom.seed(1)\nprint(7)",
@@ -348,6 +349,7 @@ def test_module_state_is_fresh_for_every_test(grade):
 # --- asserts ---
 
 PAIR = "class Pair:\n    def __init__(self, a, b):\n        self.a, self.b = a, b\n"
+RAISES = "try:\n    f(1)\n    assert False\nexcept {} as e:\n    assert str(e) == 'no'"
 SUM_TESTS = {"test_list": ["assert total([1, 2]) == 3", "assert total([]) == 0"]}
 
 
@@ -363,15 +365,15 @@ SUM_TESTS = {"test_list": ["assert total([1, 2]) == 3", "assert total([]) == 0"]
         ("def f(x): return Counter('aa')", "assert f(1) == {'a': 2}"),
         ("def f(x): return defaultdict(int, a=1)", "assert f(1) == {'a': 1}"),
         ("def f(x): return deque([1])", "assert list(f(1)) == [1]"),
-        ("def f(x): return Fraction(1, 3)", "from fractions import Fraction\nassert f(1) == Fraction(1, 3)"),
-        ("def f(x): return datetime.date(2020, 1, 2)", "import datetime\nassert f(1) == datetime.date(2020, 1, 2)"),
+        ("def f(x): return Fraction(1, 3)", "assert f(1) == Fraction(1, 3)"),
+        ("def f(x): return datetime.date(2020, 1, 2)", "assert f(1).isoformat() == '2020-01-02'"),
         ("def f(x): return datetime.timedelta(days=1)", "assert f(1).days == 1"),
-        ("def f(x): return np.array([1, 2])", "import numpy as np\nassert (f(1) == np.array([1, 2])).all()"),
+        ("def f(x): return np.array([1, 2])", "assert (f(1) == np.array([1, 2])).all()"),
         ("def f(x): return x * 2", "import numpy as np\nassert f(np.array([1]))[0] == 2"),
         ("def f(x): x.append(4)", "x = [3]\nf(x)\nassert x == [3, 4]"),
         ("def f(x): x['a'] = 1", "x = {}\nf(x=x)\nassert x == {'a': 1}"),
-        ("def f(x): raise ValueError('no')", "try:\n    f(1)\n    assert False\nexcept ValueError as e:\n    assert str(e) == 'no'"),
-        ("class Bad(ValueError): pass\ndef f(x): raise Bad('no')", "try:\n    f(1)\n    assert False\nexcept Bad:\n    pass"),
+        ("def f(x): raise ValueError('no')", RAISES.format("ValueError")),
+        ("class Bad(ValueError): pass\ndef f(x): raise Bad('no')", RAISES.format("Bad")),
         ("def f(x):\n    yield 1\n    yield 2", "assert list(f(1)) == [1, 2]"),
         ("def f(x): return iter([1])", "assert next(f(1)) == 1"),
         ("def f(g, x): return g(x)", "assert f(lambda v: v + 1, 2) == 3"),
@@ -379,11 +381,12 @@ SUM_TESTS = {"test_list": ["assert total([1, 2]) == 3", "assert total([]) == 0"]
         ("def f(x): return lambda y: x + y", "assert f(1)(2) == 3"),
         (PAIR + "def f(x): return x[0].b", "assert f([Pair(1, 5)]) == 5"),
         (PAIR, "p = Pair(1, 5)\np.a = 7\nassert p.a == 7 and isinstance(p, Pair)"),
-        ("class A:\n    def __len__(self): return 3\n    def __getitem__(self, i): return i", "assert len(A()) == 3 and A()[2] == 2"),
+        ("class A:\n    def __len__(self): return 3", "assert len(A()) == 3"),
+        ("class A:\n    def __getitem__(self, i): return i", "assert A()[2] == 2"),
         ("class A:\n    def __str__(self): return 'A!'", "assert str(A()) == 'A!'"),
         ("def sum(a, b): return a + b + 1", "assert sum(1, 2) == 4"),
         ("def gcd(a, b): return 7", "assert gcd(1, 2) == 7"),
-        ("from collections import namedtuple\nP = namedtuple('P', 'x y')\ndef f(x): return P(1, 2)", "assert f(1) == (1, 2)"),
+        ("P = namedtuple('P', 'x y')\ndef f(x): return P(1, 2)", "assert f(1) == (1, 2)"),
         ("def f(x): return 10 ** 5000", "assert f(1) == 10 ** 5000"),
         ("LIMIT = 5\ndef f(x): return LIMIT", "assert f(1) == LIMIT"),
         ("def f(x): return math.pi", "assert math.isclose(f(1), 3.14159265, rel_tol=1e-6)"),
@@ -511,3 +514,36 @@ def test_a_sound_ground_truth_has_no_fault():
 
 def test_a_ground_truth_as_text(grade):
     assert grade("print(7)", json.dumps(io(("", "7")))) == CORRECT
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "`" * 200_000,
+        "```" + " " * 200_000 + "`",
+        " " * 200_000 + "=",
+        ("a " * 100_000) + "=",
+        "```python\n" * 20_000,
+        "\t" * 200_000,
+        "```python\n" + "-" * 100_000 + "1\n```",
+        "```python\nx = " + "[" * 100 + "]" * 100 + "\n```",
+        "```python\n" + "x" * 10**6 + "\n```",
+    ],
+    ids=lambda response: response[:12],
+)
+def test_odd_responses_cost_little(server, response):
+    started = time.monotonic()
+    reward, _ = python_code.grade(response, io(("", "1")), server, 2.0)
+    assert reward == 0 and time.monotonic() - started < 3
+
+
+def test_a_share_goes_to_each_program_beside_others(server):
+    """A time-out costs nobody else: honest programs run beside endless ones."""
+    truth = io(("3 4\n", "7\n"))
+    programs = ["while True: pass", "print(sum(map(int, input().split())))"] * 4
+    responses = [f"```python\n{program}\n```" for program in programs]
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        verdicts = list(
+            threads.map(lambda text: python_code.grade(text, truth, server, 2.0), responses)
+        )
+    assert verdicts == [TIMEOUT, CORRECT] * 4

@@ -1,6 +1,8 @@
 """The sandbox against hostile programs: nothing earned, nothing left, in every kind of sandbox."""
 
 import concurrent.futures
+import dataclasses
+import json
 import os
 import resource
 import shutil
@@ -8,10 +10,11 @@ import socket
 import string
 import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
-from attacks import ESCAPES, FORGERIES, LASTING
+from attacks import ESCAPES, FORGERIES, KILLED, LASTING
 
 from verifiers import python_code, sandbox
 
@@ -36,13 +39,11 @@ MODES = {
 
 def start_server(layers, user=None) -> tuple[socket.socket, int]:
     """Start a code server from a process of its own; return its socket and process id."""
-    import json
-
     ours, theirs = socket.socketpair()
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     subprocess.run(
         [sys.executable, "-c", START, json.dumps(layers), str(theirs.fileno())],
-        env={"PYTHONPATH": root, "A_SECRET": "x"},
+        env={**os.environ, "A_SECRET": "x", "PYTHONPATH": os.pathsep.join([root, *sys.path])},
         pass_fds=[theirs.fileno()],
         check=True,
         user=user,
@@ -116,9 +117,7 @@ class World:
             "planted": [p for p in scratch if any("planted" in n for n in os.listdir(p))],
             "library": os.path.getsize(os.__file__),
             "bystander": self.bystander.poll(),
-            "limits": [resource.prlimit(pid, kind) for kind in range(resource.RLIM_NLIMITS)]
-            if hasattr(resource, "RLIM_NLIMITS")
-            else resource.prlimit(pid, resource.RLIMIT_NOFILE),
+            "limits": [resource.prlimit(pid, kind) for kind in range(16)],  # all there are
             "affinity": os.sched_getaffinity(pid),
             "priority": os.getpriority(os.PRIO_PROCESS, pid),
             "host": socket.gethostname(),
@@ -188,6 +187,16 @@ def test_nothing_is_earned_and_nothing_left(world, attack):
     world.check()
 
 
+def test_attacks_are_refused_and_not_just_broken(world):
+    """An attack that fails by a slip of its own would show nothing."""
+    for attack in ESCAPES:
+        body = textwrap.indent(attack.program.removesuffix("print('escaped')"), "    ")
+        refusals = "(OSError, AssertionError, MemoryError, RuntimeError, ValueError)"
+        program = f"try:\n{body}\nexcept {refusals}:\n    print('escaped')"
+        verdict = world.grade(dataclasses.replace(attack, program=program))
+        assert verdict == (1.0, "correct") or attack.name in KILLED, attack.name
+
+
 def test_what_does_not_end_is_ended(world):
     """All at once: a time-out costs the others nothing."""
     started = time.monotonic()
@@ -212,7 +221,7 @@ def test_state_of_one_test_does_not_reach_the_next(world):
 def test_a_client_that_goes_takes_its_run_along(world):
     run = python_code.code_tests.parse_ground_truth(TRUTH)
     with python_code._Run(world.server, run, ["while True: pass"], time.monotonic() + 60) as lost:
-        assert lost.has_code
+        assert lost.wait_for_start()
         assert find_descendants(world.server_process)
     assert wait_until(lambda: not find_descendants(world.server_process))
 
@@ -272,8 +281,12 @@ def test_an_unprivileged_user_has_all_layers():
     program = "from verifiers import sandbox; print(sandbox.detect_layers())"
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     result = subprocess.run(
-        ["/usr/bin/python3", "-c", program], env={"PYTHONPATH": root}, user="nobody",
-        capture_output=True, text=True, cwd="/",
+        ["/usr/bin/python3", "-c", program],
+        env={"PYTHONPATH": root},
+        user="nobody",
+        capture_output=True,
+        text=True,
+        cwd="/",
     )
     if "Permission" in result.stderr:
         pytest.skip("the repository is not readable by nobody")

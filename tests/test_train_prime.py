@@ -222,13 +222,72 @@ def test_failures_of_the_verifier_are_counted_and_shown(tmp_path, capsys, monkey
     settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), "NUM_ITERATIONS": 1}
     script = load_script("train_prime.py", tmp_path, **settings)
     verdicts = [Verdict(0.0, "timeout"), Verdict(1.0, "correct"), Verdict(0.0, "error")]
-    monkeypatch.setattr(
-        script.Verifier, "verify", lambda self, r, t, a: [verdicts[i % 3] for i in range(len(r))]
-    )
+    submitted: list[str] = []
+
+    def collect(self, on_verdicts):
+        count = len(submitted)
+        submitted.clear()
+        return [verdicts[row % 3] for row in range(count)]
+
+    monkeypatch.setattr(script.Verifier, "submit", lambda self, r, t, a: submitted.extend(r))
+    monkeypatch.setattr(script.Verifier, "collect", collect)
     script.main()
     [line] = read_metrics(tmp_path / "runs" / "run")
     assert line["verdicts_timeout"] == 6 and line["verdicts_error"] == 5
     assert "verifier: 6 time-outs and 5 errors, given reward 0" in capsys.readouterr().out
+
+
+def write_mixed_rows(path: Path) -> Path:
+    """Write prompts of both abilities that the embedded tokenizer knows."""
+    rows = []
+    for number in range(8):
+        prompt = [{"role": "user", "content": f"((({number}+8)-3)*1)+1"}]
+        code = {"inputs": [f"{number}\n"], "outputs": [f"{number + 6}\n"]}
+        truth = json.dumps(code) if number % 2 else str(number + 6)
+        ability = "code" if number % 2 else "math"
+        rows.append(
+            {"prompt": prompt, "ability": ability, "reward_model": {"ground_truth": truth}}
+        )
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_math_and_code_prompts_in_one_run(tmp_path, capsys):
+    data = str(write_mixed_rows(tmp_path / "mixed.jsonl"))
+    run = run_here(tmp_path, TRAIN_DATA=data, EVAL_DATA=data, PROMPTS_PER_ITERATION=8)
+    metrics = read_metrics(run)
+    assert len(metrics) == 2 and all(line["prompts"] == 8 for line in metrics)
+    assert all(line["verdicts_no_answer"] >= 16 for line in metrics)  # it writes no programs
+    assert all(line["verdicts_timeout"] == line["verdicts_error"] == 0 for line in metrics)
+    rows = [json.loads(line) for line in (run / "rollouts" / "000000.jsonl").open()]
+    assert {row["ability"] for row in rows} == {"math", "code"}
+    output = capsys.readouterr().out
+    assert "sandbox: " in output and "seccomp" in output
+
+
+def test_code_prompts_need_a_sandbox(tmp_path, capsys, monkeypatch):
+    data = str(write_mixed_rows(tmp_path / "mixed.jsonl"))
+    for number, allowed in enumerate((False, True)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        settings = {**SMALL_RUN, "OUTPUT_DIR": str(folder / "runs"), "NUM_ITERATIONS": 1}
+        settings |= {"TRAIN_DATA": data, "ALLOW_UNSANDBOXED_CODE": allowed}
+        script = load_script("train_prime.py", folder, **settings)
+        enter = script.Verifier.__enter__
+
+        def enter_without_walls(self, enter=enter):
+            enter(self).sandbox_fault = "enable user namespaces."
+            return self
+
+        with monkeypatch.context() as patch:
+            patch.setattr(script.Verifier, "__enter__", enter_without_walls)
+            if allowed:
+                script.main()
+                assert "WARNING: ALLOW_UNSANDBOXED_CODE" in capsys.readouterr().out
+                continue
+            patch.setattr(script, "load_model", None)  # the refusal comes before
+            with pytest.raises(UserError, match="enable user namespaces.*ABILITIES.*ALLOW_UNSAN"):
+                script.main()
 
 
 def launch(script: Path, environment: dict, *options: str) -> subprocess.Popen:

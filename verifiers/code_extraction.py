@@ -3,10 +3,12 @@
 import re
 import textwrap
 
-_FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*([^\s`]*)[^`]*")
+# Possessive quantifiers (*+): a line made to be backtracked over costs no more than another.
+_FENCE = re.compile(r"([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+([^\s`]*+)[^`]*+")
 _PYTHON = re.compile(r"[{.]*(python|py)[0-9.]*}?", re.IGNORECASE)
 _LOOKS_LIKE_CODE = re.compile(
-    r"^[ \t]*(def |class |import |from \w+ import |print\(|[\w.\[\], ]+ ?[-+*/]?= ?\S|for |while )",
+    r"^[ \t]*+(def |class |import |from \w++ import |print\(|for |while |"
+    r"[A-Za-z_][\w.\[\], ]*+[-+*/]?= ?\S)",
     re.MULTILINE,
 )
 
@@ -42,7 +44,9 @@ def _find_blocks(response: str) -> list[tuple[str, str]]:
             fence, indent = (match[2], width) if match[3] else ("", 0)
             if match[3]:
                 blocks.append((match[3], []))
-        elif fence and not match and line.rstrip().endswith(fence):  # right behind the last line of code
+        elif (
+            fence and not match and line.rstrip().endswith(fence)
+        ):  # right behind the last line of code
             blocks[-1][1].append(line.rstrip()[: -len(fence)])
             fence = ""
         elif fence:

@@ -13,11 +13,14 @@ over objects of classes they define themselves, or that compare by a solution's 
 not supported and fail.
 """
 
-import ast
 import builtins
+import collections
 import types
 
+import numpy
+
 from verifiers import code_json, code_runner, code_values
+from verifiers.code_names import find_guarded_names
 
 CHANNEL, TESTS = 3, 4  # descriptors: to the other process; JSON of the test
 _ATTRIBUTE_ERRORS = "names of Handles that begin with an underscore are not forwarded"
@@ -131,10 +134,10 @@ def _overwrite(original: object, changed: object) -> None:
     elif isinstance(original, (dict, set)):
         original.clear()
         original.update(changed)
-    elif isinstance(original, code_values.collections.deque):
+    elif isinstance(original, collections.deque):
         original.clear()
         original.extend(changed)
-    elif isinstance(original, code_values.numpy.ndarray) and original.shape == changed.shape:
+    elif isinstance(original, numpy.ndarray) and original.shape == changed.shape:
         original[...] = changed
 
 
@@ -315,48 +318,3 @@ def run_tests() -> int:
     if test["entry_point"]:
         names["check"](eval(test["entry_point"], names))
     return 0
-
-
-def find_guarded_names(test: dict[str, str]) -> set[str]:
-    """Return the names that a test never takes from the solution.
-
-    A name that Python or the usual imports give is the solution's only if it is what the test
-    asks for: the entry point, or, where a test uses no other name of the solution's, one of the
-    usual imports, or what it calls first on the left (`assert sum(10, 15) == 6`). Else a solution
-    could bring an abs() that is always 0.
-    """
-    prelude = code_runner.PRELUDE.items()
-    given = {*dir(builtins), *(name for name, value in prelude if _is_module(value))}
-    usual = {name for name, value in prelude if callable(value)}
-    if test["entry_point"]:
-        tree = ast.parse(test["entry_point"], mode="eval")
-        return (given | usual) - {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
-    tree = ast.parse(test["test"])
-    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    bound = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
-    if {node.id for node in names} - bound - given - usual:
-        return given | usual
-    return given - _find_first_calls(tree)
-
-
-def _is_module(value: object) -> bool:
-    return isinstance(value, types.ModuleType)
-
-
-def _find_first_calls(tree: ast.Module) -> set[str]:
-    """Return the names of the functions whose values the asserts compare, on the left."""
-    steps = {
-        ast.Assert: lambda node: node.test,
-        ast.BoolOp: lambda node: node.values[0],
-        ast.UnaryOp: lambda node: node.operand,
-        ast.Compare: lambda node: node.left,
-        ast.Call: lambda node: node.func,
-        ast.Attribute: lambda node: node.value,
-    }
-    names = set()
-    for node in tree.body:
-        while type(node) in steps:
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                names.add(node.func.id)
-            node = steps[type(node)](node)
-    return names

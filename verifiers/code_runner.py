@@ -5,27 +5,15 @@ loaded before the process is forked. Nothing here is trusted by anybody: a solut
 all of it, in its own process, which holds nothing but the program and the input of one test.
 """
 
-import array
 import atexit
 import builtins
-import calendar
-import collections
-import cmath
-import decimal
-import fractions
 import gc
 import io
-import operator
-import os
-import queue
 import signal
 import sys
 import threading
-import time
 import types
 from collections.abc import Callable
-
-import numpy
 
 from verifiers import code_json, code_values
 
@@ -69,6 +57,7 @@ def _make_prelude() -> dict[str, object]:
 
 
 PRELUDE = _make_prelude()
+_modules: dict[str, types.ModuleType] = {}  # by name, from prepare()
 
 
 def compile_first(candidates: list[str]) -> types.CodeType | None:
@@ -83,7 +72,7 @@ def compile_first(candidates: list[str]) -> types.CodeType | None:
 
 def run_program(code: types.CodeType) -> int:
     """Run a program that reads stdin and writes stdout; return its exit status."""
-    module = _make_module("__main__")
+    module = _take_module("__main__")
     try:
         exec(code, module.__dict__)
         status = 0
@@ -91,7 +80,7 @@ def run_program(code: types.CodeType) -> int:
         status = _exit_status(exit_request.code)
     except BaseException:
         status = 1
-    return _end_like_an_interpreter(module, status)
+    return _end_like_an_interpreter(module, _find_names(code), status)
 
 
 def _exit_status(code: object) -> int:
@@ -100,7 +89,13 @@ def _exit_status(code: object) -> int:
     return code & 0xFF if isinstance(code, int) else 1
 
 
-def _end_like_an_interpreter(module: types.ModuleType, status: int) -> int:
+def _find_names(code: types.CodeType) -> set[str]:
+    """Return all names that a program may have set in its module."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return {*code.co_names}.union(*map(_find_names, inner))
+
+
+def _end_like_an_interpreter(module: types.ModuleType, names: set[str], status: int) -> int:
     """Wait for threads, call what atexit holds, write what is buffered."""
     threading._shutdown()
     atexit._run_exitfuncs()
@@ -108,7 +103,8 @@ def _end_like_an_interpreter(module: types.ModuleType, status: int) -> int:
         sys.stdout.flush()
     except (OSError, ValueError):
         status = status or 120
-    module.__dict__.clear()  # closes the files that its names hold
+    for name in names:  # closes the files that they hold
+        module.__dict__.pop(name, None)
     gc.collect()
     for stream in (sys.stdout, sys.__stdout__):
         try:
@@ -138,7 +134,7 @@ def _refuse(value: object) -> object:
 
 
 def run_module(code: types.CodeType) -> types.ModuleType:
-    module = _make_module("solution")
+    module = _take_module("solution")
     exec(code, module.__dict__)
     return module
 
@@ -154,17 +150,28 @@ def find_function(module: types.ModuleType, name: str) -> Callable:
     return function
 
 
-def _make_module(name: str) -> types.ModuleType:
-    """Return an empty module with the usual names, and renew the state of the interpreter."""
+def prepare() -> None:
+    """Make the modules and standard streams that the processes of tests will use.
+
+    Done once, before they are forked: what each had to make itself, or only to look at, it would
+    have to copy. Descriptors 0 and 1 may be others by then, open at their start as these are.
+    """
     sys.stdin = sys.__stdin__ = _open_standard(0, "r", "surrogateescape")
     sys.stdout = sys.__stdout__ = _open_standard(1, "w", "strict")
     sys.stderr = sys.__stderr__ = _open_standard(2, "w", "backslashreplace")
     sys.argv = ["solution.py"]
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    module = types.ModuleType(name)
-    module.__dict__.update(PRELUDE)
     names = {"stdin": sys.stdin, "stdout": sys.stdout, "stderr": sys.stderr, "argv": sys.argv}
-    module.__dict__.update(names, __file__="solution.py", __builtins__=builtins)
+    for name in ("__main__", "solution"):
+        module = types.ModuleType(name)
+        module.__dict__.update(PRELUDE)
+        module.__dict__.update(names, __file__="solution.py", __builtins__=builtins)
+        _modules[name] = module
+
+
+def _take_module(name: str) -> types.ModuleType:
+    """Return the module made for a run; there is one run in a process."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    module = _modules[name]
     sys.modules[name] = module
     return module
 

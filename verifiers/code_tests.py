@@ -88,7 +88,8 @@ def _parse_arguments(value: object) -> list:
     try:
         return _load_lines(value)
     except ValueError as error:
-        raise GroundTruthFault(f"has an input that is not one JSON value a line: {error}") from error
+        fault = f"has an input that is not one JSON value a line: {error}"
+        raise GroundTruthFault(fault) from error
 
 
 def _load_lines(text: str) -> list:

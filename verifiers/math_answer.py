@@ -10,9 +10,10 @@ import re
 from verifiers import math_sympy as sympy_backend
 from verifiers.math_expression import TooHard
 from verifiers.math_notation import canonical_words, normalize, squeeze
-from verifiers.math_parser import ParseError
-from verifiers.math_reader import read_answer, strip_braces
+from verifiers.math_reader import read_answer
 from verifiers.math_structure import same
+from verifiers.math_text import strip_braces
+from verifiers.math_tokens import ParseError
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
 _BRACE = re.compile(r"(?<!\\)(?:\\\\)*[{}]")

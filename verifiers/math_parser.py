@@ -1,56 +1,23 @@
-"""From a normalised LaTeX scalar to an expression tree (math_expression.py): tokens, precedence."""
+"""From a normalised LaTeX scalar to an expression tree (math_expression.py): recursive descent."""
 
-import re
 from fractions import Fraction
 
 from verifiers.math_expression import Tree
+from verifiers.math_tokens import (
+    ACCENTS,
+    FUNCTIONS,
+    GREEK,
+    NUMERALS,
+    ROUND_FUNCTIONS,
+    SEVERAL_ARGUMENTS,
+    ParseError,
+    read_number,
+    tokenize,
+)
 
-_MAX_TOKENS = 3_000
 _MAX_DEPTH = 60  # of nesting
-_MAX_EXPONENT = 20_000  # decimal, of 1e20000
-
-_ROUND_FUNCTIONS = "sin cos tan cot sec csc sinh cosh tanh coth sech csch".split()
-_FUNCTIONS = {
-    **{name: name for name in [*_ROUND_FUNCTIONS, "ln", "log", "exp"]},
-    **{f"arc{name}": f"arc{name}" for name in "sin cos tan cot sec csc sinh cosh tanh".split()},
-    **{f"a{name}": f"arc{name}" for name in "sin cos tan sinh cosh tanh".split()},
-    **{f"ar{name}": f"arc{name}" for name in "sinh cosh tanh".split()},
-}
-_SEVERAL_ARGUMENTS = {"max", "min", "gcd", "lcm"}
-_WORDS = sorted(
-    [*_FUNCTIONS, *_SEVERAL_ARGUMENTS, "sqrt", "pi", "infty", "infinity", "floor", "ceil", "abs"],
-    key=len,
-    reverse=True,
-)
-_TOKEN = re.compile(
-    r"""(?P<space>\s+)
-      |(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE](?:[+-]?\d+))?)
-      |(?P<command>\\(?:[A-Za-z]+|[{}|]))
-      |(?P<word>WORDS)(?![a-z])
-      |(?P<letter>[A-Za-z])
-      |(?P<sign>[-+*/^_!'(){}\[\]|,%])""".replace("WORDS", "|".join(_WORDS)),
-    re.VERBOSE,
-)
-_GREEK = set(
-    """alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma
-    tau upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega varrho
-    varsigma varpi hbar ell aleph nabla partial odot oplus dagger star bot parallel prime angle
-    triangle imath jmath Re Im emptyset mho""".split()
-)
-_ACCENTS = set(
-    "overline bar hat vec dot ddot tilde widehat overrightarrow mathbb overleftrightarrow".split()
-)
 _PAIRS = {"(": ")", "[": "]", "{": "}", "\\{": "\\}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
-_NUMERALS = ".0123456789"
-_REPEATING = re.compile(
-    r"(?<!\d)(\d*)\.(\d*)(?:\\(?:overline|bar|dot)\s*\{?\s*(\d+)\s*\}?|\((\d+)\)"
-    r"|(?<=[\d.])(\d{1,9}?)\5{2,}\s*(?:\\ldots|\.\.\.))(?!\d)"
-)
-_LONG_RUN = re.compile(r"\d{4000,}")
-
-
-class ParseError(Exception):
-    """Not an expression that this grammar knows."""
+_CLOSERS = set(_PAIRS.values())
 
 
 def parse_expression(text: str) -> Tree:
@@ -59,7 +26,7 @@ def parse_expression(text: str) -> Tree:
     Raises:
         ParseError: unknown notation, unbalanced brackets, too long or nested too deeply.
     """
-    parser = _Parser(_tokenize(text))
+    parser = _Parser(tokenize(text))
     tree = parser.parse_whole()
     if parser.peek():
         raise ParseError(f"unexpected {parser.peek()!r}")
@@ -68,49 +35,6 @@ def parse_expression(text: str) -> Tree:
 
 def number(value: int | Fraction) -> Tree:
     return ("number", Fraction(value))
-
-
-def _tokenize(text: str) -> list[str]:
-    if len(text) > 10 * _MAX_TOKENS or _LONG_RUN.search(text):
-        raise ParseError("too long")
-    text = _REPEATING.sub(_write_repeating, text)
-    tokens, position = [], 0
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if not match:
-            raise ParseError(f"unexpected character {text[position]!r}")
-        position = match.end()
-        if match["word"]:
-            tokens.append("\\" + match["word"])
-        elif match["command"]:
-            tokens += _split_command(match["command"])
-        elif not match["space"]:
-            tokens.append(match[0])
-    if len(tokens) > _MAX_TOKENS:
-        raise ParseError("too long")
-    return tokens
-
-
-def _write_repeating(match: re.Match) -> str:
-    """Write a repeating decimal as a fraction: 0.1(6) is (16 - 1) / 90."""
-    before, start = match[1] or "0", match[2]
-    period = match[3] or match[4] or match[5]
-    if len(before + start + period) > 1000:
-        raise ParseError("too long")
-    top = int(before + start + period) - int(before + start)
-    bottom = (10 ** len(period) - 1) * 10 ** len(start)
-    return f"\\frac{{{top}}}{{{bottom}}}"
-
-
-def _split_command(command: str) -> list[str]:
-    r"""Split \cotx into \cot and x, as LaTeX does not, but people mean."""
-    name = command[1:]
-    if name in _GREEK or name in _KNOWN_COMMANDS or not name.isalpha():
-        return [command]
-    for word in _WORDS:
-        if name.startswith(word) and len(name) - len(word) == 1:
-            return ["\\" + word, name[-1]]
-    return [command]
 
 
 class _Parser:
@@ -167,7 +91,7 @@ class _Parser:
 
     def parse_juxtaposed(self, left: Tree) -> Tree:
         """Two factors side by side; an integer before a fraction of integers is a mixed number."""
-        if self.peek()[0] in _NUMERALS and self.tokens[self.position - 1][0] in _NUMERALS:
+        if self.peek()[0] in NUMERALS and self.tokens[self.position - 1][0] in NUMERALS:
             raise ParseError("a number beside a number")
         is_fraction = self.starts_fraction()
         right = self.parse_power()
@@ -254,25 +178,25 @@ class _Parser:
         token = self.take()
         if not token:
             raise ParseError("an incomplete expression")
-        if token[0] in _NUMERALS:
+        if token[0] in NUMERALS:
             if self.peek() == "_":
                 raise ParseError("a number with a base")
-            return number(_read_number(token))
+            return number(read_number(token))
         if token == "|":
             return self.parse_bars()
         if token in _PAIRS:
             return self.parse_group(token)
         name = token[1:] if token[0] == "\\" else token
-        if token[0] != "\\" or name in _GREEK:
+        if token[0] != "\\" or name in GREEK:
             return self.parse_symbol(token) if name.isalpha() else self.fail(token)
         handler = _COMMANDS.get(name)
         if handler:
             return handler(self)
-        if name in _FUNCTIONS:
-            return self.parse_function(_FUNCTIONS[name])
-        if name in _SEVERAL_ARGUMENTS:
+        if name in FUNCTIONS:
+            return self.parse_function(FUNCTIONS[name])
+        if name in SEVERAL_ARGUMENTS:
             return self.parse_several(name)
-        if name in _ACCENTS:
+        if name in ACCENTS:
             return self.parse_symbol(token + self.take_raw())
         return self.fail(token)
 
@@ -385,7 +309,7 @@ class _Parser:
                 base = self.parse_atom_of_base()
             else:
                 exponent = self.parse_exponent()
-        if exponent == number(-1) and name in _ROUND_FUNCTIONS:
+        if exponent == number(-1) and name in ROUND_FUNCTIONS:
             name, exponent = f"arc{name}", None
         argument = self.parse_function_argument()
         if name == "log" and base is not None:
@@ -410,7 +334,7 @@ class _Parser:
                 argument = self.parse_postfix(argument)
             return argument
         argument = self.parse_signed()
-        while self.starts_atom() and self.peek().lstrip("\\") not in _FUNCTIONS:
+        while self.starts_atom() and self.peek().lstrip("\\") not in FUNCTIONS:
             if self.peek() in ("(", "["):
                 break
             argument = self.parse_juxtaposed(argument)
@@ -430,18 +354,6 @@ _COMMANDS = {
     "ceil": lambda parser: parser.parse_named("ceil"),
     "abs": lambda parser: parser.parse_named("abs"),
 }
-_KNOWN_COMMANDS = {
-    *_COMMANDS,
-    *_FUNCTIONS,
-    *_SEVERAL_ARGUMENTS,
-    *_ACCENTS,
-    "cdot",
-    "bmod",
-    "circ",
-    "over",
-    "choose",
-}
-_CLOSERS = set(_PAIRS.values())
 
 
 def _negate(tree: Tree) -> Tree:
@@ -462,10 +374,3 @@ def _mentions_pi(tree: Tree) -> bool:
     if tree[0] == "symbol":
         return tree[1] == "\\pi"
     return tree[0] != "number" and any(map(_mentions_pi, tree[1:]))
-
-
-def _read_number(token: str) -> Fraction:
-    mantissa, _, exponent = token.lower().partition("e")
-    if exponent and abs(int(exponent[:9])) > _MAX_EXPONENT:
-        raise ParseError("an exponent too large")
-    return Fraction(token.lower().rstrip(".").replace(".e", "e"))

@@ -20,7 +20,7 @@ from verifiers.math_kinds import (
     Words,
 )
 from verifiers.math_notation import canonical_words, squeeze
-from verifiers.math_parser import ParseError, number, parse_expression
+from verifiers.math_parser import number, parse_expression
 from verifiers.math_reals import (
     ALL_REALS,
     INFINITY,
@@ -32,6 +32,16 @@ from verifiers.math_reals import (
     unite,
 )
 from verifiers.math_structure import distinct, same
+from verifiers.math_text import (
+    find_partner,
+    find_top_level,
+    join_thousands,
+    split_top_level,
+    strip_braces,
+    unwrap_list,
+)
+from verifiers.math_tokens import ParseError
+from verifiers.math_words import is_name, is_words
 
 _MAX_ITEMS = 500  # of a list; longer ones are compared as text
 _MAX_DEPTH = 12  # of lists within lists
@@ -54,29 +64,8 @@ _MATRIX = re.compile(
     r"(?: ?\{[lcr| ]*\})?(.*)\\end ?\{\2\}\s*[)\]]?$",
     re.DOTALL,
 )
-_THOUSANDS = re.compile(r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?![\d,])")
-_LIST_IN_TEXT = re.compile(
-    r"^\\text ?\{(\s*\(?[A-Z]\)?(?:\s*(?:,|and|or|&)+\s*\(?[A-Z]\)?)*)\s*\}$"
-)
 _BASED = re.compile(r"^\(?(\d[\dA-Fa-f]*)\)? ?_ ?\{? ?(\d+|\\text ?\{[a-z]+\}) ?\}?$")
-_NAME = re.compile(
-    r"^(?:\\text ?\{[^{}]*\}|\\(?:angle|triangle|overline|vec|hat|bar|dot)\b ?"
-    r"|\\[A-Za-z]+(?![A-Za-z])|[A-Za-z]|[|{}'^*]|_(?:\w|\{[^{}]*\})|\s)+(?:\([^()=]*\))?\s*$"
-)
-_NOT_IN_NAME = re.compile(r"\\(?:frac|sqrt|binom|begin|pm|mp|cup|int|sum)|\^ ?[^'*\\{]")
-_TUPLE_OF_NAMES = re.compile(
-    r"^\( ?(?:[A-Za-z]|\\[a-z]+)(?:_\w)?'?(?: ?, ?(?:[A-Za-z]|\\[a-z]+)(?:_\w)?'?)+ ?\)$"
-)
 _USES_ANGLE = re.compile(r"sin|cos|tan|cot|sec|csc")
-_OPENERS, _CLOSERS = "([{", ")]}"
-_WORD_RUN = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}(?![A-Za-z])")
-_SHORT_WORDS = set(
-    """yes odd red one two six ten all any not nor the top low may sun mon tue wed thu fri sat dog
-    cat day lie tie win bob tom sam joe kim amy ann eve ian leo max ray roy ted tim""".split()
-)
-_KNOWN_WORDS = re.compile(
-    r"^(?:arc|a)?(?:sin|cos|tan|cot|sec|csc)h?$|^(?:sqrt|log|exp|pi|infty|infinity|max|min|gcd|lcm|floor|ceil|abs|ln)$"
-)
 _SET_OPERATIONS = {"union": _CUP, "intersection": _CAP, "difference": _MINUS_SET}
 _PROBES = (0, 1, 2, 7, 100)  # where a difference is looked at to tell whether it is linear
 
@@ -96,7 +85,7 @@ def read_answer(text: str, depth: int = 0) -> Answer:
     matrix = _MATRIX.match(text)
     if matrix and "\\begin" not in matrix[3]:
         return _read_matrix(matrix[2], matrix[3], matrix[1], depth)
-    text = _join_thousands(_unwrap_list(text))
+    text = join_thousands(unwrap_list(text))
     if is_words(text):
         return Words(canonical_words(text))
     builder = _BUILDER.match(text)
@@ -105,35 +94,10 @@ def read_answer(text: str, depth: int = 0) -> Answer:
     return _read_list(text, depth) or _read_single(text, depth)
 
 
-def is_words(text: str) -> bool:
-    """Return whether an answer is words rather than a formula."""
-    if "\\begin" in text:
-        return False
-    rest = re.sub(r"\\text ?\{[^{}]*\}", "", text)
-    if not rest.strip(" .,'-()\"") and re.search(r"[A-Za-z]{2}", text.replace("\\text", "")):
-        inner = text.replace("\\text", " ")
-        return not re.search(r"\d", inner) or not units.split_unit(text)[1]
-    for run in _WORD_RUN.findall(re.sub(r"_ ?\{[^{}]*\}", "", rest)):
-        if (
-            run.lower() in _SHORT_WORDS
-            or not _KNOWN_WORDS.match(run.lower())
-            and _looks_like_word(run)
-        ):
-            return not units.split_unit(text)[1]
-    return False
-
-
-def _looks_like_word(run: str) -> bool:
-    lower = run.lower()
-    in_order = all(a < b for a, b in zip(lower, lower[1:]))
-    is_long = len(run) >= (5 if run.isupper() else 4)
-    return is_long and not in_order and re.search("[aeiouy]", lower) is not None
-
-
 def _read_list(text: str, depth: int) -> Answer | None:
     """Return what stands between connectives or commas as a list, or as conditions together."""
     for pattern in (_CONNECTIVE, _COMMA):
-        parts = _split(text, pattern)
+        parts = split_top_level(text, pattern)
         if len(parts) == 1:
             continue
         parts = [part for part in parts if part.strip()]
@@ -151,7 +115,7 @@ def _read_list(text: str, depth: int) -> Answer | None:
 
 
 def _read_single(text: str, depth: int) -> Answer:
-    approximate = _split(text, _APPROXIMATELY)
+    approximate = split_top_level(text, _APPROXIMATELY)
     if len(approximate) > 1:
         return read_answer((approximate[0].strip() or approximate[1]).strip(), depth + 1)
     member = _MEMBER.match(text)
@@ -181,7 +145,7 @@ def _read_plus_minus(text: str, depth: int) -> Sequence:
 
 def _read_set_operation(text: str, depth: int) -> Answer | None:
     for name, pattern in _SET_OPERATIONS.items():
-        parts = _split(text, pattern)
+        parts = split_top_level(text, pattern)
         if len(parts) == 1:
             continue
         sets = [read_answer(part.strip(), depth + 1) for part in parts]
@@ -206,10 +170,10 @@ def _combine_sets(name: str, left: Answer, right: Answer) -> Answer:
 def _read_bracketed(text: str, depth: int) -> Answer | None:
     opener = "\\{" if text.startswith("\\{") else text[0]
     closer = "\\}" if text.endswith("\\}") else text[-1]
-    if opener not in ("(", "[", "\\{", "\\langle") or _find_partner(text) != len(text) - 1:
+    if opener not in ("(", "[", "\\{", "\\langle") or find_partner(text) != len(text) - 1:
         return None
     inside = text[len(opener) : len(text) - len(closer)].strip()
-    parts = _split(inside, _SEMICOLON if ";" in inside else _COMMA)
+    parts = split_top_level(inside, _SEMICOLON if ";" in inside else _COMMA)
     if len(parts) == 1 and opener == "\\{":
         return Sequence("{", _flatten([read_answer(inside, depth + 1)]))
     if len(parts) == 1:
@@ -248,10 +212,10 @@ def _read_matrix(kind: str, body: str, factor: str, depth: int) -> Answer:
 
 
 def _read_relation(text: str, depth: int) -> Answer | None:
-    parts = _split(text, _RELATION)
+    parts = split_top_level(text, _RELATION)
     if len(parts) == 1:
         return None
-    operators = [m for m in _top_level(text, _RELATION)]
+    operators = [m for m in find_top_level(text, _RELATION)]
     parts = [part.strip() for part in parts]
     if set(operators) == {"="}:
         return _read_equation(parts, depth)
@@ -291,18 +255,6 @@ def _read_equation(parts: list[str], depth: int) -> Answer:
     if len(parts) != 2:
         raise ParseError("a chain of equations")
     return Relation("=", ("add", trees[0], ("mul", number(-1), trees[1])))
-
-
-def is_name(text: str) -> bool:
-    """Return whether text names something: x, f(x), X_d, AB, (x, y), \\text{Area}."""
-    if _TUPLE_OF_NAMES.match(text):
-        return True
-    if len(text) > 60 or not _NAME.match(text) or _NOT_IN_NAME.search(text):
-        return False
-    letters = re.sub(
-        r"\\text ?\{[^{}]*\}|\([^()]*\)|_ ?(?:\w|\{[^{}]*\})|\\[A-Za-z]+|[^A-Za-z]", "", text
-    )
-    return len(letters) <= 1 or letters.isupper()
 
 
 def _inequality_to_reals(trees: list[Tree], operators: list[str], position: int) -> Reals:
@@ -378,52 +330,6 @@ def _read_leaf(text: str) -> Answer:
     return Scalar(tree, unit=unit)
 
 
-def _split(text: str, pattern: re.Pattern) -> list[str]:
-    """Split where the pattern matches outside of all brackets."""
-    parts, start = [], 0
-    for begin, end in _top_level_spans(text, pattern):
-        parts.append(text[start:begin])
-        start = end
-    return [*parts, text[start:]]
-
-
-def _top_level(text: str, pattern: re.Pattern) -> list[str]:
-    return [text[begin:end].strip() for begin, end in _top_level_spans(text, pattern)]
-
-
-def _top_level_spans(text: str, pattern: re.Pattern) -> list[tuple[int, int]]:
-    spans = [match.span() for match in pattern.finditer(text)]
-    if not spans:
-        return []
-    depth, depths = 0, []
-    for character in text:
-        depth -= character in _CLOSERS
-        depths.append(depth)
-        depth += character in _OPENERS
-        if depth < 0:
-            raise ParseError("unbalanced brackets")
-    if depth:
-        raise ParseError("unbalanced brackets")
-    return [(begin, end) for begin, end in spans if depths[begin] == 0]
-
-
-def _find_partner(text: str) -> int:
-    """Return where the bracket that opens the text is closed."""
-    depth = 0
-    for position, character in enumerate(text):
-        depth += (character in _OPENERS) - (character in _CLOSERS)
-        if depth == 0 and character in _CLOSERS:
-            return position
-    return -1
-
-
-def strip_braces(text: str) -> str:
-    """Return a normalised answer without braces around the whole of it."""
-    while text.startswith("{") and _find_partner(text) == len(text) - 1:
-        text = text[1:-1].strip()
-    return text
-
-
 def _flatten(items: list) -> tuple:
     """Take lists within a list apart, as 1 \\pm 2, 3 makes one."""
     flat = []
@@ -457,17 +363,3 @@ def _combine_conditions(items: list[Reals], is_union: bool, is_comma: bool) -> R
     for item in items[1:]:
         pieces = intersect(pieces, item.pieces)
     return Reals(pieces, variable) if pieces or not is_comma else union
-
-
-def _unwrap_list(text: str) -> str:
-    """Write choice letters in one \\text as a list: \\text{B and D} is B, D."""
-    match = _LIST_IN_TEXT.match(text)
-    return re.sub(r"\s*(?:\band\b|\bor\b|&|,)+\s*", ", ", match[1]) if match else text
-
-
-def _join_thousands(text: str) -> str:
-    """Join 10,000 to one number where its commas cannot be those of a list."""
-    if "," not in text or any(bracket in text for bracket in ("(", "[", "\\{")):
-        return text
-    joined = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
-    return text if "," in joined else joined

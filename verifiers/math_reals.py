@@ -7,7 +7,8 @@ import mpmath
 from verifiers import math_expression as expression
 from verifiers.math_expression import TooHard, Tree
 from verifiers.math_kinds import Answer, Piece, Reals, Scalar, Sequence
-from verifiers.math_parser import ParseError, number
+from verifiers.math_parser import number
+from verifiers.math_tokens import ParseError
 
 Pieces = tuple[Piece, ...]
 

@@ -4,8 +4,9 @@ from verifiers import math_expression as expression
 from verifiers import math_units as units
 from verifiers.math_expression import TooHard
 from verifiers.math_kinds import Answer, Matrix, Named, Reals, Relation, Scalar, Sequence, Words
-from verifiers.math_parser import ParseError, number, parse_expression
+from verifiers.math_parser import number, parse_expression
 from verifiers.math_reals import as_reals, same_reals
+from verifiers.math_tokens import ParseError
 
 
 def same(gold: Answer, answer: Answer) -> bool:

@@ -89,18 +89,20 @@ class _Pool:
         return True
 
     def assign(self) -> None:
+        """Give each idle worker a row, as long as there are any."""
         for worker in list(self.workers):
             if worker.row is not None or not self.waiting:
                 continue
+            if worker.connection.poll():  # it died while it had nothing to do
+                worker = self.replace(worker)
             worker.row, job = self.waiting.popleft()
             is_code = job[2] == "code"
             limit = self.settings["timeout_seconds"] + (_CODE_GRACE_SECONDS if is_code else 0.0)
             worker.deadline = time.monotonic() + limit
             try:
                 worker.connection.send(job)
-            except OSError:  # it died while it had nothing to do
-                self.waiting.appendleft((worker.row, job))
-                self.replace(worker)
+            except OSError:  # it died just now: read() settles the row
+                pass
 
     def read(self, worker: _Worker) -> None:
         try:
@@ -119,10 +121,12 @@ class _Pool:
         self.verdicts.append((worker.row, reward, status))
         worker.row, worker.deadline = None, float("inf")
 
-    def replace(self, worker: _Worker) -> None:
+    def replace(self, worker: _Worker) -> _Worker:
         worker.stop()
         others = [other for other in self.workers if other is not worker]
-        self.workers[self.workers.index(worker)] = self.start_worker(others)
+        fresh = self.start_worker(others)
+        self.workers[self.workers.index(worker)] = fresh
+        return fresh
 
     def start_worker(self, others: list[_Worker]) -> _Worker:
         ours, theirs = socket.socketpair()

@@ -16,6 +16,7 @@ from verifiers.code_extraction import find_code
 _LEAST_SECONDS = 0.01  # a test is not started with less
 _GRACE_SECONDS = 0.5  # the supervisor keeps the time; if it fails to, it is given up
 _OUTPUT_BYTES = 32 * 2**20  # as the sandbox has it: a larger file was cut off
+_SPARE_BYTES = 2**16  # what a value may be longer than expected by, beside its form
 
 
 class SandboxFailure(RuntimeError):
@@ -64,7 +65,7 @@ def grade(
         return 0.0, "no_answer"
     try:
         with _Run(server, tests, candidates, deadline) as run:
-            if not run.has_code:
+            if not run.wait_for_start():
                 return 0.0, "no_answer"
             results = _run_tests(run, len(tests.inputs), deadline)
     except _OutOfTime:
@@ -126,9 +127,8 @@ class _Run:
     def __exit__(self, *exception: object) -> None:
         self.connection.close()  # the server kills what is left of the run
 
-    @property
-    def has_code(self) -> bool:
-        """Whether one of the texts is Python; to be asked once, first."""
+    def wait_for_start(self) -> bool:
+        """Return whether one of the texts is Python, and so can be run; to be called first."""
         return self._receive(self.deadline)["state"] == "ready"
 
     def run_test(self, number: int, seconds: float) -> bool | None:
@@ -164,12 +164,14 @@ class _Run:
         if self.tests.kind == code_tests.ASSERTS:
             return True
         size = os.fstat(result).st_size
+        expected = self.tests.expected[number]
         if size >= _OUTPUT_BYTES:
             return False
         content = os.pread(result, size, 0)
-        expected = self.tests.expected[number]
         if self.tests.kind == code_tests.PROGRAM:
             return code_compare.is_same_output(content, expected[0])
+        if size > _SPARE_BYTES + 20 * len(code_json.dump_json(expected)):  # tuples are wordy
+            return False
         value = code_json.read_value(content)
         return any(code_compare.is_same_value(value, wanted) for wanted in expected)
 

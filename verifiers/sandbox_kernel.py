@@ -46,6 +46,12 @@ _NUMBERS = {  # of system calls that the C library does not wrap: x86_64, aarch6
     "landlock_restrict_self": (446, 446),
 }
 _libc = ctypes.PyDLL(None, use_errno=True)  # PyDLL keeps the GIL: a cloned child then holds it
+# Looked up here, once: in a child, every look-up would touch the symbol tables of all libraries.
+_syscall, _unshare, _prctl = _libc.syscall, _libc.unshare, _libc.prctl
+_mount, _umount = _libc.mount, _libc.umount2
+_before_fork = ctypes.pythonapi.PyOS_BeforeFork
+_after_fork_in_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
+_after_fork_in_child = ctypes.pythonapi.PyOS_AfterFork_Child
 
 
 def system_call(name: str, *arguments: int | bytes | ctypes.Array | None) -> int:
@@ -59,7 +65,7 @@ def system_call(name: str, *arguments: int | bytes | ctypes.Array | None) -> int
     number = _NUMBERS[name][MACHINE == "aarch64"]
     words = [ctypes.c_long(word) if isinstance(word, int) else word for word in arguments]
     words += [ctypes.c_long(0)] * (6 - len(words))
-    return _check(_libc.syscall(ctypes.c_long(number), *words), name)
+    return _check(_syscall(ctypes.c_long(number), *words), name)
 
 
 def fork_into(namespaces: int) -> int:
@@ -70,20 +76,20 @@ def fork_into(namespaces: int) -> int:
     """
     if not namespaces:
         return os.fork()
-    ctypes.pythonapi.PyOS_BeforeFork()
+    _before_fork()
     process = -1
     try:
         process = system_call("clone", namespaces | signal.SIGCHLD)
     finally:
         if process == 0:
-            ctypes.pythonapi.PyOS_AfterFork_Child()
+            _after_fork_in_child()
         else:
-            ctypes.pythonapi.PyOS_AfterFork_Parent()
+            _after_fork_in_parent()
     return process
 
 
 def unshare(namespaces: int) -> None:
-    _check(_libc.unshare(namespaces), "unshare")
+    _check(_unshare(namespaces), "unshare")
 
 
 def map_own_ids(proc_descriptor: int, uid: int, gid: int) -> None:
@@ -100,12 +106,12 @@ def map_own_ids(proc_descriptor: int, uid: int, gid: int) -> None:
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     words = (source.encode(), target.encode(), kind.encode())
     flag_word = ctypes.c_ulong(flags)
-    _check(_libc.mount(*words, flag_word, options.encode()), f"mount on {target}")
+    _check(_mount(*words, flag_word, options.encode()), f"mount on {target}")
 
 
 def unmount(target: str) -> None:
     """Detach a mount; what still uses it may go on doing so."""
-    _check(_libc.umount2(target.encode(), MNT_DETACH), f"umount of {target}")
+    _check(_umount(target.encode(), MNT_DETACH), f"umount of {target}")
 
 
 def restrict_mount(target: str, attributes: int) -> None:
@@ -161,7 +167,7 @@ def drop_capabilities() -> None:
 
 
 def forbid_new_privileges() -> None:
-    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
+    _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
 
 
 def close_from(lowest: int) -> None:
@@ -171,17 +177,17 @@ def close_from(lowest: int) -> None:
 
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent has ended."""
-    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+    _check(_prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
 
 
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent ends; a change of ids undoes it."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "prctl")
+    _check(_prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "prctl")
 
 
 def allow_own_proc_files() -> None:
     """After a change of ids, make this process the owner of its files in /proc again."""
-    _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
+    _check(_prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
 
 
 def _check(result: int, name: str) -> int:

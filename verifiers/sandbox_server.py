@@ -56,6 +56,8 @@ class Resources:
     walls: Walls
     work_root: str  # the folder of the work directories, "" with namespaces
     proc: int  # descriptor of /proc
+    uid: int  # of the server: in a new user namespace a process has none until it is mapped
+    gid: int
     read_only: list[int] = field(default_factory=list)  # O_PATH descriptors
     filter_template: FilterTemplate | None = None
 
@@ -75,9 +77,10 @@ class _Job:
 def serve(requests: socket.socket, walls: Walls) -> None:
     """Serve jobs until every client has closed the other end of the socket."""
     requests = _leave_the_caller(requests)
-    from verifiers import sandbox_supervisor  # loads numpy: after the environment is set
+    from verifiers import code_runner, sandbox_supervisor  # numpy: after the environment is set
 
     resources = _prepare(walls)
+    code_runner.prepare()
     gc.collect()
     gc.freeze()  # a collection in a child would copy all pages
     requests.send(READY)
@@ -122,7 +125,8 @@ def _prepare(walls: Walls) -> Resources:
         kernel.drop_capabilities()
     read_only = tree.open_paths(paths) if walls.landlock else []
     template = FilterTemplate() if walls.seccomp else None
-    return Resources(walls, work_root, proc, read_only, template)
+    ids = os.geteuid(), os.getegid()
+    return Resources(walls, work_root, proc, *ids, read_only, template)
 
 
 def _enter_own_mounts(paths: list[str]) -> None:
@@ -198,7 +202,11 @@ class _Server:
             return False
         if len(descriptors) == 2:
             connection = socket.socket(fileno=descriptors[0])
-            self._fork_supervisor(connection, descriptors[1], message)
+            try:
+                self._fork_supervisor(connection, descriptors[1], message)
+            except OSError:  # no memory, no room: this job's client sees the connection end
+                sys.excepthook(*sys.exc_info())
+                connection.close()
             os.close(descriptors[1])
         return True
 

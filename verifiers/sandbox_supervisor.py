@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import select
+import shutil
 import signal
 import socket
 import time
@@ -52,7 +53,7 @@ def supervise(
     client = socket.socket(fileno=_CONNECTION)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     if resources.walls.namespaces:
-        kernel.map_own_ids(resources.proc, os.geteuid(), os.getegid())
+        kernel.map_own_ids(resources.proc, resources.uid, resources.gid)
         tree.mount_work_directory(_WORK_BYTES)
     else:
         kernel.adopt_orphans()
@@ -191,41 +192,34 @@ class _Supervisor:
     def _is_over_limits(self, process: int) -> bool:
         """Has the process too many threads, or the work directory too many bytes?"""
         with os.scandir(self.work_directory) as entries:
-            size = sum(4096 + entry.stat(follow_symlinks=False).st_size for entry in entries)
+            size = sum(map(_measure, entries))
         try:
             threads = len(os.listdir(f"/proc/{process}/task"))
-        except OSError:
+        except OSError:  # it has just ended
             threads = 0
         return size > _WORK_BYTES or threads > _THREADS
 
     def _end_strays(self) -> None:
-        """Kill what a test has left: impossible with the filter, as it denies new processes."""
+        """Kill what a test has left; with the filter there is nothing, as it has no new process."""
         if self.walls.namespaces:
-            try:
-                os.kill(-1, signal.SIGKILL)
-            except ProcessLookupError:
-                return
-        children = f"/proc/self/task/{os.getpid()}/children"
-        while not self.walls.seccomp or self.walls.namespaces:
-            if not self.walls.namespaces:
-                with open(children) as file:
-                    for child in file.read().split():
-                        os.kill(int(child), signal.SIGKILL)
-            try:
-                os.waitpid(-1, 0)
-            except ChildProcessError:
-                return
+            _kill_all_others()
+        elif not self.walls.seccomp:
+            _kill_children()
 
     def _empty_work_directory(self) -> None:
-        names = os.listdir(self.work_directory)
-        if names and self.walls.namespaces:
+        with os.scandir(self.work_directory) as entries:
+            found = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        if found and self.walls.namespaces:
             tree.renew_work_directory(_WORK_BYTES)
             if self.walls.landlock:
                 os.close(self.ruleset)
                 self.ruleset = self._make_ruleset()
-        elif names:
-            for name in names:
-                os.unlink(os.path.join(self.work_directory, name))
+            return
+        for path, is_directory in found:  # directories: only if there is no wall at all
+            if is_directory:
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.unlink(path)
 
 
 def _set_limits(seconds: float, walls: "sandbox_server.Walls") -> None:
@@ -252,3 +246,31 @@ def _set_limits(seconds: float, walls: "sandbox_server.Walls") -> None:
 def _kill(process: int) -> None:
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
+
+
+def _kill_all_others() -> None:
+    """As process 1, kill all other processes of the namespace."""
+    try:
+        os.kill(-1, signal.SIGKILL)
+        while True:
+            os.waitpid(-1, 0)
+    except (ProcessLookupError, ChildProcessError):
+        return
+
+
+def _kill_children() -> None:
+    """Kill the children, and those that become children as their parents die."""
+    while True:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            children = file.read().split()
+        if not children:
+            return
+        for child in children:
+            _kill(int(child))
+
+
+def _measure(entry: os.DirEntry) -> int:
+    try:
+        return 4096 + entry.stat(follow_symlinks=False).st_size
+    except OSError:  # it was there a moment ago
+        return 0

@@ -1,0 +1,254 @@
+"""The verifiers beside math-verify (as TRL's accuracy_reward uses it) and fresh interpreters.
+
+    python benchmarks/verifiers.py
+
+Responses and labels are made here from a seed, right and wrong by construction, so that anyone can
+rebuild them. Times are CPU seconds (of all processes where there are several), the rivals take
+turns within a repeat, our caches are emptied before each, and medians over the repeats are printed.
+"""
+
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from latex2sympy2_extended import NormalizationConfig
+from math_verify import LatexExtractionConfig, parse, verify
+
+from verifiers import Verifier
+from verifiers.math_answer import grade
+from verifiers.math_expression import exact, symbols
+from verifiers.math_notation import normalize
+from verifiers.math_reader import read_answer
+
+NUM_RESPONSES = 300  # real-looking ones, half of them right
+NUM_UNEQUAL = 150  # pairs of unlike answers
+NUM_PROGRAMS = 400
+REPEATS = 3
+SEED = 0
+TIMEOUT = 5.0  # seconds a row
+
+Pair = tuple[str, str, bool]  # ground truth, answer, is it right
+
+
+def main() -> None:
+    generator = random.Random(SEED)
+    pairs = [make_pair(generator, right=number % 2 == 0) for number in range(NUM_RESPONSES)]
+    compare_math("real-looking responses", pairs, generator)
+    unequal = [make_pair(generator, right=False) for _ in range(NUM_UNEQUAL)]
+    compare_math("unequal pairs", unequal, generator)
+    measure_code()
+
+
+# -- math ---------------------------------------------------------------------------------------
+
+
+def make_pair(generator: random.Random, right: bool) -> Pair:
+    """Return a ground truth and an answer in another notation, equal to it or not."""
+    make = generator.choice(
+        [integers, fractions, decimals, roots, polynomials, intervals, tuples, sets, pi_multiples]
+    )
+    gold, equal, other = make(generator)
+    return gold, equal if right else other, right
+
+
+def integers(generator: random.Random) -> tuple[str, str, str]:
+    n = generator.randint(-500, 90000)
+    return (
+        str(n),
+        generator.choice([f"x = {n}", f"{n:,}", f"{n}\\text{{ cm}}", f"{n}.0"]),
+        str(n + 1),
+    )
+
+
+def fractions(generator: random.Random) -> tuple[str, str, str]:
+    value = Fraction(generator.randint(-99, 99), generator.randint(2, 60))
+    top, bottom = value.numerator, value.denominator
+    gold = f"\\frac{{{top}}}{{{bottom}}}"
+    return gold, f"\\dfrac{{{2 * top}}}{{{2 * bottom}}}", f"\\frac{{{top + 1}}}{{{bottom}}}"
+
+
+def decimals(generator: random.Random) -> tuple[str, str, str]:
+    value = Fraction(generator.randint(1, 9999), 1000)
+    gold = f"{float(value):.3f}"
+    return gold, f"{value.numerator}/{value.denominator}", f"{float(value) + 0.01:.3f}"
+
+
+def roots(generator: random.Random) -> tuple[str, str, str]:
+    a, b = generator.randint(2, 9), generator.choice([2, 3, 5, 7, 11, 13])
+    c = generator.randint(1, 9)
+    gold = f"{c}+{a}\\sqrt{{{b}}}"
+    return gold, f"\\sqrt{{{a * a * b}}}+{c}", f"{c}+{a}\\sqrt{{{b + 1}}}"
+
+
+def polynomials(generator: random.Random) -> tuple[str, str, str]:
+    a, b = generator.randint(1, 9), generator.randint(1, 9)
+    gold = f"(x+{a})(x-{b})"
+    expanded = f"x^{{2}}{a - b:+d}x-{a * b}"
+    return gold, expanded, f"x^2{a - b:+d}x-{a * b + 1}"
+
+
+def intervals(generator: random.Random) -> tuple[str, str, str]:
+    a, b = generator.randint(-9, 0), generator.randint(1, 9)
+    gold = f"[{a},{b})"
+    return gold, f"{a} \\le x < {b}", f"[{a},{b}]"
+
+
+def tuples(generator: random.Random) -> tuple[str, str, str]:
+    a, b = generator.randint(1, 9), generator.randint(10, 19)
+    return (
+        f"({a},\\frac{{\\pi}}{{{b}}})",
+        f"\\left({a}, \\pi/{b}\\right)",
+        f"(\\frac{{\\pi}}{{{b}}},{a})",
+    )
+
+
+def sets(generator: random.Random) -> tuple[str, str, str]:
+    a, b, c = generator.sample(range(-9, 10), 3)
+    return f"{a},{b},{c}", f"\\{{{c}, {a}, {b}\\}}", f"{a},{b},{c + 20}"
+
+
+def pi_multiples(generator: random.Random) -> tuple[str, str, str]:
+    a, b = generator.randint(1, 9), generator.choice([7, 11, 13])
+    gold = f"\\frac{{{a}\\pi}}{{{b}}}"
+    return gold, f"\\frac{{{a}}}{{{b}}}\\pi", f"{a * 3.14159265 / b:.4f}"
+
+
+def write_response(generator: random.Random, answer: str) -> str:
+    """Return a solution of some 1,500 characters with formulas on its way to the answer."""
+    steps = []
+    for number in range(1, 9):
+        a, b = generator.randint(2, 99), generator.randint(2, 99)
+        steps.append(
+            f"Step {number}. We substitute and simplify: $\\frac{{{a}x + {b}}}{{{b}}} = {a + b}$, "
+            f"and since ${a} \\cdot {b} = {a * b}$ the condition becomes "
+            f"$x^2 - {a}x + {b} \\ge 0$. This holds for the values in question, "
+            "which we check one after the other."
+        )
+    return "\n\n".join([*steps, f"Therefore the answer is $\\boxed{{{answer}}}$."])
+
+
+def grade_with_math_verify(response: str, gold: str) -> float:
+    """Return math-verify's reward, called with the settings of TRL's accuracy_reward."""
+    parsed_gold = parse(f"${gold}$")
+    config = LatexExtractionConfig(
+        normalization_config=NormalizationConfig(units=True),
+        boxed_match_priority=0,
+        try_extract_without_anchor=False,
+    )
+    parsed = parse(response, extraction_config=[config], extraction_mode="first_match")
+    return float(verify(parsed_gold, parsed)) if parsed_gold else 0.0
+
+
+def compare_math(title: str, pairs: list[Pair], generator: random.Random) -> None:
+    rows = [(write_response(generator, answer), gold, right) for gold, answer, right in pairs]
+    graders = {
+        "ours": lambda response, gold: grade(response, gold)[0],
+        "math-verify": grade_with_math_verify,
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in graders}
+    right: dict[str, int] = {}
+    for _ in range(REPEATS):
+        for name, grader in graders.items():
+            for function in (normalize, read_answer, exact, symbols):
+                function.cache_clear()
+            started = time.process_time()
+            rewards = [grader(response, gold) for response, gold, _ in rows]
+            seconds[name].append(time.process_time() - started)
+            right[name] = sum(reward == label for reward, (_, _, label) in zip(rewards, rows))
+    print(f"\n{title}: {len(rows)}, median of {REPEATS} repeats")
+    rates = {name: len(rows) / statistics.median(times) for name, times in seconds.items()}
+    for name, rate in rates.items():
+        accuracy = right[name] / len(rows)
+        print(f"  {name:<12} {rate:9.1f} a CPU second   accuracy {accuracy:6.1%}")
+    print(f"  ratio        {rates['ours'] / rates['math-verify']:9.1f}")
+    with Verifier(num_workers=2, timeout_seconds=TIMEOUT) as verifier:
+        started = time.perf_counter()
+        verdicts = verifier.verify(
+            [r for r, _, _ in rows], [g for _, g, _ in rows], ["math"] * len(rows)
+        )
+        elapsed = time.perf_counter() - started
+    timeouts = sum(verdict.status in ("timeout", "error") for verdict in verdicts)
+    print(
+        f"  in the pool  {len(rows) / elapsed:9.1f} a second (wall), {timeouts} time-outs or errors"
+    )
+
+
+# -- code ---------------------------------------------------------------------------------------
+
+PROGRAM = """```python
+import sys
+
+def main():
+    n, *numbers = map(int, sys.stdin.read().split())
+    best = current = numbers[0]
+    for number in numbers[1:]:
+        current = max(number, current + number)
+        best = max(best, current)
+    print(best)
+
+main()
+```"""
+
+
+def measure_code() -> None:
+    """Print right single-test programs a CPU second: in the pool, and a fresh interpreter each."""
+    truth = json.dumps({"inputs": ["5\n-2 3 4 -1 2\n"], "outputs": ["8\n"]})
+    pooled, fresh, slowed = [], [], []
+    with Verifier(num_workers=2, timeout_seconds=2.0) as verifier:
+        verifier.verify([PROGRAM] * 8, [truth] * 8, ["code"] * 8)
+        for _ in range(REPEATS):
+            before = cpu_seconds_of_tree(verifier._pool.pid)
+            verdicts = verifier.verify(
+                [PROGRAM] * NUM_PROGRAMS, [truth] * NUM_PROGRAMS, ["code"] * NUM_PROGRAMS
+            )
+            assert all(verdict.reward == 1.0 for verdict in verdicts)
+            pooled.append(NUM_PROGRAMS / (cpu_seconds_of_tree(verifier._pool.pid) - before))
+            fresh.append(measure_fresh_interpreters(NUM_PROGRAMS // 8))
+            sleeper = "```python\nimport time\ntime.sleep(60)\n```"
+            mixed = [sleeper if number % 20 == 0 else PROGRAM for number in range(100)]
+            verdicts = verifier.verify(mixed, [truth] * 100, ["code"] * 100)
+            slowed.append(sum(verdict.reward for verdict in verdicts))
+    assert min(slowed) == 95, "a program that sleeps cost another its verdict"
+    print(f"\nright single-test programs: {NUM_PROGRAMS}, median of {REPEATS} repeats")
+    print(f"  ours               {statistics.median(pooled):7.1f} a CPU second, sandboxed")
+    rate = statistics.median(fresh)
+    print(f"  fresh interpreter  {rate:7.1f} a CPU second, with the usual imports, no sandbox")
+    print(f"  beside 5 of 100 programs that sleep: {min(slowed):.0f} of 95 right ones pass")
+
+
+def cpu_seconds_of_tree(root: int) -> float:
+    """Return the CPU time of a process and its descendants, living or waited for."""
+    ticks, todo = 0, [root]
+    while todo:
+        pid = todo.pop()
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))  # user, system, and those of children waited for
+            todo += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        except FileNotFoundError:
+            pass
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def measure_fresh_interpreters(count: int) -> float:
+    code = PROGRAM.removeprefix("```python\n").removesuffix("```")
+    code = "import numpy, typing, collections, heapq, bisect, itertools, functools, re\n" + code
+    before = sum(os.times()[2:4])
+    for _ in range(count):
+        output = subprocess.run(
+            [sys.executable, "-c", code], input="5\n-2 3 4 -1 2\n", capture_output=True, text=True
+        ).stdout
+        assert output == "8\n"
+    return count / (sum(os.times()[2:4]) - before)
+
+
+if __name__ == "__main__":
+    main()

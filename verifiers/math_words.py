@@ -1,0 +1,60 @@
+"""Words and names among the answers: Evelyn, even, f(x), Area; what is not to be multiplied out."""
+
+import re
+
+from verifiers import math_units as units
+
+_NAME = re.compile(
+    r"^(?:\\text ?\{[^{}]*\}|\\(?:angle|triangle|overline|vec|hat|bar|dot)\b ?"
+    r"|\\[A-Za-z]+(?![A-Za-z])|[A-Za-z]|[|{}'^*]|_(?:\w|\{[^{}]*\})|\s)+(?:\([^()=]*\))?\s*$"
+)
+_NOT_IN_NAME = re.compile(r"\\(?:frac|sqrt|binom|begin|pm|mp|cup|int|sum)|\^ ?[^'*\\{]")
+_TUPLE_OF_NAMES = re.compile(
+    r"^\( ?(?:[A-Za-z]|\\[a-z]+)(?:_\w)?'?(?: ?, ?(?:[A-Za-z]|\\[a-z]+)(?:_\w)?'?)+ ?\)$"
+)
+_WORD_RUN = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}(?![A-Za-z])")
+_SHORT_WORDS = set(
+    """yes odd red one two six ten all any not nor the top low may sun mon tue wed thu fri sat dog
+    cat day lie tie win bob tom sam joe kim amy ann eve ian leo max ray roy ted tim true none zero both even east
+    west""".split()
+)
+_KNOWN_WORDS = re.compile(
+    r"^(?:arc|a)?(?:sin|cos|tan|cot|sec|csc)h?$|^(?:sqrt|log|exp|pi|infty|infinity|max|min|gcd|lcm|floor|ceil|abs|ln)$"
+)
+
+
+def is_words(text: str) -> bool:
+    """Return whether an answer is words rather than a formula."""
+    if "\\begin" in text:
+        return False
+    rest = re.sub(r"\\text ?\{[^{}]*\}", "", text)
+    if not rest.strip(" .,'-()\"") and re.search(r"[A-Za-z]{2}", text.replace("\\text", "")):
+        inner = text.replace("\\text", " ")
+        return not re.search(r"\d", inner) or not units.split_unit(text)[1]
+    for run in _WORD_RUN.findall(re.sub(r"_ ?\{[^{}]*\}", "", rest)):
+        if (
+            run.lower() in _SHORT_WORDS
+            or not _KNOWN_WORDS.match(run.lower())
+            and _looks_like_word(run)
+        ):
+            return not units.split_unit(text)[1]
+    return False
+
+
+def _looks_like_word(run: str) -> bool:
+    lower = run.lower()
+    in_order = all(a < b for a, b in zip(lower, lower[1:]))
+    is_long = len(run) >= (5 if run.isupper() else 4)
+    return is_long and not in_order and re.search("[aeiouy]", lower) is not None
+
+
+def is_name(text: str) -> bool:
+    """Return whether text names something: x, f(x), X_d, AB, (x, y), \\text{Area}."""
+    if _TUPLE_OF_NAMES.match(text):
+        return True
+    if len(text) > 60 or not _NAME.match(text) or _NOT_IN_NAME.search(text):
+        return False
+    letters = re.sub(
+        r"\\text ?\{[^{}]*\}|\([^()]*\)|_ ?(?:\w|\{[^{}]*\})|\\[A-Za-z]+|[^A-Za-z]", "", text
+    )
+    return len(letters) <= 1 or letters.isupper()

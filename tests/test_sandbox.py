@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import dataclasses
-import json
 import os
 import resource
 import shutil
@@ -15,43 +14,17 @@ import time
 
 import pytest
 from attacks import ESCAPES, FORGERIES, KILLED, LASTING
+from code_helpers import LAYERS, start_server, wait_until
 
 from verifiers import python_code, sandbox
 
 HONEST = "```python\nprint(sum(map(int, input().split())))\n```"
 TRUTH = {"inputs": ["3 4\n"], "outputs": ["7\n"]}
-START = """
-import json, os, socket, sys
-from verifiers import sandbox
-server = sandbox.start_server(json.loads(sys.argv[1]))
-with open(f"/proc/self/task/{os.getpid()}/children") as file:
-    pid = file.read().split()[0]
-with socket.socket(fileno=int(sys.argv[2])) as channel:
-    socket.send_fds(channel, [pid.encode()], [server.fileno()])
-"""
-LAYERS = sandbox.detect_layers()
 MODES = {
     "both walls": {},
     "landlock alone": {layer: "left out" for layer in LAYERS if "namespace" in layer},
     "namespaces alone": {"landlock": "left out"},
 }
-
-
-def start_server(layers, user=None) -> tuple[socket.socket, int]:
-    """Start a code server from a process of its own; return its socket and process id."""
-    ours, theirs = socket.socketpair()
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    subprocess.run(
-        [sys.executable, "-c", START, json.dumps(layers), str(theirs.fileno())],
-        env={**os.environ, "A_SECRET": "x", "PYTHONPATH": os.pathsep.join([root, *sys.path])},
-        pass_fds=[theirs.fileno()],
-        check=True,
-        user=user,
-    )
-    message, descriptors, _, _ = socket.recv_fds(ours, 64, 1)
-    ours.close()
-    theirs.close()
-    return socket.socket(fileno=descriptors[0]), int(message)
 
 
 def find_descendants(process: int) -> list[int]:
@@ -69,13 +42,6 @@ def find_descendants(process: int) -> list[int]:
     for parent in found:
         found += parents.get(parent, [])
     return found[1:]
-
-
-def wait_until(is_true, seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not is_true() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return is_true()
 
 
 class World:

@@ -22,11 +22,11 @@ def find_code(response: str) -> list[str]:
     """
     blocks = _find_blocks(response)
     if not blocks:
-        whole = [text for text in (response, *_find_last_indented(response))]
-        return [text for text in whole if _LOOKS_LIKE_CODE.search(text)]
+        texts = (response, *_find_last_indented(response))
+        return [text for text in texts if _LOOKS_LIKE_CODE.search(text)]
     python = [text for language, text in blocks if _PYTHON.fullmatch(language)]
     bare = [text for language, text in blocks if not language]
-    return [textwrap.dedent(text) for text in (python or bare)[-1:]]
+    return [form for text in (python or bare)[-1:] for form in (text, textwrap.dedent(text))]
 
 
 def _find_blocks(response: str) -> list[tuple[str, str]]:

@@ -23,7 +23,9 @@ from verifiers import code_json, code_runner, code_values
 from verifiers.code_names import find_guarded_names
 
 CHANNEL, TESTS = 3, 4  # descriptors: to the other process; JSON of the test
-_ATTRIBUTE_ERRORS = "names of Handles that begin with an underscore are not forwarded"
+_BUILTIN_KINDS = (type, types.BuiltinFunctionType)
+_FORWARDED = {"iter": iter, "next": next, "len": len, "bool": bool, "str": str, "repr": repr}
+_NOT_FORWARDED = "names of Handles that begin with an underscore are not forwarded"
 
 
 class _Channel:
@@ -149,9 +151,6 @@ def _encode_builtin(value: object) -> dict[str, str] | None:
     return None
 
 
-_BUILTIN_KINDS = (type, types.BuiltinFunctionType)
-
-
 class _Solution(_Peer):
     """The side of the solution: does what it is asked with the objects that it has exported."""
 
@@ -162,7 +161,7 @@ class _Solution(_Peer):
         wire = {"type": "handle", "id": self.export(value)}
         if isinstance(value, type) and issubclass(value, BaseException):
             bases = [base for base in value.__mro__ if _encode_builtin(base)]
-            wire |= {"name": value.__name__, "base": bases[0].__name__}
+            return {**wire, "name": value.__name__, "base": bases[0].__name__}
         return wire
 
     def decode_other(self, wire: dict) -> object:
@@ -187,8 +186,7 @@ class _Solution(_Peer):
         elif operation == "isinstance":
             value = isinstance(self.exported[request["other"]], target)
         else:
-            simple = {"iter": iter, "next": next, "len": len, "str": str, "repr": repr}
-            value = {**simple, "bool": bool}[operation](target)
+            value = _FORWARDED[operation](target)
         return {"value": self.encode(value)}
 
 
@@ -240,6 +238,8 @@ class _Tests(_Peer):
         if number not in self._known:
             if "base" in wire:
                 base = getattr(builtins, wire["base"])
+                if not issubclass(base, BaseException):
+                    raise TypeError("the solution sent a class that is no exception")
                 self._known[number] = type(wire["name"], (base,), {})
             else:
                 self._known[number] = Handle(self, number)
@@ -269,12 +269,12 @@ class Handle:
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("_"):
-            raise AttributeError(f"{name}: {_ATTRIBUTE_ERRORS}")
+            raise AttributeError(f"{name}: {_NOT_FORWARDED}")
         return self._ask("getattr", name=name)
 
     def __setattr__(self, name: str, value: object) -> None:
         if name.startswith("_"):
-            raise AttributeError(f"{name}: {_ATTRIBUTE_ERRORS}")
+            raise AttributeError(f"{name}: {_NOT_FORWARDED}")
         self._ask("setattr", name=name, value=self._peer.encode(value))
 
     def __getitem__(self, key: object) -> object:

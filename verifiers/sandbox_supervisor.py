@@ -51,12 +51,13 @@ def supervise(
     connection.detach()
     kernel.close_from(resources.highest + 1)
     client = socket.socket(fileno=_CONNECTION)
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    _limit(resource.RLIMIT_AS, _MEMORY_BYTES)
     if resources.walls.namespaces:
         kernel.map_own_ids(resources.proc, resources.uid, resources.gid)
         tree.mount_work_directory(_WORK_BYTES)
     else:
         kernel.adopt_orphans()
+    _offer_to_be_killed(resources.proc)
     os.environ["HOME"] = os.environ["TMPDIR"] = work_directory
     code = code_runner.compile_first(candidates)
     client.send(json.dumps({"state": "ready" if code else "no_code"}).encode())
@@ -222,6 +223,20 @@ class _Supervisor:
                 os.unlink(path)
 
 
+def _offer_to_be_killed(proc: int) -> None:
+    """Where memory runs out, the kernel shall end a solution and not the training."""
+    descriptor = os.open("self/oom_score_adj", os.O_WRONLY, dir_fd=proc)
+    os.write(descriptor, b"1000")
+    os.close(descriptor)
+
+
+def _limit(kind: int, value: int) -> None:
+    """Set a limit for good, or leave the lower one that there is."""
+    _, hard = resource.getrlimit(kind)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, value))
+
+
 def _set_limits(seconds: float, walls: "sandbox_server.Walls") -> None:
     cpu_seconds = int(seconds) + 2
     limits = {
@@ -235,9 +250,7 @@ def _set_limits(seconds: float, walls: "sandbox_server.Walls") -> None:
     if walls.namespaces:  # counted in the user namespace; elsewhere it would count all of the user
         limits[resource.RLIMIT_NPROC] = _THREADS
     for kind, value in limits.items():
-        _, hard = resource.getrlimit(kind)
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
+        _limit(kind, value)
     _, hard = resource.getrlimit(resource.RLIMIT_STACK)
     if hard == resource.RLIM_INFINITY or hard > _STACK_BYTES:
         resource.setrlimit(resource.RLIMIT_STACK, (_STACK_BYTES, hard))

@@ -1,0 +1,52 @@
+"""What the tests of the code verifier share: a code server, verdicts, ground truths."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+from verifiers import sandbox
+
+CORRECT, WRONG = (1.0, "correct"), (0.0, "wrong")
+NO_ANSWER, ERROR, TIMEOUT = (0.0, "no_answer"), (0.0, "error"), (0.0, "timeout")
+LAYERS = sandbox.detect_layers()
+START = """
+import json, os, socket, sys
+from verifiers import sandbox
+server = sandbox.start_server(json.loads(sys.argv[1]))
+with open(f"/proc/self/task/{os.getpid()}/children") as file:
+    pid = file.read().split()[0]
+with socket.socket(fileno=int(sys.argv[2])) as channel:
+    socket.send_fds(channel, [pid.encode()], [server.fileno()])
+"""
+
+
+def start_server(layers: dict[str, str]) -> tuple[socket.socket, int]:
+    """Start a code server from a small process of its own; return its socket and process id."""
+    ours, theirs = socket.socketpair()
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    paths = os.pathsep.join([root, *sys.path])
+    subprocess.run(
+        [sys.executable, "-c", START, json.dumps(layers), str(theirs.fileno())],
+        env={**os.environ, "A_SECRET": "x", "PYTHONPATH": paths},
+        pass_fds=[theirs.fileno()],
+        check=True,
+    )
+    message, descriptors, _, _ = socket.recv_fds(ours, 64, 1)
+    ours.close()
+    theirs.close()
+    return socket.socket(fileno=descriptors[0]), int(message)
+
+
+def wait_until(is_true, seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not is_true() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return is_true()
+
+
+def io(*pairs, **more) -> dict[str, object]:
+    """Return a ground truth of (input, output) pairs."""
+    return {"inputs": [i for i, _ in pairs], "outputs": [o for _, o in pairs], **more}

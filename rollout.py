@@ -169,6 +169,9 @@ def sample_groups(
                 on_token=bar.update,
                 on_response=lambda row, ids, first=first_row: submit(first + row, ids),
             )
+            for row in range(first_row, len(response_ids)):
+                if row not in submitted:
+                    submit(row, response_ids[row])
             bar.update((number + 1) * max_response_tokens - bar.n)
     with (
         timer("seconds_verify"),
@@ -200,7 +203,7 @@ def generate_responses(
 
     Args:
         on_token: called after each token of the batch.
-        on_response: called once for each row with its token ids, soon after it has ended.
+        on_response: called once with each row that ends well before the others, and its token ids.
     """
     width = max(map(len, prompt_ids))
     input_ids = torch.tensor([[pad_token_id] * (width - len(p)) + p for p in prompt_ids])  # (n, P)
@@ -219,7 +222,6 @@ def generate_responses(
         )  # (n * K, P+T)
     finally:
         model.generation_config = own_config
-    watch.report(output, is_over=True)
     return [_until_eos(row, eos_token_ids) for row in output[:, width:].tolist()]
 
 
@@ -245,13 +247,13 @@ class _Watch(StoppingCriteria):
             self.report(input_ids)
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
-    def report(self, input_ids: Tensor, is_over: bool = False) -> None:
-        """Report the rows of input_ids (B, P+t) that hold an EOS by now, or all that are left."""
+    def report(self, input_ids: Tensor) -> None:
+        """Report the rows of input_ids (B, P+t) that hold an EOS by now."""
         response_ids = input_ids[:, self.prompt_width :]  # (B, t)
         eos = torch.tensor(self.eos_token_ids, device=input_ids.device)
         has_ended = torch.isin(response_ids, eos).any(dim=1).tolist()
         for row, ended in enumerate(has_ended):
-            if row not in self.reported and (ended or is_over):
+            if ended and row not in self.reported:
                 self.reported.add(row)
                 self.on_response(row, _until_eos(response_ids[row].tolist(), self.eos_token_ids))
 

@@ -5,6 +5,18 @@ from code_helpers import CORRECT, WRONG
 
 pytest_plugins = ["code_fixtures"]
 PAIR = "class Pair:\n    def __init__(self, a, b):\n        self.a, self.b = a, b\n"
+BRINGS = """import json, os
+class Judge:
+    __call__ = lambda *a: 3
+    __getitem__ = lambda self, name: self
+name = {"type": "handle", "id": 0}
+os.write(3, json.dumps({"names": {"f": name, %r: name}}).encode() + b"\\n")
+from verifiers import code_peer
+peer = code_peer._Solution()
+peer.export(Judge())
+while True:
+    peer.answer(peer.channel.receive())
+"""
 RAISES = "try:\n    f(1)\n    assert False\nexcept {} as e:\n    assert str(e) == 'no'"
 SUM_TESTS = {"test_list": ["assert total([1, 2]) == 3", "assert total([]) == 0"]}
 
@@ -46,6 +58,9 @@ SUM_TESTS = {"test_list": ["assert total([1, 2]) == 3", "assert total([]) == 0"]
         ("def f(x): return 10 ** 5000", "assert f(1) == 10 ** 5000"),
         ("LIMIT = 5\ndef f(x): return LIMIT", "assert f(1) == LIMIT"),
         ("def f(x): return math.pi", "assert math.isclose(f(1), 3.14159265, rel_tol=1e-6)"),
+        ("def f(x): return [1, (2, 3)]", "assert f(1) == (1, [2, 3])"),  # as for return values
+        ("def f(x): return 1 / 3", "assert f(1) == 0.3333333"),
+        ("def f(x):\n    x.append(1)\n    return x", "a = []\nassert f(a) is a and a == [1]"),
     ],
 )
 def test_asserts_that_hold(grade, program, test):
@@ -56,7 +71,8 @@ def test_asserts_that_hold(grade, program, test):
     ("program", "test"),
     [
         ("def f(x): return x", "assert f(1) == 2"),
-        ("def f(x): return [1, 2]", "assert f(1) == (1, 2)"),
+        ("def f(x): return [1, 2]", "assert f(1) == (2, 1)"),
+        ("def f(x): return [1, 2]", "assert f(1) == {1, 2}"),
         ("def f(x): return 1 / 0", "assert f(1) == 2"),
         ("def g(x): return 2", "assert f(1) == 2"),
         ("def f(x): return lambda: 2", "assert f(1) == 2"),
@@ -121,6 +137,8 @@ def test_checks_may_call_helpers_of_the_solution(grade):
             "def f(x): return 5\nnp = type('N', (), {'allclose': print})",
             "assert not np.allclose(f(1), 5)",
         ),
+        (BRINGS % "__builtins__", "assert len(f(1)) == 3"),
+        (BRINGS % "__is_equal", "assert f(1) == 4"),
     ],
 )
 def test_a_solution_does_not_bring_its_judge(grade, program, test):

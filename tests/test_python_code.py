@@ -112,6 +112,11 @@ def test_what_does_not_parse_is_no_answer(grade, program):
         "try:\n    raise ValueError\nexcept ValueError:\n    print(7)",
         "import random\nrandom.seed(1)\nprint(7)",
         "import signal\nprint(7)",
+        "print(sum(map(int, open('/dev/stdin').read().split())))",
+        "with open('/dev/stdout', 'w') as f: f.write('7')",
+        "import io, os, sys\nclass Out(io.IOBase):\n"
+        "    def flush(self): os.fstat(1)\n    def write(self, text): os.write(1, text.encode())\n"
+        "sys.stdout = Out()\nprint(7)\nsys.stdout.flush()",
     ],
 )
 def test_programs_behave_as_in_an_interpreter(grade, program):
@@ -209,6 +214,8 @@ def test_programs_that_fail(grade, program):
         ("1_000", "1000", False),
         ("nan", "nan", True),
         ("1e999999999", "1", False),
+        ("1e400", "2e400", False),
+        ("10e399", "1e400", True),
         ("1e999999999", "1.0", False),
         ("9" * 5000, "9" * 5000 + "1", False),
         ("YES", "yes", False),

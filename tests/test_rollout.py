@@ -1,11 +1,14 @@
 """Generation, the prompt filter, refill and surplus, and the tensors made of it all."""
 
+import contextlib
 from collections import Counter
 
 import pytest
 import torch
+from tqdm import tqdm
 from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
 
+import rollout
 from rollout import (
     Group,
     collect_rollouts,
@@ -14,6 +17,7 @@ from rollout import (
     is_kept,
     make_rollouts,
 )
+from verifiers import Verdict
 
 CPU = torch.device("cpu")
 
@@ -199,6 +203,70 @@ def test_greedy_takes_the_likeliest_token_whatever_the_padding(model):
     assert together == alone
     with torch.no_grad():
         assert together[0][0] == model(torch.tensor([[5, 6, 7]])).logits[0, -1].argmax()
+
+
+def test_responses_that_end_early_are_reported_once(model):
+    torch.manual_seed(0)
+    reported: dict[int, list[int]] = {}
+
+    def report(row: int, ids: list[int]) -> None:
+        assert row not in reported
+        reported[row] = ids
+
+    prompts = [[5, 6, 7], [8]]
+    responses = generate(
+        model, prompts, samples_per_prompt=20, max_response_tokens=40, on_response=report
+    )
+    early = {row for row, ids in enumerate(responses) if ids[-1] == 2 and len(ids) <= 32}
+    assert set(reported) == early and 10 < len(early) < 40
+    assert all(responses[row] == ids for row, ids in reported.items())
+
+
+class StubVerifier:
+    """Says of each response how long it is; counts what is submitted while tokens still come."""
+
+    def __init__(self):
+        self.rows: list[tuple[str, str, str]] = []
+
+    def submit(self, responses, truths, abilities):
+        self.rows += zip(responses, truths, abilities)
+
+    def collect(self, on_verdicts):
+        on_verdicts(len(self.rows))
+        return [Verdict(len(response) / 1000, truth) for response, truth, _ in self.rows]
+
+
+def test_each_response_gets_its_own_verdict_whenever_it_ended(model):
+    class Tokenizer:
+        eos_token_id, pad_token_id = 2, 0
+
+        def decode(self, ids, skip_special_tokens):
+            return "".join(map(str, ids))
+
+    torch.manual_seed(0)
+    prompts = [
+        dict(prompt_ids=[5 + n], ability="math", ground_truth=f"truth {n}", data_source="")
+        for n in range(5)
+    ]
+    groups = rollout.sample_groups(
+        model,
+        Tokenizer(),
+        StubVerifier(),
+        prompts,
+        samples_per_prompt=4,
+        rows_at_once=8,
+        max_response_tokens=40,
+        temperature=1.0,
+        eos_token_ids=[2],
+        timer=lambda name: contextlib.nullcontext(),
+        progress=lambda **_: tqdm(disable=True),
+    )
+    assert len(groups) == 5
+    for number, group in enumerate(groups):
+        assert group.statuses == [f"truth {number}"] * 4
+        texts = ["".join(map(str, ids)) for ids in group.response_ids]
+        assert group.responses == texts
+        assert group.outcome_rewards == [len(text) / 1000 for text in texts]
 
 
 def test_rollouts_are_padded_left_and_right():

@@ -245,9 +245,7 @@ def write_mixed_rows(path: Path) -> Path:
         code = {"inputs": [f"{number}\n"], "outputs": [f"{number + 6}\n"]}
         truth = json.dumps(code) if number % 2 else str(number + 6)
         ability = "code" if number % 2 else "math"
-        rows.append(
-            {"prompt": prompt, "ability": ability, "reward_model": {"ground_truth": truth}}
-        )
+        rows.append({"prompt": prompt, "ability": ability, "reward_model": {"ground_truth": truth}})
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 

@@ -15,11 +15,12 @@ _TUPLE_OF_NAMES = re.compile(
 _WORD_RUN = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}(?![A-Za-z])")
 _SHORT_WORDS = set(
     """yes odd red one two six ten all any not nor the top low may sun mon tue wed thu fri sat dog
-    cat day lie tie win bob tom sam joe kim amy ann eve ian leo max ray roy ted tim true none zero both even east
-    west""".split()
+    cat day lie tie win bob tom sam joe kim amy ann eve ian leo max ray roy ted tim true
+    none zero both even east west""".split()
 )
 _KNOWN_WORDS = re.compile(
-    r"^(?:arc|a)?(?:sin|cos|tan|cot|sec|csc)h?$|^(?:sqrt|log|exp|pi|infty|infinity|max|min|gcd|lcm|floor|ceil|abs|ln)$"
+    r"^(?:arc|a)?(?:sin|cos|tan|cot|sec|csc)h?$"
+    r"|^(?:sqrt|log|exp|pi|infty|infinity|max|min|gcd|lcm|floor|ceil|abs|ln)$"
 )
 
 

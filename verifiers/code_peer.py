@@ -18,8 +18,6 @@ import builtins
 import collections
 import types
 
-import numpy
-
 from verifiers import code_compare, code_json, code_runner, code_values
 from verifiers.code_names import find_guarded_names
 
@@ -143,7 +141,7 @@ def _overwrite(original: object, changed: object) -> None:
     elif isinstance(original, collections.deque):
         original.clear()
         original.extend(changed)
-    elif isinstance(original, numpy.ndarray) and original.shape == changed.shape:
+    elif type(original).__name__ == "ndarray" and original.shape == changed.shape:
         original[...] = changed
 
 

@@ -39,8 +39,6 @@ from typing import *
 import array, bisect, calendar, cmath, collections, copy, datetime, decimal, fractions, functools
 import heapq, io, itertools, json, math, operator, os, queue, random, re, statistics, string, sys
 import threading, time, typing
-import numpy
-import numpy as np
 from collections import Counter, OrderedDict, defaultdict, deque
 from decimal import Decimal
 from fractions import Fraction
@@ -152,12 +150,15 @@ def find_function(module: types.ModuleType, name: str) -> Callable:
     return function
 
 
-def prepare() -> None:
+def prepare(with_numpy: bool) -> None:
     """Make the modules and standard streams that the processes of tests will use.
 
     Done once, before they are forked: what each had to make itself, or only to look at, it would
     have to copy. Descriptors 0 and 1 may be others by then, open at their start as these are.
     """
+    if with_numpy:
+        exec("import numpy, numpy as np", PRELUDE)
+        PRELUDE.pop("__builtins__")
     sys.stdin = sys.__stdin__ = _open_standard(0, "r", "surrogateescape")
     sys.stdout = sys.__stdout__ = _open_standard(1, "w", "strict")
     sys.stderr = sys.__stderr__ = _open_standard(2, "w", "backslashreplace")

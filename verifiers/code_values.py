@@ -10,9 +10,8 @@ import collections
 import datetime
 import decimal
 import fractions
+import sys
 from collections.abc import Callable
-
-import numpy
 
 _SEQUENCES = {
     "tuple": tuple,
@@ -47,7 +46,8 @@ def encode(value: object, encode_other: Callable[[object], object]) -> object:
         return [encode(item, encode_other) for item in list.__iter__(value)]
     if issubclass(kind, (bool, int, float, str)):
         return _encode_scalar_subclass(value)
-    if issubclass(kind, (numpy.generic, numpy.ndarray)):
+    numpy = sys.modules.get("numpy")  # whoever has one of its values has loaded it
+    if numpy and issubclass(kind, (numpy.generic, numpy.ndarray)):
         return _encode_numpy(value, encode_other)
     for name, base in _SEQUENCES.items():
         if issubclass(kind, base):
@@ -71,6 +71,8 @@ def _encode_scalar_subclass(value: int | float | str) -> object:
 
 
 def _encode_numpy(value: object, encode_other: Callable[[object], object]) -> object:
+    import numpy
+
     if value.dtype.kind not in "biufcUS":
         return encode_other(value)
     if isinstance(value, numpy.generic):
@@ -114,6 +116,8 @@ def decode(wire: object, decode_other: Callable[[dict], object]) -> object:
     if name in _TEXTS:
         return _TEXTS[name][2](items)
     if name == "array":
+        import numpy
+
         dtype, shape, flat = items
         return numpy.array(decode(flat, decode_other), dtype=dtype).reshape(shape)
     if name == "complex":

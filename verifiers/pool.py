@@ -1,7 +1,7 @@
 """The pool process of a Verifier: workers forked from a warm interpreter, killed on time-out.
 
     caller -- socket --> pool -- fork --> workers --> verdicts
-                          \-- fork (first, while small) --> code server --> sandboxes
+                          \-- fork (first, while small) --> code servers --> sandboxes
 
 Replacing a worker costs a fork, not a start of Python. Started by verifiers/__init__.py.
 """
@@ -9,6 +9,7 @@ Replacing a worker costs a fork, not a start of Python. Started by verifiers/__i
 import ctypes
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -24,7 +25,10 @@ _JOBS_PER_WORKER = 2000  # then it is replaced, with whatever it has cached or l
 _CODE_GRACE_SECONDS = 1.0  # a worker limits programs itself; it is killed only if it fails to
 _PR_SET_PDEATHSIG = 1
 
+_NUMPY = re.compile(r"\bnumpy\b|\bnp\.|\bscipy\b|\bpandas\b")  # in programs that want it loaded
+
 Job = tuple[str, str, str]  # response, ground truth, ability
+CodeServers = tuple[socket.socket, socket.socket]  # without and with numpy
 
 
 class _Worker:
@@ -44,9 +48,9 @@ class _Worker:
 
 
 class _Pool:
-    def __init__(self, caller: Connection, code_server: socket.socket, settings: dict):
+    def __init__(self, caller: Connection, code_servers: CodeServers, settings: dict):
         self.caller = caller
-        self.code_server = code_server
+        self.code_servers = code_servers
         self.settings = settings
         self.waiting: deque[tuple[int, Job]] = deque()
         self.verdicts: list[tuple[int, float, str]] = []  # not yet sent
@@ -56,14 +60,14 @@ class _Pool:
             self.workers.append(self.start_worker(self.workers))
 
     def run(self) -> None:
-        """Serve until the caller or the code server is gone."""
+        """Serve until the caller or a code server is gone."""
         while True:
             self.assign()
             deadline = min((worker.deadline for worker in self.workers), default=float("inf"))
             seconds = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
             connections = [worker.connection for worker in self.workers]
-            ready = set(wait([self.caller, self.code_server, *connections], timeout=seconds))
-            if self.code_server in ready or (self.caller in ready and not self.listen()):
+            ready = set(wait([self.caller, *self.code_servers, *connections], timeout=seconds))
+            if ready & set(self.code_servers) or (self.caller in ready and not self.listen()):
                 return
             for worker in list(self.workers):
                 if worker.connection in ready:
@@ -138,7 +142,7 @@ class _Pool:
                 self.caller.close()
                 for other in others:
                     other.connection.close()
-                _work(Connection(theirs.detach()), self.code_server, self.settings)
+                _work(Connection(theirs.detach()), self.code_servers, self.settings)
                 status = 0
             finally:
                 os._exit(status)
@@ -146,7 +150,7 @@ class _Pool:
         return _Worker(pid, Connection(ours.detach()))
 
 
-def _work(connection: Connection, code_server: socket.socket, settings: dict) -> None:
+def _work(connection: Connection, code_servers: CodeServers, settings: dict) -> None:
     """Answer each job that the pool sends with a verdict, until it closes the connection."""
     from verifiers import math_answer, python_code
 
@@ -162,8 +166,11 @@ def _work(connection: Connection, code_server: socket.socket, settings: dict) ->
             if ability == "math":
                 verdict = math_answer.grade(response, ground_truth)
             else:
+                lean, with_numpy = code_servers
+                uses_numpy = _NUMPY.search(f"{response} {ground_truth}")
+                server = with_numpy if uses_numpy else lean
                 verdict = python_code.grade(
-                    response, ground_truth, code_server, timeout_seconds, all_or_nothing
+                    response, ground_truth, server, timeout_seconds, all_or_nothing
                 )
         except Exception:  # a failure of ours or of a library: reward 0, counted by the caller
             verdict = (0.0, "error")
@@ -182,11 +189,13 @@ def main() -> None:
     settings = json.loads(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     layers = sandbox.detect_layers()
-    code_server = sandbox.start_server(layers)  # forked while this process is small
+    # Forked while this process is small: the first for most programs, as it forks faster.
+    lean = sandbox.start_server(layers, with_numpy=False)
+    code_servers = lean, sandbox.start_server(layers, with_numpy=True)
     from verifiers import math_answer, python_code  # noqa: F401  imported once, for all workers
 
     caller.send((layers, "" if sandbox.is_safe(layers) else sandbox.explain(layers)))
-    pool = _Pool(caller, code_server, settings)
+    pool = _Pool(caller, code_servers, settings)
     try:
         pool.run()
     finally:

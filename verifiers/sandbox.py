@@ -66,7 +66,7 @@ def explain(layers: dict[str, str]) -> str:
     )
 
 
-def start_server(layers: dict[str, str]) -> socket.socket:
+def start_server(layers: dict[str, str], with_numpy: bool = True) -> socket.socket:
     """Fork the code server from this process, which must have one thread; return its socket.
 
     The socket is SOCK_SEQPACKET; processes forked later inherit and share it. The server ends
@@ -74,6 +74,8 @@ def start_server(layers: dict[str, str]) -> socket.socket:
 
     Args:
         layers: what detect_layers() found; all that it can be used for is used.
+        with_numpy: load numpy once, for all programs. A server without it is a smaller process,
+            which forks faster; programs that import numpy there load it themselves.
 
     Raises:
         RuntimeError: the server does not start.
@@ -83,7 +85,7 @@ def start_server(layers: dict[str, str]) -> socket.socket:
     if os.fork() == 0:
         try:
             ours.close()
-            sandbox_server.serve(theirs, _choose_walls(layers))
+            sandbox_server.serve(theirs, _choose_walls(layers), with_numpy)
             os._exit(0)
         except BaseException:
             sys.excepthook(*sys.exc_info())

@@ -74,13 +74,13 @@ class _Job:
     work_directory: str
 
 
-def serve(requests: socket.socket, walls: Walls) -> None:
+def serve(requests: socket.socket, walls: Walls, with_numpy: bool) -> None:
     """Serve jobs until every client has closed the other end of the socket."""
     requests = _leave_the_caller(requests)
-    from verifiers import code_runner, sandbox_supervisor  # numpy: after the environment is set
+    from verifiers import code_runner, sandbox_supervisor  # after the environment is set
 
     resources = _prepare(walls)
-    code_runner.prepare()
+    code_runner.prepare(with_numpy)
     gc.collect()
     gc.freeze()  # a collection in a child would copy all pages
     requests.send(READY)

@@ -1,4 +1,4 @@
-"""LaTeX expressions as trees, their exact and numeric values, and equality decided on these.
+"""LaTeX expressions as trees, and their exact and numeric values.
 
 A tree is a tuple: ("number", Fraction), ("symbol", name), ("infinity",), or an operator or function
 name followed by its arguments: ("add", a, b), ("mul", a, b), ("pow", base, exponent), ("sin", a).
@@ -6,7 +6,6 @@ Nothing is ever evaluated as Python, and every operation that could take long is
 """
 
 import math
-import random
 from fractions import Fraction
 from functools import lru_cache
 
@@ -15,55 +14,17 @@ import mpmath
 Tree = tuple
 
 _MAX_BITS = 200_000  # size of an exact number; larger ones are compared by their parts
+_MAX_FUNCTION_BITS = 2_000  # size of what a function (sin, cosh, ...) is applied to
 _MAX_FACTORIAL = 5_000
-_DIGITS = 60  # of numeric evaluation
-_TOLERANCE = mpmath.mpf(10) ** -35  # relative difference that is not rounding
-
-_NUM_POINTS = 3  # random assignments to the symbols, of each kind; more where they are integers
-_INTEGER_LETTERS = "ijklmnpqKLMNPQ"  # what symbols for integers are called
-_INTEGER_OPERATIONS = {"floor", "ceil", "factorial", "binomial", "mod", "gcd", "lcm"}
+CONSTANTS = {"i", "e", "\\pi"}  # symbols with a value of their own
 
 
 class TooHard(Exception):
     """The value is beyond the bounds, or does not exist."""
 
 
-def equal(a: Tree, b: Tree) -> bool:
-    """Return whether two expressions are equal: exactly, or at random points to high precision.
-
-    Symbols stand for any positive number, and for any real number where both sides are real there;
-    n, k and the like for integers where an operation on integers (floor, n!, (-1)^n) occurs.
-    """
-    if a == b:
-        return True
-    for log_base in (None, 10):  # \log is natural or decadic, but the same on both sides
-        try:
-            if _equal_values(a, b, log_base):
-                return True
-        except TooHard:
-            return _equal_parts(a, b)
-        if not (_uses(a, "log") or _uses(b, "log")):
-            return False
-    return False
-
-
-def proportional(a: Tree, b: Tree, positive: bool = False) -> bool:
-    """Return whether a is a constant multiple (a positive one, if asked) of b, neither being 0."""
-    names = symbols(a) | symbols(b)
-    ratios = []
-    with mpmath.workdps(_DIGITS):
-        try:
-            for values in _points(names, a, b):
-                x, y = evaluate(a, values), evaluate(b, values)
-                if abs(y) < _TOLERANCE or abs(x) < _TOLERANCE:
-                    return False
-                ratios.append(x / y)
-        except TooHard:
-            return False
-        first = ratios[0]
-        if positive and not (abs(mpmath.im(first)) < _TOLERANCE and mpmath.re(first) > 0):
-            return False
-        return all(_close(ratio, first) for ratio in ratios)
+class NoValue(TooHard):
+    """The value does not exist there: a pole, 0/0, a logarithm of 0."""
 
 
 @lru_cache(maxsize=4096)
@@ -74,6 +35,14 @@ def symbols(tree: Tree) -> frozenset[str]:
     if tree[0] == "number":
         return frozenset()
     return frozenset().union(*(symbols(argument) for argument in tree[1:]))
+
+
+@lru_cache(maxsize=4096)
+def uses(tree: Tree, operator: str) -> bool:
+    """Return whether an operator or a function occurs in an expression."""
+    if tree[0] in ("number", "symbol"):
+        return False
+    return tree[0] == operator or any(uses(argument, operator) for argument in tree[1:])
 
 
 def substitute(tree: Tree, name: str, value: Tree) -> Tree:
@@ -112,22 +81,23 @@ def exact(tree: Tree) -> Fraction | None:
 def evaluate(tree: Tree, values: dict[str, mpmath.mpf], log_base: int | None = None):
     """Return the mpmath value at the current precision, with these values of the symbols.
 
+    Args:
+        log_base: of logarithms written without one; None for natural ones.
+
     Raises:
-        TooHard: no value there, or one too large for a precise one.
+        NoValue: there is none there.
+        TooHard: one too large for a precise one.
     """
     operator, *arguments = tree
     if operator == "number":
         return mpmath.mpf(arguments[0].numerator) / arguments[0].denominator
     if operator == "symbol":
-        return {"i": mpmath.mpc(0, 1), "e": +mpmath.e, "\\pi": +mpmath.pi}.get(
-            arguments[0], values.get(arguments[0])
-        )
+        own = {"i": mpmath.mpc(0, 1), "e": +mpmath.e, "\\pi": +mpmath.pi}
+        return own[arguments[0]] if arguments[0] in own else values[arguments[0]]
     if operator == "infinity":
         return mpmath.inf
     numbers = [evaluate(argument, values, log_base) for argument in arguments]
-    if any(abs(number) > mpmath.mpf(2) ** _MAX_BITS for number in numbers if number == number):
-        if operator not in ("add", "mul", "eq"):
-            raise TooHard("an argument too large")
+    _check_size(operator, numbers)
     try:
         if operator == "log" and len(numbers) == 1:
             return mpmath.log(numbers[0]) if log_base is None else mpmath.log(numbers[0], log_base)
@@ -135,95 +105,18 @@ def evaluate(tree: Tree, values: dict[str, mpmath.mpf], log_base: int | None = N
             return _real_power(numbers[0], exact(arguments[1]))
         return _NUMERIC[operator](*numbers)
     except (ArithmeticError, ValueError, TypeError, KeyError, NotImplementedError) as error:
-        raise TooHard(str(error)) from error
+        raise NoValue(str(error)) from error
 
 
-def _equal_values(a: Tree, b: Tree, log_base: int | None) -> bool:
-    exact_a, exact_b = exact(a), exact(b)
-    if exact_a is not None and exact_b is not None:
-        return exact_a == exact_b
-    names = (symbols(a) | symbols(b)) - {"i", "e", "\\pi"}
-    if "infinity" in (a[0], b[0]) or _uses(a, "infinity") or _uses(b, "infinity"):
-        return not names and evaluate(a, {}) == evaluate(b, {})
-    with mpmath.workdps(_DIGITS):
-        for values in _points(names, a, b):
-            x, y = evaluate(a, values, log_base), evaluate(b, values, log_base)
-            is_real = abs(mpmath.im(x)) + abs(mpmath.im(y)) == 0
-            if not _close(x, y) and (is_real or values.get("", "positive") == "positive"):
-                return _both_vanish(a, b, values, log_base)
-    return bool(names) or _still_equal(a, b, log_base)
-
-
-def _still_equal(a: Tree, b: Tree, log_base: int | None) -> bool:
-    """Compare constants to so many digits that no decimal written out passes for an irrational."""
-    with mpmath.workdps(10 * _DIGITS):
-        x, y = evaluate(a, {}, log_base), evaluate(b, {}, log_base)
-        return abs(x - y) <= mpmath.mpf(10) ** (-9 * _DIGITS) * max(1, abs(x))
-
-
-def _both_vanish(a: Tree, b: Tree, values: dict, log_base: int | None) -> bool:
-    """Tell zero from rounding noise: whether the values shrink as the precision grows."""
-    with mpmath.workdps(3 * _DIGITS):
-        x, y = evaluate(a, values, log_base), evaluate(b, values, log_base)
-        return max(abs(x), abs(y)) < mpmath.mpf(10) ** (-2 * _DIGITS)
-
-
-def _close(x, y) -> bool:
-    if not (mpmath.isfinite(x) and mpmath.isfinite(y)):
-        raise TooHard("no finite value")
-    return abs(x - y) <= _TOLERANCE * max(abs(x), abs(y))
-
-
-def _points(names: frozenset[str], *trees: Tree):
-    """Yield assignments to the symbols, the same ones at every call; "" holds their kind."""
-    if not names:
-        yield {}
+def _check_size(operator: str, numbers: list) -> None:
+    if operator in ("add", "mul"):
         return
-    wants_integers = any(map(_has_alternating_sign, trees)) or any(
-        _uses(tree, operation) for tree in trees for operation in _INTEGER_OPERATIONS
-    )
-    integers = {name for name in names if wants_integers and name[0] in _INTEGER_LETTERS}
-    num_points = 4 * _NUM_POINTS if integers else _NUM_POINTS
-    for kind in ("positive",) if integers == names else ("positive", "real"):
-        for point in range(num_points):
-            values = {"": kind}
-            for name in sorted(names):
-                generator = random.Random(f"{kind} {point} {name}")
-                if name in integers:
-                    values[name] = mpmath.mpf(generator.randint(1, 30))
-                    continue
-                is_negative = kind == "real" and (point == 0 or generator.random() < 0.5)
-                size = mpmath.mpf(generator.randint(10**8, 10**9)) / (5 * 10**8 + 9)
-                values[name] = -size if is_negative else size
-            yield values
-
-
-def _has_alternating_sign(tree: Tree) -> bool:
-    """Return whether a power of a negative number with a symbol in the exponent occurs."""
-    if tree[0] in ("number", "symbol"):
-        return False
-    if tree[0] == "pow" and symbols(tree[2]) and not symbols(tree[1]):
-        try:
-            base = exact(tree[1])
-        except TooHard:
-            base = None
-        if base is not None and base < 0:
-            return True
-    return any(map(_has_alternating_sign, tree[1:]))
-
-
-@lru_cache(maxsize=4096)
-def _uses(tree: Tree, operator: str) -> bool:
-    if tree[0] in ("number", "symbol"):
-        return False
-    return tree[0] == operator or any(_uses(argument, operator) for argument in tree[1:])
-
-
-def _equal_parts(a: Tree, b: Tree) -> bool:
-    """Compare numbers too large to be evaluated by their parts: same operation, equal arguments."""
-    if a[0] != b[0] or len(a) != len(b) or a[0] in ("number", "symbol"):
-        return a == b
-    return all(equal(x, y) for x, y in zip(a[1:], b[1:]))
+    is_function = operator not in ("div", "pow", "sqrt", "root", "ln", "log", "abs")
+    largest = mpmath.mpf(2) ** (_MAX_FUNCTION_BITS if is_function else _MAX_BITS)
+    if operator in ("sinh", "cosh", "tanh", "coth", "sech", "csch", "exp"):
+        largest = _MAX_BITS
+    if any(mpmath.isfinite(number) and abs(number) > largest for number in numbers):
+        raise TooHard("an argument too large")
 
 
 def _bits(value: Fraction) -> int:
@@ -253,7 +146,7 @@ def _exact_factorial(value: Fraction) -> Fraction | None:
 def _exact_binomial(n: Fraction, k: Fraction) -> Fraction | None:
     if n.denominator != 1 or k.denominator != 1 or n < 0 or k < 0:
         return None
-    if n > _MAX_FACTORIAL and min(k, n - k) > 1000:
+    if n > _MAX_FACTORIAL and min(k, n - k) * _bits(n) > _MAX_BITS:
         raise TooHard("a binomial coefficient too large")
     return Fraction(math.comb(int(n), int(k)))
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from functools import lru_cache
 
+from verifiers import math_equality as equality
 from verifiers import math_expression as expression
 from verifiers import math_units as units
 from verifiers.math_expression import TooHard, Tree
@@ -249,7 +250,7 @@ def _read_equation(parts: list[str], depth: int) -> Answer:
         raise ParseError("a chain of unequal things")
     trees = [parse_expression(part) for part in parts]
     if not any(map(expression.symbols, trees)):
-        if all(expression.equal(trees[0], tree) for tree in trees[1:]):
+        if all(equality.equal(trees[0], tree) for tree in trees[1:]):
             return Scalar(trees[-1])
         raise ParseError("a false equation")
     if len(parts) != 2:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import mpmath
 
+from verifiers import math_equality as equality
 from verifiers import math_expression as expression
 from verifiers.math_expression import TooHard, Tree
 from verifiers.math_kinds import Answer, Piece, Reals, Scalar, Sequence
@@ -11,6 +12,8 @@ from verifiers.math_parser import number
 from verifiers.math_tokens import ParseError
 
 Pieces = tuple[Piece, ...]
+
+_DIGITS = 60  # of the bounds that are put in order
 
 INFINITY: Tree = ("infinity",)
 MINUS_INFINITY: Tree = ("mul", number(-1), INFINITY)
@@ -90,26 +93,27 @@ def same_reals(gold: Reals, answer: Reals) -> bool:
 def _same_piece(a: Piece, b: Piece) -> bool:
     if (a.low_closed, a.high_closed) != (b.low_closed, b.high_closed):
         return False
-    return expression.equal(a.low, b.low) and expression.equal(a.high, b.high)
+    return equality.equal(a.low, b.low) and equality.equal(a.high, b.high)
 
 
 def _value(tree: Tree) -> mpmath.mpf:
     if expression.symbols(tree) - {"e", "\\pi"}:
         raise ParseError("a symbolic bound")
-    value = expression.evaluate(tree, {})
-    if mpmath.im(value):
-        raise ParseError("a complex bound")
-    return mpmath.re(value)
+    with mpmath.workdps(_DIGITS):
+        value = expression.evaluate(tree, {})
+        if mpmath.im(value):
+            raise ParseError("a complex bound")
+        return mpmath.re(value)
 
 
 def _touches(left: Piece, right: Piece) -> bool:
-    if expression.equal(left.high, right.low):
+    if equality.equal(left.high, right.low):
         return left.high_closed or right.low_closed
     return _value(left.high) > _value(right.low)
 
 
 def _join(left: Piece, right: Piece) -> Piece:
-    if expression.equal(left.high, right.high):
+    if equality.equal(left.high, right.high):
         return replace(left, high_closed=left.high_closed or right.high_closed)
     if _value(right.high) > _value(left.high):
         return replace(left, high=right.high, high_closed=right.high_closed)

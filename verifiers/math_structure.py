@@ -1,5 +1,6 @@
 """Equality of answers: of one kind, and equal in what that kind means."""
 
+from verifiers import math_equality as equality
 from verifiers import math_expression as expression
 from verifiers import math_units as units
 from verifiers.math_expression import TooHard
@@ -34,19 +35,19 @@ def same(gold: Answer, answer: Answer) -> bool:
         if gold.operator != answer.operator:
             return False
         is_ordered = gold.operator in ("<", "\\leq")
-        return expression.proportional(gold.difference, answer.difference, positive=is_ordered)
+        return equality.proportional(gold.difference, answer.difference, positive=is_ordered)
     return gold == answer
 
 
 def _same_scalar(gold: Scalar, answer: Scalar) -> bool:
     if gold.unit and answer.unit and units.differ(gold.unit, answer.unit):
         return False
-    if expression.equal(gold.tree, answer.tree):
+    if equality.equal(gold.tree, answer.tree):
         return True
     if (gold.bare is None) == (answer.bare is None):
         return False
     plain, marked = (gold, answer) if gold.bare is None else (answer, gold)
-    return _is_above_one(plain) and expression.equal(plain.tree, marked.bare)
+    return _is_above_one(plain) and equality.equal(plain.tree, marked.bare)
 
 
 def _is_above_one(scalar: Scalar) -> bool:

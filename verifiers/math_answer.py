@@ -19,11 +19,16 @@ _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
 _BRACE = re.compile(r"(?<!\\)(?:\\\\)*[{}]")
 _BARE_CONTENT = re.compile(r"[^\s{}$\\]+")
 _MAX_CHARACTERS = 5_000  # of an answer; a longer one is compared as text alone
-_CHOICE = re.compile(r"^(?:\\text ?\{)? ?\(? ?([A-Za-z]) ?\)?[.:]? ?\}?$")
-_CHOICE_WITH_VALUE = re.compile(
-    r"^\\text ?\{ ?\(?([A-J])\)? ?[.:]?\s*\} ?[.:]? ?([^-+*/^_=<> ].*)$|^\(([A-J])\) (.+)$"
+_CHOICE = re.compile(
+    r"^(?:\\text ?\{)? ?(?:(?:option|choice|answer) )?\(? ?([A-Za-z]) ?\)?[.:]? ?\}?$",
+    re.IGNORECASE,
 )
-_FOR_SYMPY = re.compile(r"\\(?:int|sum|prod|lim|det|iint|oint|begin)(?![a-z])")
+_CHOICE_WITH_VALUE = re.compile(
+    r"^(?:\\text ?\{ ?\(?([A-J])\)? ?[.:]?\s*\} ?[.:]? ?|\(([A-J])\) )"
+    r"([\d.\[-].*|\\(?!text).*|[a-z].*)$"
+)
+_CAPITALIZED = re.compile(r"^[A-Z][a-z]{2,}$")
+_FOR_SYMPY = re.compile(r"\\(?:int|sum|prod|lim|iint|oint)(?![a-z])")
 
 
 def grade(response: str, ground_truth: str) -> tuple[float, str]:
@@ -77,30 +82,40 @@ def equivalent(gold: str, answer: str) -> bool:
         return choice
     try:
         is_same = same(read_answer(gold), read_answer(answer))
-    except (ParseError, TooHard, RecursionError):
+    except (ParseError, TooHard, RecursionError, OverflowError):
         is_same = _same_in_sympy(gold, answer)
     return is_same or _same_words(gold, answer)
 
 
 def _same_choice(gold: str, answer: str) -> bool | None:
     """Compare choice letters, in brackets or not, with their value or not; None: not both are."""
-    letters = [_CHOICE.match(text) for text in (gold, answer)]
-    values = [_CHOICE_WITH_VALUE.match(text) for text in (gold, answer)]
-    for letter, value, other in ((letters[0], values[1], gold), (letters[1], values[0], answer)):
-        if value and not letter:
-            return equivalent(value[2] or value[4], other) or None
-    if not all(letter or value for letter, value in zip(letters, values)):
-        return None
-    left, right = (
-        letter[1] if letter else value[1] or value[3] for letter, value in zip(letters, values)
-    )
-    is_variable = len(gold) == len(answer) == 1 or left.upper() > "J"
-    return left == right if is_variable else left.upper() == right.upper()
+    choices = [_read_choice(text) for text in (gold, answer)]
+    if all(choices):
+        (left, value), (right, other) = choices
+        if value and other and not equivalent(value, other):
+            return False
+        is_variable = len(gold) == len(answer) == 1 or left.upper() > "J"
+        return left == right if is_variable else left.upper() == right.upper()
+    for choice, other in ((choices[0], answer), (choices[1], gold)):
+        if choice and choice[1]:
+            return equivalent(choice[1], other) or None
+    return None
+
+
+def _read_choice(text: str) -> tuple[str, str] | None:
+    """Return letter and value ("" if there is none) of a choice such as (B) or \\text{(B)} 12."""
+    letter = _CHOICE.match(text)
+    if letter:
+        return letter[1], ""
+    match = _CHOICE_WITH_VALUE.match(text)
+    return (match[1] or match[2], match[3]) if match else None
 
 
 def _same_words(gold: str, answer: str) -> bool:
     words = [canonical_words(text) for text in (gold, answer)]
-    return words[0] == words[1] and "\\text" in gold + answer and len(words[0]) > 1
+    is_text = "\\text" in gold + answer and len(words[0]) > 1
+    is_name = any(map(_CAPITALIZED.match, (gold, answer)))  # Ben, against ben
+    return words[0] == words[1] and (is_text or is_name)
 
 
 def _same_in_sympy(gold: str, answer: str) -> bool:

@@ -1,4 +1,4 @@
-"""Equality of expressions: exact for rational numbers, else numeric at many points, to many digits."""
+"""Equality of expressions: exact for rational numbers, else numeric at many points."""
 
 import random
 from collections.abc import Iterator
@@ -131,7 +131,7 @@ def _points(a: Tree, b: Tree, log_base: int | None) -> Iterator[Point]:
 
 
 def _draw(names: set[str], integers: set[str], kind: str, attempt: int) -> list[dict]:
-    """Return assignments to the symbols; each symbol goes through all sizes in an order of its own."""
+    """Return assignments to the symbols; each goes through all sizes in an order of its own."""
     columns: dict[str, list] = {}
     count = len(_INTEGERS) if integers else len(_MAGNITUDES)
     for name in sorted(names):

@@ -112,6 +112,8 @@ _SYNONYMS = {
     "dollar": "$",
     "percent": "%",
     "infin": "infty",
+    "langle": "(",
+    "rangle": ")",
     "tg": "tan",
     "ctg": "cot",
     "cosec": "csc",
@@ -158,16 +160,17 @@ _SYNONYMS = {
     **dict.fromkeys("big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr".split(), ""),
     **dict.fromkeys("quad qquad thinspace medspace thickspace enspace space".split(), " "),
 }
-_SPACE_COMMAND = re.compile(
-    r"\\[,;:!> ]|(?<!\\)~|\\(?:hspace|vspace|phantom|label|tag)\*?\{[^{}]*\}"
-)
+_SPACE_COMMAND = re.compile(r"\\[,;:!> ]|(?<!\\)~|\\(?:hspace|vspace)\*?\{[^{}]*\}")
 _COMMAND = re.compile(r"\\not\s*=|\\([A-Za-z]+)\*?")
 _JOINED_THOUSANDS = re.compile(
     r"(?<![\d.])\d{1,3}(?:(?:\{,\}|\\[,!;: ]|,\\! ?|\{\s*\})\d{3})+(?!\d)"
 )
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.])[1-9]\d{0,2}(?: \d{3})+(?![\d])")
-_BRACED_TOKEN = re.compile(r"(?<=[\^_])\{\s*(\w)\s*\}(?!\w)")
+_BRACED_TOKEN = re.compile(r"(?<=[\^_])\{\s*(\w|\\prime|\*|')\s*\}(?!\w)")
 _MIXED = re.compile(r"(?<![\d.^_{/])(\d+) (\d+) ?/ ?(\d+)(?![\d.])")
+_LEADING_PHRASE = re.compile(
+    r"^\\text ?\{ ?(?:(?:the|final|correct) )*answer(?: is)?[:=]? ?\} ?[:=]? ?", re.IGNORECASE
+)
 _TEXT = re.compile(r"\\text\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _LOOSE_SPACE = re.compile(r"(?<!\w) | (?!\w)")  # one that separates nothing
 _SPACES = re.compile(r"\s+")
@@ -179,7 +182,7 @@ def normalize(text: str) -> str:
     """Return an answer in the one spelling that the parser reads."""
     text = _from_unicode(text) if not text.isascii() else text
     text = _JOINED_THOUSANDS.sub(lambda match: re.sub(r"\D", "", match[0]), text)
-    text = text.replace("\\%", "%").replace("\\$", " ").replace("$", " ").replace("\\#", "")
+    text = text.replace("\\%", "%").replace("\\$", " ").replace("$", " ")
     text = text.replace("\\\\", " \\cr ")
     text = re.sub(r"\\[()\[\]]|\\ensuremath", " ", text)
     text = _SPACE_COMMAND.sub(" ", text)
@@ -191,6 +194,8 @@ def normalize(text: str) -> str:
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
     text = _SPACED_THOUSANDS.sub(lambda match: match[0].replace(" ", ""), text)
     text = _BRACED_TOKEN.sub(r"\1", text)
+    text = re.sub(r"\\mathbb ?([A-Z])", r"\\mathbb{\1}", text)
+    text = _LEADING_PHRASE.sub("", text)
     text = re.sub(r"\^ ?(?:\{ ?\\circ ?\}|\\circ(?![a-z]))", "^\\\\circ ", text)
     return _strip_end(text)
 

@@ -90,13 +90,10 @@ class _Parser:
                 return tree
 
     def parse_juxtaposed(self, left: Tree) -> Tree:
-        """Two factors side by side; an integer before a fraction of integers is a mixed number."""
+        """Two factors side by side."""
         if self.peek()[0] in NUMERALS and self.tokens[self.position - 1][0] in NUMERALS:
             raise ParseError("a number beside a number")
-        is_fraction = self.starts_fraction()
         right = self.parse_power()
-        if is_fraction and _is_count(left) and right[0] == "div" and all(map(_is_count, right[1:])):
-            return ("add", left, right)
         return ("mul", left, right)
 
     def parse_signed(self) -> Tree:
@@ -110,8 +107,6 @@ class _Parser:
         tree = self.parse_power()
         if sign > 0:
             return tree
-        if self.starts_fraction() and _is_count(tree):  # -1 1/2 is -(1 + 1/2)
-            return _negate(self.parse_juxtaposed(tree))
         return _negate(tree)
 
     def starts_fraction(self) -> bool:
@@ -126,7 +121,7 @@ class _Parser:
         return token not in ("\\cdot", "\\bmod", "\\over", "\\choose")
 
     def parse_power(self) -> Tree:
-        tree = self.parse_postfix(self.parse_atom())
+        tree = self.parse_mixed_number() or self.parse_postfix(self.parse_atom())
         while self.peek() == "^":
             self.take()
             if self.peek() == "\\circ":
@@ -141,6 +136,19 @@ class _Parser:
                 tree = ("pow", tree, self.parse_exponent())
             tree = self.parse_postfix(tree)
         return tree
+
+    def parse_mixed_number(self) -> Tree | None:
+        """Parse an integer that stands right before a fraction of integers: 1\\frac{4}{5}."""
+        start, whole = self.position, self.peek()
+        if not whole.isdigit() or self.peek(1) != "\\frac" and self.peek(2) != "\\frac":
+            return None
+        self.take()
+        if self.starts_fraction():
+            fraction = self.parse_atom()
+            if fraction[0] == "div" and all(map(_is_count, fraction[1:])):
+                return ("add", number(int(whole)), fraction)
+        self.position = start
+        return None
 
     def parse_exponent(self) -> Tree:
         if self.peek() in ("-", "+"):

@@ -42,9 +42,11 @@ from verifiers.math_text import (
     unwrap_list,
 )
 from verifiers.math_tokens import ParseError
-from verifiers.math_words import is_name, is_words
+from verifiers.math_words import canonical_name, is_name, is_words
 
 _MAX_ITEMS = 500  # of a list; longer ones are compared as text
+_MAX_BASED = 200  # digits of a number to a base
+_MAX_SETS = 40  # that are joined or intersected
 _MAX_DEPTH = 12  # of lists within lists
 
 _OR = r"\\text ?\{\s*or\s*\}|(?<![a-z\\])or(?![a-z])|\\vee"
@@ -53,12 +55,16 @@ _CONNECTIVE = re.compile(rf"{_OR}|{_AND}")
 _COMMA, _SEMICOLON = re.compile(","), re.compile(";")
 _CUP = re.compile(r"\\cup(?![a-z])|(?<=[\])}]) ?U ?(?=[(\[{\\])")
 _CAP = re.compile(r"\\cap(?![a-z])")
-_MINUS_SET = re.compile(r"\\setminus(?![a-z])|\\backslash|(?<=\\mathbb\{R\}) ?[-\\] ?(?=\\?\{)")
+_MINUS_SET = re.compile(r"\\setminus(?![a-z])|(?<=\\mathbb\{R\}) ?[-\\] ?(?=\\?\{)")
 _RELATION = re.compile(
     r"\\leq(?![a-z])|\\geq(?![a-z])|\\neq(?![a-z])|[<>]|(?<![<>])=|\\equiv(?![a-z])"
 )
-_APPROXIMATELY = re.compile(r"\\approx(?![a-z])|\\sim(?![a-z])")
+_APPROXIMATELY = re.compile(r"\\approx(?![a-z])")
 _MEMBER = re.compile(r"^([A-Za-z](?:_\w)?) ?\\in(?![a-z])(.+)$")
+_MEMBERSHIP_AT_END = re.compile(  # of a family's parameter: ..., k \\in \\mathbb{Z}
+    r"(?<=[\w})]) ?,? ?(?:\\text ?\{[^{}]*\})? ?"
+    r"\(?[a-z] ?\\in ?\\mathbb\{[ZNQR]\}(?:[\^_][+*])? ?\)?$"
+)
 _BUILDER = re.compile(r"^\\\{ ?([A-Za-z])(?: ?\\in ?(?:\\mathbb\{?R\}?|R))? ?[|:](.+)\\\}$")
 _MATRIX = re.compile(
     r"^([^()\[\]]*?)[(\[]?\s*\\begin ?\{([pbBvV]?matrix|smallmatrix|array|cases|aligned|gathered)\}"
@@ -67,7 +73,15 @@ _MATRIX = re.compile(
 )
 _BASED = re.compile(r"^\(?(\d[\dA-Fa-f]*)\)? ?_ ?\{? ?(\d+|\\text ?\{[a-z]+\}) ?\}?$")
 _USES_ANGLE = re.compile(r"sin|cos|tan|cot|sec|csc")
+_PHRASES = {
+    **dict.fromkeys(("all real numbers", "all reals", "all real x"), Reals(ALL_REALS)),
+    **dict.fromkeys(
+        ("no solution", "no solutions", "no real solution", "no real solutions", "empty set"),
+        Sequence("{", ()),
+    ),
+}
 _SET_OPERATIONS = {"union": _CUP, "intersection": _CAP, "difference": _MINUS_SET}
+_APPROXIMATION = 0.05  # largest relative error of what is called approximately equal
 _PROBES = (0, 1, 2, 7, 100)  # where a difference is looked at to tell whether it is linear
 
 
@@ -88,7 +102,9 @@ def read_answer(text: str, depth: int = 0) -> Answer:
         return _read_matrix(matrix[2], matrix[3], matrix[1], depth)
     text = join_thousands(unwrap_list(text))
     if is_words(text):
-        return Words(canonical_words(text))
+        words = canonical_words(text)
+        return _PHRASES.get(words, Words(words))
+    text = _MEMBERSHIP_AT_END.sub("", text)
     builder = _BUILDER.match(text)
     if builder:
         return as_reals(read_answer(builder[2].strip(), depth + 1))
@@ -101,16 +117,19 @@ def _read_list(text: str, depth: int) -> Answer | None:
         parts = split_top_level(text, pattern)
         if len(parts) == 1:
             continue
-        parts = [part for part in parts if part.strip()]
-        if len(parts) > _MAX_ITEMS or not parts:
-            raise ParseError("too long a list")
+        if pattern is _COMMA and not parts[-1].strip():
+            parts.pop()
+        if len(parts) > _MAX_ITEMS or not all(part.strip() for part in parts):
+            raise ParseError("a list that is too long, or lacks an item")
         items = [read_answer(part.strip(), depth + 1) for part in parts]
         if len(items) == 1:
             return items[0]
+        is_or = pattern is _CONNECTIVE and bool(re.search(_OR, text))
         items = _points_to_reals(items)
         if all(isinstance(item, Reals) and item.variable for item in items):
-            is_union = pattern is _CONNECTIVE and re.search(_OR, text)
-            return _combine_conditions(items, bool(is_union), pattern is _COMMA)
+            return _combine_conditions(items, is_or, pattern is _COMMA)
+        if is_or and all(same(items[0], item) for item in items):  # 11/2 or 5.5
+            return items[0]
         return Sequence(",", _flatten(items))
     return None
 
@@ -118,7 +137,7 @@ def _read_list(text: str, depth: int) -> Answer | None:
 def _read_single(text: str, depth: int) -> Answer:
     approximate = split_top_level(text, _APPROXIMATELY)
     if len(approximate) > 1:
-        return read_answer((approximate[0].strip() or approximate[1]).strip(), depth + 1)
+        return _read_approximate([part.strip() for part in approximate], depth)
     member = _MEMBER.match(text)
     if member:
         inside = read_answer(member[2].strip(), depth + 1)
@@ -138,6 +157,20 @@ def _read_single(text: str, depth: int) -> Answer:
     return _read_bracketed(text, depth) or _read_leaf(text)
 
 
+def _read_approximate(parts: list[str], depth: int) -> Answer:
+    """Return the exact side of an approximation, the named value, or what stands alone."""
+    left, right = parts[0], read_answer(parts[-1], depth + 1)
+    if not left or is_name(left):
+        return Named(canonical_name(left), right) if left else right
+    exact_side = read_answer(left, depth + 1)
+    if not (isinstance(exact_side, Scalar) and isinstance(right, Scalar)):
+        raise ParseError("an approximation of no number")
+    values = [expression.evaluate(side.tree, {}) for side in (exact_side, right)]
+    if abs(values[0] - values[1]) > _APPROXIMATION * abs(values[0]):
+        raise ParseError("two different numbers")
+    return exact_side
+
+
 def _read_plus_minus(text: str, depth: int) -> Sequence:
     upper = re.sub(r"\\mp(?![a-z])", "-", re.sub(r"\\pm(?![a-z])", "+", text))
     lower = re.sub(r"\\mp(?![a-z])", "+", re.sub(r"\\pm(?![a-z])", "-", text))
@@ -149,6 +182,8 @@ def _read_set_operation(text: str, depth: int) -> Answer | None:
         parts = split_top_level(text, pattern)
         if len(parts) == 1:
             continue
+        if len(parts) > _MAX_SETS:
+            raise ParseError("too many sets")
         sets = [read_answer(part.strip(), depth + 1) for part in parts]
         result = sets[0]
         for other in sets[1:]:
@@ -171,7 +206,7 @@ def _combine_sets(name: str, left: Answer, right: Answer) -> Answer:
 def _read_bracketed(text: str, depth: int) -> Answer | None:
     opener = "\\{" if text.startswith("\\{") else text[0]
     closer = "\\}" if text.endswith("\\}") else text[-1]
-    if opener not in ("(", "[", "\\{", "\\langle") or find_partner(text) != len(text) - 1:
+    if opener not in ("(", "[", "\\{") or find_partner(text) != len(text) - 1:
         return None
     inside = text[len(opener) : len(text) - len(closer)].strip()
     parts = split_top_level(inside, _SEMICOLON if ";" in inside else _COMMA)
@@ -194,6 +229,9 @@ def _read_bracketed(text: str, depth: int) -> Answer | None:
 
 def _read_matrix(kind: str, body: str, factor: str, depth: int) -> Answer:
     rows = [row for row in re.split(r"\\cr\b(?: ?\[[^\]]*\])?", body) if row.strip()]
+    if factor.strip().endswith("="):
+        value = _read_matrix(kind, body, "", depth)
+        return _name_value(factor.strip().rstrip("= "), value)
     if kind in ("cases", "aligned", "gathered"):
         return Sequence(
             ",", tuple(read_answer(row.replace("&", " ").strip(" ,"), depth + 1) for row in rows)
@@ -203,6 +241,7 @@ def _read_matrix(kind: str, body: str, factor: str, depth: int) -> Answer:
     cells = [[cell.strip() for cell in row.replace("\\hline", "").split("&")] for row in rows]
     if not cells or len(rows) * len(cells[0]) > _MAX_ITEMS:
         raise ParseError("an empty or huge matrix")
+    factor = "-1" if factor.strip() == "-" else factor
     prefix = f"({factor})" if factor.strip() else ""
     return Matrix(
         tuple(
@@ -216,7 +255,7 @@ def _read_relation(text: str, depth: int) -> Answer | None:
     parts = split_top_level(text, _RELATION)
     if len(parts) == 1:
         return None
-    operators = [m for m in find_top_level(text, _RELATION)]
+    operators = find_top_level(text, _RELATION)
     parts = [part.strip() for part in parts]
     if set(operators) == {"="}:
         return _read_equation(parts, depth)
@@ -246,7 +285,7 @@ def _read_equation(parts: list[str], depth: int) -> Answer:
     if is_name(parts[0]):
         values = [read_answer(part, depth + 1) for part in parts[1:]]
         if all(same(values[-1], value) for value in values[:-1]):
-            return Named(squeeze(parts[0]), values[-1])
+            return _name_value(parts[0], values[-1])
         raise ParseError("a chain of unequal things")
     trees = [parse_expression(part) for part in parts]
     if not any(map(expression.symbols, trees)):
@@ -256,6 +295,14 @@ def _read_equation(parts: list[str], depth: int) -> Answer:
     if len(parts) != 2:
         raise ParseError("a chain of equations")
     return Relation("=", ("add", trees[0], ("mul", number(-1), trees[1])))
+
+
+def _name_value(name: str, value: Answer) -> Answer:
+    name = canonical_name(name)
+    if isinstance(value, Scalar) and name in expression.symbols(value.tree):
+        left = ("symbol", name)  # x = 2x - 1 says what x is, but not as a value
+        return Relation("=", ("add", left, ("mul", number(-1), value.tree)))
+    return Named(name, value)
 
 
 def _inequality_to_reals(trees: list[Tree], operators: list[str], position: int) -> Reals:
@@ -306,6 +353,8 @@ def _read_leaf(text: str) -> Answer:
     based = _BASED.match(re.sub(r"\\text ?\{ ?([\dA-Fa-f]+) ?\}", r"\1", text))
     if based:
         digits = based[1].upper()
+        if len(digits) + len(based[2]) > _MAX_BASED:
+            raise ParseError("too long")
         base = re.sub(r"\\text ?|[{}]", "", based[2])
         base = {"two": 2, "five": 5, "eight": 8, "ten": 10}.get(base) or int(
             base if base.isdigit() else 0
@@ -335,8 +384,12 @@ def _flatten(items: list) -> tuple:
     """Take lists within a list apart, as 1 \\pm 2, 3 makes one."""
     flat = []
     for item in items:
-        is_list = isinstance(item, Sequence) and item.bracket == ","
-        flat += item.items if is_list else [item]
+        value = item.value if isinstance(item, Named) else item
+        is_list = isinstance(value, Sequence) and value.bracket == ","
+        if is_list and isinstance(item, Named):
+            flat += [Named(item.name, part) for part in value.items]
+        else:
+            flat += value.items if is_list else [item]
     return tuple(flat)
 
 
@@ -355,6 +408,8 @@ def _points_to_reals(items: list) -> list:
 def _combine_conditions(items: list[Reals], is_union: bool, is_comma: bool) -> Reals:
     """Join conditions on one variable; between commas they hold together if they can."""
     variable = items[0].variable
+    if len(items) > _MAX_SETS:
+        raise ParseError("too many conditions")
     if any(item.variable != variable for item in items):
         raise ParseError("conditions on several variables")
     union = Reals(unite(*(item.pieces for item in items)), variable)

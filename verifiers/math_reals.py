@@ -35,6 +35,8 @@ def as_reals(answer: Answer) -> Reals:
             return Reals((Piece(trees[0], trees[1], closed, closed),))
         if answer.bracket == "{":
             return Reals(tuple(point(tree) for tree in trees))
+    if isinstance(answer, Sequence) and answer.bracket == ",":  # intervals between commas
+        return Reals(unite(*(as_reals(item).pieces for item in answer.items)))
     raise ParseError("not a set of real numbers")
 
 

@@ -9,6 +9,8 @@ from verifiers.math_parser import number, parse_expression
 from verifiers.math_reals import as_reals, same_reals
 from verifiers.math_tokens import ParseError
 
+_MAX_COMPARISONS = 10_000  # of items, of two lists
+
 
 def same(gold: Answer, answer: Answer) -> bool:
     """Return whether two answers are of one kind and equal; symmetric."""
@@ -56,7 +58,7 @@ def _is_above_one(scalar: Scalar) -> bool:
         value = expression.exact(scalar.tree)
     except TooHard:
         return False
-    return value is None or abs(value) > 1
+    return value is not None and abs(value) > 1
 
 
 def _same_equation(gold: Answer, answer: Answer) -> bool:
@@ -91,6 +93,12 @@ def _as_relation(answer: Answer) -> Relation:
 
 def _same_sequence(gold: Sequence, answer: Sequence) -> bool:
     brackets = {gold.bracket, answer.bracket}
+    if len(gold.items) * len(answer.items) > _MAX_COMPARISONS:
+        return False
+    if brackets == {",", "("}:
+        return _same_coordinates(gold, answer) or _same_coordinates(answer, gold)
+    if brackets <= {",", "{"} and _count_names(gold) != _count_names(answer):
+        return False
     if brackets <= {",", "{"}:
         if "{" in brackets:
             return _match(distinct(gold.items), distinct(answer.items), same)
@@ -98,6 +106,23 @@ def _same_sequence(gold: Sequence, answer: Sequence) -> bool:
     if len(brackets) > 1 or len(gold.items) != len(answer.items):
         return False
     return all(map(same, gold.items, answer.items))
+
+
+def _same_coordinates(named: Sequence, plain: Sequence) -> bool:
+    """Compare x = 1, y = 2 with the tuple (1, 2)."""
+    if named.bracket != "," or _count_names(named) != len(named.items):
+        return False
+    if len(named.items) < 2:
+        return False
+    items = sorted(named.items, key=lambda item: item.name.lower())
+    return len(items) == len(plain.items) and all(
+        same(item.value, other) for item, other in zip(items, plain.items)
+    )
+
+
+def _count_names(sequence: Sequence) -> int:
+    """Return how many different things a list names: 1 in x = 1, 2, and where nothing is named."""
+    return max(1, len({item.name for item in sequence.items if isinstance(item, Named)}))
 
 
 def distinct(items: tuple) -> tuple:

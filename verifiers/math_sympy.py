@@ -1,4 +1,4 @@
-"""Integrals, sums, products, limits and determinants: latex2sympy2_extended reads, sympy compares.
+"""Integrals, sums, products and limits: latex2sympy2_extended reads, sympy compares.
 
 Slow (milliseconds to minutes) and therefore the last resort; the pool ends what never ends.
 """
@@ -35,6 +35,7 @@ def equal(gold: str, answer: str) -> bool:
 
 def _parse(text: str) -> sympy.Expr:
     text = re.sub(r"\\text ?\{([A-Za-z])\}", r"\1", text)
+    text = re.sub(r"\\frac ?(\d) ?(\d)", r"\\frac{\1}{\2}", text)  # its grammar wants braces
     tree = latex2sympy(text)
     imaginary = {symbol: sympy.I for symbol in tree.free_symbols if str(symbol) == "i"}
     return tree.subs(imaginary)

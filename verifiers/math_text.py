@@ -4,7 +4,7 @@ import re
 
 from verifiers.math_tokens import ParseError
 
-_THOUSANDS = re.compile(r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?![\d,])")
+_THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
 _LIST_IN_TEXT = re.compile(
     r"^\\text ?\{(\s*\(?[A-Z]\)?(?:\s*(?:,|and|or|&)+\s*\(?[A-Z]\)?)*)\s*\}$"
 )
@@ -59,7 +59,10 @@ def strip_braces(text: str) -> str:
 
 
 def unwrap_list(text: str) -> str:
-    """Write choice letters in one \\text as a list: \\text{B and D} is B, D."""
+    """Write letters or numbers in one \\text as a list: \\text{B and D} is B, D."""
+    match = re.match(r"^\\text ?\{([^A-Za-z{}]+)\}$", text)
+    if match:
+        return match[1].strip()
     match = _LIST_IN_TEXT.match(text)
     return re.sub(r"\s*(?:\band\b|\bor\b|&|,)+\s*", ", ", match[1]) if match else text
 

@@ -72,9 +72,15 @@ _PERCENT = {"percent", "percentage", "pct", "%"}
 _NOT_DECORATION = set(
     """or and if when where while not no nor but approx approximately about around maybe possibly
     perhaps mod modulo times plus minus over more less than at most least between to otherwise is
-    are any all every some none either both except except for unless hundred dozen half quarter base
-    undefined wrong false incorrect infinite infinity integer integers""".split()
+    are any all every some none either both except for unless base undefined wrong false incorrect
+    infinite infinity integer integers alternatively rather guess guessing versus vs remainder
+    power raised negative divided multiplied by choose in binary inverse repeating recurring root
+    pi sin cos tan log ln exp half halves third thirds quarter quarters tenth tenths hundredth
+    hundredths thousandth thousandths dozen hundred hundreds zero one two three four five six seven
+    eight nine ten eleven twelve twenty thirty forty fifty sixty seventy eighty ninety factorial
+    thousand million billion trillion""".split()
 )
+_NOT_FIRST = {"squared", "cubed"}  # metres squared, but not 5 squared
 _TEXT_AT_END = re.compile(
     r"((?:[\s/*]|\\cdot(?![A-Za-z]))*\\text ?\{((?:[^{}]|\{[^{}]*\})*)\}"
     r"(?: ?\^ ?(?:\{ ?[-+]?\d+ ?\}|[-+]?\d))?)$"
@@ -84,10 +90,14 @@ _BARE = sorted([form for form in _CANONICAL if len(form) > 1], key=len, reverse=
 _BARE_AT_END = re.compile(
     rf"^(.*[\d)}}]) ?((?:(?:square|cubic|sq|cu)\.? )?(?:{'|'.join(_BARE)})s?\.?(?: ?\^ ?\d)?"
     r"(?: ?/ ?(?:s|h|hr|hour|min|sec|second|day)(?: ?\^ ?\d)?)?"
-    r"|thousand|million|billion|trillion|percent|units?|people|students|ways|points?)$"
+    r"|thousand|million|billion|trillion|percent|units?|people|students|ways|points?"
+    r"|(?:square|cubic|sq\.?|cu\.?) units?)$"
 )
 _LETTERS = re.compile(
     r"\\text ?\{\s*([A-Za-z]|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|ln|log|exp|lcm|gcd|max|min)\s*\}"
+)
+_SCALED = re.compile(
+    r"^(.*[\d}]) ?(?:\\text ?\{ ?)?(thousand|million|billion|trillion)s?\b([A-Za-z ./]*)\}?$"
 )
 _LEADING_CURRENCY = re.compile(r"^\\text ?\{\s*(?:USD|US|Rs\.?|EUR)\s*\}")
 
@@ -98,6 +108,9 @@ def split_unit(text: str) -> tuple[str, str]:
     "%" is per cent and "degree" a degree sign; the names in SCALES multiply.
     """
     text = _LEADING_CURRENCY.sub("", text).strip()
+    scaled = _SCALED.match(text)
+    if scaled and (not scaled[3].strip() or _decorates(scaled[3])):
+        return scaled[1], scaled[2]
     circle = _CIRCLE_AT_END.match(text)
     if circle:
         return circle[1], "temperature " + circle[2].strip(" }")[-1]
@@ -123,9 +136,9 @@ def split_unit(text: str) -> tuple[str, str]:
 def differ(a: str, b: str) -> bool:
     """Return whether two units are known and not the same."""
     known = set(_CANONICAL.values())
-    parts = [re.findall(r"[A-Za-z]+|\^?-?\d+|/", unit) for unit in (a, b)]
-    is_known = all(part in known or not part.isalpha() for unit in parts for part in unit)
-    return is_known and parts[0] != parts[1]
+    units = [re.findall(r"[A-Za-z]+|\^?-?\d+|/", unit) for unit in (a, b)]
+    parts = [[part for part in unit if part in known or not part.isalpha()] for unit in units]
+    return all(parts) and parts[0] != parts[1]
 
 
 def unwrap_letters(text: str) -> str:
@@ -138,12 +151,17 @@ def unwrap_letters(text: str) -> str:
 
 
 def _decorates(words: str) -> bool:
-    if re.search(r"[^A-Za-z\s./^\-\d'*()%{}]", words) or re.match(r"\s*\d", words):
+    """Return whether words are a unit or a noun, rather than something that changes the number."""
+    words = re.sub(r"^\s*\((.*)\)\s*$", r"\1", words)
+    without_exponents = re.sub(r"(?<=[A-Za-z]) ?\^? ?\{? ?-?\d ?\}?", "", words)
+    if re.search(r"[^A-Za-z\s./'\-]|(?<![A-Za-z. ])[-/]|-(?![A-Za-z])", without_exponents):
         return False
-    if re.search(r"(?<![A-Za-z^{ -])\d|\(", words):
+    plain = re.findall(r"[A-Za-z]+", without_exponents)
+    if not plain or len(plain) > 6 or plain[0].lower() in _NOT_FIRST:
         return False
-    plain = re.findall(r"[A-Za-z]+", words.lower())
-    return len(plain) <= 6 and not set(plain) & _NOT_DECORATION
+    letters = {word for word in plain if len(word) == 1}
+    lower = {word.lower() for word in plain}
+    return letters <= set(_CANONICAL) | {"a"} and not lower & _NOT_DECORATION
 
 
 def _canonical_unit(text: str) -> str:

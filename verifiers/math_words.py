@@ -3,11 +3,16 @@
 import re
 
 from verifiers import math_units as units
+from verifiers.math_text import find_partner
 
 _NAME = re.compile(
     r"^(?:\\text ?\{[^{}]*\}|\\(?:angle|triangle|overline|vec|hat|bar|dot)\b ?"
     r"|\\[A-Za-z]+(?![A-Za-z])|[A-Za-z]|[|{}'^*]|_(?:\w|\{[^{}]*\})|\s)+(?:\([^()=]*\))?\s*$"
 )
+_VALUE_OF_FUNCTION = re.compile(
+    r"^(?:[fghFGHPEpqu](?: ?\^ ?\{? ?-1 ?\}?|')?|\\Pr|\\text ?\{[^{}]*\}) ?\(.*\)$|^\[[A-Z]{3,}\]$"
+)
+_FUNCTION_IN_NAME = re.compile(r"(?<!\{)\\(?:sin|cos|tan|cot|sec|csc|log|ln|exp)")
 _NOT_IN_NAME = re.compile(r"\\(?:frac|sqrt|binom|begin|pm|mp|cup|int|sum)|\^ ?[^'*\\{]")
 _TUPLE_OF_NAMES = re.compile(
     r"^\( ?(?:[A-Za-z]|\\[a-z]+)(?:_\w)?'?(?: ?, ?(?:[A-Za-z]|\\[a-z]+)(?:_\w)?'?)+ ?\)$"
@@ -51,11 +56,25 @@ def _looks_like_word(run: str) -> bool:
 
 def is_name(text: str) -> bool:
     """Return whether text names something: x, f(x), X_d, AB, (x, y), \\text{Area}."""
-    if _TUPLE_OF_NAMES.match(text):
+    if _TUPLE_OF_NAMES.match(text):  # in the order that everybody has: (x, y), not (y, x)
+        names = re.findall(r"[A-Za-z]+", text)
+        return names == sorted(names, key=str.lower)
+    if _VALUE_OF_FUNCTION.match(text) and find_partner(text) == len(text) - 1:
         return True
-    if len(text) > 60 or not _NAME.match(text) or _NOT_IN_NAME.search(text):
+    if (
+        len(text) > 60
+        or not _NAME.match(text)
+        or _NOT_IN_NAME.search(text)
+        or _FUNCTION_IN_NAME.search(text)
+    ):
         return False
     letters = re.sub(
         r"\\text ?\{[^{}]*\}|\([^()]*\)|_ ?(?:\w|\{[^{}]*\})|\\[A-Za-z]+|[^A-Za-z]", "", text
     )
     return len(letters) <= 1 or letters.isupper()
+
+
+def canonical_name(text: str) -> str:
+    """Return a name in one spelling: without spaces, \\text and needless braces."""
+    text = re.sub(r"\\text ?\{([^{}]*)\}", r"\1", text)
+    return re.sub(r"_\{(\w)\}", r"_\1", text.replace(" ", ""))

@@ -50,7 +50,10 @@ ACCEPT = {
         \binom{2n}{n} ; \frac{(2n)!}{n!\,n!}
         e^{-t}/3 ; \frac{1}{3e^{t}} | 2^{k-1} ; \frac{2^k}{2}
         x_{0} \cos (\omega t) ; \cos(\omega t)x_0
-        \lfloor n/2\rfloor + \lfloor (n+1)/2\rfloor ; n | (-1)^{n} ; \cos(n\pi)""",
+        \lfloor n/2\rfloor + \lfloor (n+1)/2\rfloor ; n | (-1)^{n} ; \cos(n\pi)
+        \binom{n}{k} ; \frac{n!}{k!(n-k)!}
+        \sqrt{4 \pi G \rho_{0} r_{0}^{2}} ; 2r_0\sqrt{\pi G\rho_0}
+        2\cdot3\frac12 ; 7""",
     "logarithms and trigonometry": r"""
         \log_2 8 ; 3 | \ln 4 ; 2\ln 2 | 2,-\log _{10} 250 ; 2, -3+2\log_{10} 2 | \log 100 ; 2
         \sin^2 x + \cos^2 x ; 1 | \sin 2x ; 2\sin x\cos x | \tan^{-1} 1 ; \frac{\pi}{4}
@@ -63,7 +66,8 @@ ACCEPT = {
         \frac{1}{1+i} ; \frac{1-i}{2}""",
     "tuples": r"""
         (2,4) ; (2, 4) | (3,\frac{\pi}{2}) ; \left(3, \frac{\pi}{2}\right) | (15,-29) ; (15; -29)
-        (x,y)=(1,2) ; (1,2) | (1,2),(3,4) ; (3,4),(1,2)""",
+        (3,5) ; x=3, y=5 | \langle 1,2\rangle ; (1,2) | (x,y)=(1,2) ; (1,2)
+        (1,2),(3,4) ; (3,4),(1,2)""",
     "lists and sets": r"""
         1,-2 ; -2, 1 | 3,5,7 ; \{7,5,3\} | \{1,2\} ; \{2,1,1\} | 1,2 ; 1 \text{ and } 2
         1,2 ; x=1 \text{ or } x=2 | $-1$,$2$ ; 2,-1 | 1,2 ; x=1, 2 | -2,-2 ; -2,-2
@@ -79,11 +83,14 @@ ACCEPT = {
     "the empty set": r"""
         \varnothing ; \emptyset | \emptyset ; \{\} | \varnothing ; ∅""",
     "matrices": r"""
+        A=\begin{pmatrix}1\\2\end{pmatrix} ; -\begin{pmatrix}-1\\-2\end{pmatrix}
         \begin{pmatrix}1&2\\3&4\end{pmatrix} ; \begin{bmatrix} 1 & 2 \\ 3 & \frac82 \end{bmatrix}
         \begin{pmatrix}-1/3\\2/3\end{pmatrix} ; \frac13\begin{pmatrix}-1\\2\end{pmatrix}
         \begin{pmatrix}1\\2\end{pmatrix} ; \left(\begin{array}{c}1\\[4pt]2\\ \end{array}\right)""",
     "equations": r"""
-        5 ; x=5 | x=5 ; 5 | y=-2x ; y + 2x = 0 | 5x-7y+11z+4=0 ; 5x+11z+4=7y | f(x)=2 x ; 2x
+        1,-1,7,-7 ; x=\pm1,\pm7 | y^{\prime}+ry=0 ; y'+ry=0 | 3 ; f^{-1}(7)=3 | 0.5 ; P(X=1)=\frac12
+        \angle B E A_{1}=90 ; \angle BEA_1=90^\circ | 5 ; x=5 | x=5 ; 5 | y=-2x ; y + 2x = 0
+        5x-7y+11z+4=0 ; 5x+11z+4=7y | f(x)=2 x ; 2x
         x=5 ; 2x=10 | 42 ; \text{Area} = 42 | 7 ; AB = 7 | MR=SRMC ; SRMC=MR
         10 ; x = 2\cdot5 = 10""",
     "plus and minus": r"""
@@ -103,9 +110,35 @@ ACCEPT = {
         B ; (B)
         C ; \textbf{(C)} | (C) ; \text{c} | B ; \textbf{(B)}\ 12 | 12 ; \textbf{(B)}\ 12
         B,D ; \text{B and D}
-        \text{no} ; no | true ; TRUE""",
+        \text{no} ; no | true ; TRUE
+        Ben ; ben | B ; \text{Option B} | 204 ; \text{The answer is } 204""",
+    "phrases": r"""
+        \emptyset ; \text{no solution} | \mathbb{R} ; \text{all real numbers}
+        204 ; 204\text{ (minutes)}
+        \frac{11}{2} ; \frac{11}{2}\text{ or }5.5 | 204 ; x \approx 204
+        \sqrt2 ; \sqrt2 \approx 1.414
+        \frac{\pi}{6}+2\pi k ; \frac{\pi}{6}+2\pi k, k\in\mathbb Z
+        5000000 ; 5\text{ million dollars}
+        12 ; 12\text{ square units} | 5 ; 5\text{ meters squared}""",
 }
 REJECT = {
+    "tiny differences": r"""
+        e^{-300} ; e^{-400} | e^{-300} ; 0 | 10^{-300}\pi ; 1e-300 | 10^{-300}\pi ; -10^{-300}\pi
+        x+10^{-40} ; x | \sqrt2+10^{-200} ; \sqrt2 | x\cdot10^{-130} ; 0""",
+    "what differs only somewhere": r"""
+        |x-5| ; 5-x | \sqrt{(x-5)^2} ; 5-x | \max(x,2) ; 2 | |x-5|+|x+5| ; 10 | n\bmod 29 ; n
+        n!\cos^2(\frac{n\pi}{2}) ; 5n!\cos^2(\frac{n\pi}{2}) | \min(n,30) ; n
+        \lfloor n/29\rfloor+n ; n""",
+    "text that is no decoration": r"""
+        2 ; 2\mathrm{e} | 3 ; 3\mathrm{i} | 5 ; 5\text{-2} | 5 ; 5\text{ / 2} | 5 ; 5\text{^2}
+        5 ; 5\text{e3}
+        5 ; 5\text{ x 2} | 5 ; 5\text{ squared} | 5 ; 5\text{ tenths} | 5 ; 5\text{ factorial}
+        5 ; 5\text{ alternatively 7} | 5 ; 5\text{ versus 7} | 10 ; 10\text{ choose 2}
+        5 ; 5\text{ ten thousand} | 5 ; 5\text{}^2 | 0.3 ; 0.3\text{ repeating} | 5 ; \text{ or } 5
+        5 ; ,,,,5 | 529 ; 0,529 | 5 ; (A) \text{ or } 5 | 5 ; (A) (B) (C) 5 | 5 ; 5\approx7
+        5 ; \sim5
+        5 ; 5\tag{7} | 57 ; 5\#7 | \frac{x}{2} ; \frac{x}{2}\% | (A)\ 5 ; (B)\ 5
+        (1,2) ; (y,x)=(1,2) | 5 ; \sin x=5 | 1,2 ; a=2,b=1 | 12.5 ; 0.$\frac{25}2$""",
     "numbers": r"""
         10000 ; 9999 | 2800 ; 28 | 5 ; -5 | 0.5 ; 0.05 | 12 ; 21 | 1 ; 1.0000000001 | 1e-6 ; 1.1e-6
         10^{100} ; 10^{101}
@@ -329,6 +362,12 @@ HOSTILE = {
     "an exponent": "1e999999999",
     "exponentials": "e^{e^{e^{e^{e}}}}",
     "a sine of the huge": "\\sin(10^{10^{5}})",
+    "a base": "9" * 4500 + "_{10}",
+    "the base of a base": "9_{" + "9" * 4500 + "}",
+    "a binomial of a huge number": "\\binom{10^{5000}}{1000}",
+    "hyperbolic": "\\cosh(10^{5000})",
+    "inequations": ",".join(f"x\\neq {n}" for n in range(200)),
+    "multiples": "\\{" + ",".join(f"{n}\\pi" for n in range(495)) + "\\}",
     "digits": "1" * 4900,
     "many digits": "1" * 100_000,
     "thousands": "1" + ",000" * 1200,

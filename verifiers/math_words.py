@@ -3,14 +3,14 @@
 import re
 
 from verifiers import math_units as units
-from verifiers.math_text import find_partner
 
 _NAME = re.compile(
     r"^(?:\\text ?\{[^{}]*\}|\\(?:angle|triangle|overline|vec|hat|bar|dot)\b ?"
     r"|\\[A-Za-z]+(?![A-Za-z])|[A-Za-z]|[|{}'^*]|_(?:\w|\{[^{}]*\})|\s)+(?:\([^()=]*\))?\s*$"
 )
-_VALUE_OF_FUNCTION = re.compile(
-    r"^(?:[fghFGHPEpqu](?: ?\^ ?\{? ?-1 ?\}?|')?|\\Pr|\\text ?\{[^{}]*\}) ?\(.*\)$|^\[[A-Z]{3,}\]$"
+_VALUE_OF_FUNCTION = re.compile(  # f^{-1}(3), P(X = 1), f(g(3)), [ABC]
+    r"^(?:[fghFGHPEpqu](?: ?\^ ?\{? ?-1 ?\}?|')?|\\Pr|\\text ?\{[^{}]*\}) ?"
+    r"\([^()]*(?:\([^()]*\)[^()]*)*\)$|^\[[A-Z]{3,}\]$"
 )
 _FUNCTION_IN_NAME = re.compile(r"(?<!\{)\\(?:sin|cos|tan|cot|sec|csc|log|ln|exp)")
 _NOT_IN_NAME = re.compile(r"\\(?:frac|sqrt|binom|begin|pm|mp|cup|int|sum)|\^ ?[^'*\\{]")
@@ -59,7 +59,7 @@ def is_name(text: str) -> bool:
     if _TUPLE_OF_NAMES.match(text):  # in the order that everybody has: (x, y), not (y, x)
         names = re.findall(r"[A-Za-z]+", text)
         return names == sorted(names, key=str.lower)
-    if _VALUE_OF_FUNCTION.match(text) and find_partner(text) == len(text) - 1:
+    if _VALUE_OF_FUNCTION.match(text):
         return True
     if (
         len(text) > 60

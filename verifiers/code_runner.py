@@ -56,6 +56,7 @@ def _make_prelude() -> dict[str, object]:
 
 
 PRELUDE = _make_prelude()
+_WANT_COLLECTION = {"__del__", "finalize"}  # names of what acts when it is collected
 _STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 _real_open = open
 _modules: dict[str, types.ModuleType] = {}  # by name, from prepare()
@@ -106,7 +107,8 @@ def _end_like_an_interpreter(module: types.ModuleType, names: set[str], status: 
         status = status or 120
     for name in names:  # closes the files that they hold
         module.__dict__.pop(name, None)
-    gc.collect()
+    if names & _WANT_COLLECTION:  # it costs a program as much as a fork
+        gc.collect()
     try:
         sys.__stdout__.flush()  # sys.stdout may be an object of the solution's that is gone by now
     except (OSError, ValueError):

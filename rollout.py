@@ -9,21 +9,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
-from transformers import (
-    GenerationConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    StoppingCriteria,
-    StoppingCriteriaList,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from generation import find_pad_token_id, generate_responses
 from verifiers import STATUSES, Verdict, Verifier
 
 _MIN_KEPT_FRACTION = 0.25  # a round samples at most 1 / this times the prompts still missing
-_REPORT_EVERY = 16  # tokens between two looks for responses that have ended: a look waits for a GPU
 _TOLERANCE = 1e-6  # of the filter's bounds: 4 of 5 right is 0.8, whatever the float says
 
 
@@ -147,13 +142,7 @@ def sample_groups(
     starts = range(0, len(prompts), chunk)
     steps = len(starts) * max_response_tokens  # at most
     response_ids: list[list[int]] = []
-    submitted: dict[int, str] = {}  # row: text, in the order of the verdicts
-
-    def submit(row: int, ids: list[int]) -> None:
-        submitted[row] = tokenizer.decode(ids, skip_special_tokens=True)
-        prompt = prompts[row // samples_per_prompt]
-        verifier.submit([submitted[row]], [prompt["ground_truth"]], [prompt["ability"]])
-
+    submitted = _Submitted(verifier, tokenizer, prompts, samples_per_prompt)
     with timer("seconds_generate"), progress(total=steps, desc="generate", unit="token") as bar:
         for number, start in enumerate(starts):
             prompt_ids = [prompt["prompt_ids"] for prompt in prompts[start : start + chunk]]
@@ -167,120 +156,47 @@ def sample_groups(
                 eos_token_ids=eos_token_ids,
                 pad_token_id=find_pad_token_id(tokenizer),
                 on_token=bar.update,
-                on_response=lambda row, ids, first=first_row: submit(first + row, ids),
+                on_response=partial(submitted.add, first_row),
             )
-            for row in range(first_row, len(response_ids)):
-                if row not in submitted:
-                    submit(row, response_ids[row])
+            for row, ids in enumerate(response_ids[first_row:]):
+                submitted.add(first_row, row, ids)
             bar.update((number + 1) * max_response_tokens - bar.n)
-    with (
-        timer("seconds_verify"),
-        progress(total=len(submitted), desc="verify", unit="response") as bar,
-    ):
-        by_row = dict(zip(submitted, verifier.collect(on_verdicts=bar.update)))
-    texts = [submitted[row] for row in range(len(submitted))]
-    verdicts = [by_row[row] for row in range(len(submitted))]
+    count = len(response_ids)
+    with timer("seconds_verify"), progress(total=count, desc="verify", unit="response") as bar:
+        texts, verdicts = submitted.collect(bar.update)
     return _make_groups(prompts, response_ids, texts, verdicts, eos_token_ids)
 
 
-@torch.no_grad()
-def generate_responses(
-    model: PreTrainedModel,
-    prompt_ids: Sequence[list[int]],
-    *,
-    samples_per_prompt: int,
-    max_response_tokens: int,
-    temperature: float,
-    eos_token_ids: list[int],
-    pad_token_id: int,
-    on_token: Callable[[], object] = lambda: None,
-    on_response: Callable[[int, list[int]], object] = lambda row, ids: None,
-) -> list[list[int]]:
-    """Return K responses a prompt as token ids, the K of a prompt contiguous, by model.generate.
-
-    A response ends with the first EOS, by position, so pad may equal EOS. The whole distribution
-    is sampled (no top-k, no top-p); temperature 0 takes the likeliest token instead.
-
-    Args:
-        on_token: called after each token of the batch.
-        on_response: called once with each row that ends well before the others, and its token ids.
-    """
-    width = max(map(len, prompt_ids))
-    input_ids = torch.tensor([[pad_token_id] * (width - len(p)) + p for p in prompt_ids])  # (n, P)
-    attention_mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompt_ids])
-    watch = _Watch(width, eos_token_ids, on_token, on_response)
-    own_config = model.generation_config
-    model.generation_config = GenerationConfig()  # nothing of the model's own fills what is unset
-    try:
-        output = model.generate(
-            input_ids=input_ids.to(model.device),
-            attention_mask=attention_mask.to(model.device),
-            generation_config=make_generation_config(
-                samples_per_prompt, max_response_tokens, temperature, eos_token_ids, pad_token_id
-            ),
-            stopping_criteria=StoppingCriteriaList([watch]),
-        )  # (n * K, P+T)
-    finally:
-        model.generation_config = own_config
-    return [_until_eos(row, eos_token_ids) for row in output[:, width:].tolist()]
-
-
-class _Watch(StoppingCriteria):
-    """Stops nothing; reports each token to a progress bar, and each response that has ended."""
+class _Submitted:
+    """Responses handed to the verifier, each once, in the order in which they ended."""
 
     def __init__(
         self,
-        prompt_width: int,
-        eos_token_ids: list[int],
-        on_token: Callable[[], object],
-        on_response: Callable[[int, list[int]], object],
+        verifier: Verifier,
+        tokenizer: PreTrainedTokenizerBase,
+        prompts: Sequence[dict],
+        samples_per_prompt: int,
     ):
-        self.prompt_width = prompt_width
-        self.eos_token_ids = eos_token_ids
-        self.on_token = on_token
-        self.on_response = on_response
-        self.reported: set[int] = set()
+        self.verifier = verifier
+        self.tokenizer = tokenizer
+        self.prompts = prompts
+        self.samples_per_prompt = samples_per_prompt
+        self.texts: dict[int, str] = {}  # by row, in the order of the verdicts
 
-    def __call__(self, input_ids: Tensor, scores: Tensor, **_) -> Tensor:
-        self.on_token()
-        if (input_ids.shape[1] - self.prompt_width) % _REPORT_EVERY == 0:
-            self.report(input_ids)
-        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+    def add(self, first_row: int, row: int, ids: list[int]) -> None:
+        """Submit the response in a row, counted from first_row, unless it has been."""
+        row += first_row
+        if row in self.texts:
+            return
+        self.texts[row] = self.tokenizer.decode(ids, skip_special_tokens=True)
+        prompt = self.prompts[row // self.samples_per_prompt]
+        self.verifier.submit([self.texts[row]], [prompt["ground_truth"]], [prompt["ability"]])
 
-    def report(self, input_ids: Tensor) -> None:
-        """Report the rows of input_ids (B, P+t) that hold an EOS by now."""
-        response_ids = input_ids[:, self.prompt_width :]  # (B, t)
-        eos = torch.tensor(self.eos_token_ids, device=input_ids.device)
-        has_ended = torch.isin(response_ids, eos).any(dim=1).tolist()
-        for row, ended in enumerate(has_ended):
-            if ended and row not in self.reported:
-                self.reported.add(row)
-                self.on_response(row, _until_eos(response_ids[row].tolist(), self.eos_token_ids))
-
-
-def make_generation_config(
-    samples_per_prompt: int,
-    max_response_tokens: int,
-    temperature: float,
-    eos_token_ids: list[int],
-    pad_token_id: int,
-) -> GenerationConfig:
-    """Return the sampling settings, every field set: the plain distribution at a temperature."""
-    sampling = dict(do_sample=True, temperature=temperature, top_k=0, top_p=1.0, typical_p=1.0)
-    return GenerationConfig(
-        **(sampling if temperature > 0 else dict(do_sample=False)),
-        num_beams=1,
-        num_return_sequences=samples_per_prompt,
-        epsilon_cutoff=0.0,
-        eta_cutoff=0.0,
-        repetition_penalty=1.0,
-        no_repeat_ngram_size=0,
-        min_new_tokens=None,
-        max_new_tokens=max_response_tokens,
-        eos_token_id=eos_token_ids,
-        pad_token_id=pad_token_id,
-        use_cache=True,
-    )
+    def collect(self, on_verdicts: Callable[[int], object]) -> tuple[list[str], list[Verdict]]:
+        """Return texts and verdicts in the order of the rows."""
+        by_row = dict(zip(self.texts, self.verifier.collect(on_verdicts)))
+        rows = range(len(self.texts))
+        return [self.texts[row] for row in rows], [by_row[row] for row in rows]
 
 
 def make_rollouts(groups: Sequence[Group], pad_token_id: int, device: torch.device) -> Rollouts:
@@ -371,18 +287,6 @@ def compute_metrics(collected: Collected) -> dict:
         "truncated_fraction": _mean(truncated),
         **{f"verdicts_{status}": statuses[status] for status in STATUSES},
     }
-
-
-def find_pad_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the id that fills padding; any id does, as padding is told by position."""
-    return tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-
-
-def _until_eos(ids: list[int], eos_token_ids: list[int]) -> list[int]:
-    for position, token in enumerate(ids):
-        if token in eos_token_ids:
-            return ids[: position + 1]
-    return ids
 
 
 def _mean(values: Sequence[float]) -> float:

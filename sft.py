@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedToken
 import arithmetic
 import checkpoint
 import data
+import generation
 import preflight
 import rollout
 import training
@@ -130,7 +131,7 @@ def train(
     constants: dict,
 ) -> None:
     """Take the optimizer steps from first on, logging and saving on the way."""
-    pad_token_id = rollout.find_pad_token_id(tokenizer)
+    pad_token_id = generation.find_pad_token_id(tokenizer)
     started, losses = time.monotonic(), []
     for step in range(first, STEPS):
         rows = stream.take(BATCH_SIZE)

@@ -22,6 +22,7 @@ from transformers import PreTrainedTokenizerBase
 
 import checkpoint
 import data
+import generation
 import preflight
 import rollout
 import run_log
@@ -280,7 +281,7 @@ def train(run: Run, first: int, carried: dict) -> None:
 
 def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> dict:
     """Do what follows the filter, from process rewards to the policy update; return its metrics."""
-    pad_token_id = rollout.find_pad_token_id(run.tokenizer)
+    pad_token_id = generation.find_pad_token_id(run.tokenizer)
     rollouts = rollout.make_rollouts(collected.kept, pad_token_id, run.accelerator.device)
     old_logprobs = None  # (B, T), or None where the update's first pass gives them
     if OPTIMIZER_STEPS > 1 or (run.prm and PRM_REFERENCE == "policy"):

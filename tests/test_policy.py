@@ -13,8 +13,9 @@ from transformers import (
     Qwen2Config,
 )
 
+from generation import make_generation_config
 from policy import ResponseLogprobs, load_model, ppo_loss
-from rollout import make_generation_config, pad_rows, select_rows
+from rollout import pad_rows, select_rows
 
 CPU = torch.device("cpu")
 PROMPTS = [[5, 6, 7, 8], [9], [10, 11]]

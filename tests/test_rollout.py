@@ -9,11 +9,11 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
 
 import rollout
+from generation import generate_responses
 from rollout import (
     Group,
     collect_rollouts,
     compute_metrics,
-    generate_responses,
     is_kept,
     make_rollouts,
 )

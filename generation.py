@@ -1,0 +1,130 @@
+"""Generation: K responses a prompt through the model's own generate, reported as they end.
+
+Shapes: n prompts, K responses each; P prompt tokens (left-padded), T response tokens.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from transformers import (
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+
+_REPORT_EVERY = 16  # tokens between two looks for responses that have ended: a look waits for a GPU
+
+
+@torch.no_grad()
+def generate_responses(
+    model: PreTrainedModel,
+    prompt_ids: Sequence[list[int]],
+    *,
+    samples_per_prompt: int,
+    max_response_tokens: int,
+    temperature: float,
+    eos_token_ids: list[int],
+    pad_token_id: int,
+    on_token: Callable[[], object] = lambda: None,
+    on_response: Callable[[int, list[int]], object] = lambda row, ids: None,
+) -> list[list[int]]:
+    """Return K responses a prompt as token ids, the K of a prompt contiguous, by model.generate.
+
+    A response ends with the first EOS, by position, so pad may equal EOS. The whole distribution
+    is sampled (no top-k, no top-p); temperature 0 takes the likeliest token instead.
+
+    Args:
+        on_token: called after each token of the batch.
+        on_response: called once with each row that ends well before the others, and its token ids.
+    """
+    width = max(map(len, prompt_ids))
+    input_ids = torch.tensor([[pad_token_id] * (width - len(p)) + p for p in prompt_ids])  # (n, P)
+    attention_mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompt_ids])
+    watch = _Watch(width, eos_token_ids, on_token, on_response)
+    own_config = model.generation_config
+    model.generation_config = GenerationConfig()  # nothing of the model's own fills what is unset
+    try:
+        output = model.generate(
+            input_ids=input_ids.to(model.device),
+            attention_mask=attention_mask.to(model.device),
+            generation_config=make_generation_config(
+                samples_per_prompt, max_response_tokens, temperature, eos_token_ids, pad_token_id
+            ),
+            stopping_criteria=StoppingCriteriaList([watch]),
+        )  # (n * K, P+T)
+    finally:
+        model.generation_config = own_config
+    return [_until_eos(row, eos_token_ids) for row in output[:, width:].tolist()]
+
+
+class _Watch(StoppingCriteria):
+    """Stops nothing; reports each token to a progress bar, and each response that has ended."""
+
+    def __init__(
+        self,
+        prompt_width: int,
+        eos_token_ids: list[int],
+        on_token: Callable[[], object],
+        on_response: Callable[[int, list[int]], object],
+    ):
+        self.prompt_width = prompt_width
+        self.eos_token_ids = eos_token_ids
+        self.on_token = on_token
+        self.on_response = on_response
+        self.reported: set[int] = set()
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **_) -> Tensor:
+        self.on_token()
+        if (input_ids.shape[1] - self.prompt_width) % _REPORT_EVERY == 0:
+            self.report(input_ids)
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+
+    def report(self, input_ids: Tensor) -> None:
+        """Report the rows of input_ids (B, P+t) that hold an EOS by now."""
+        response_ids = input_ids[:, self.prompt_width :]  # (B, t)
+        eos = torch.tensor(self.eos_token_ids, device=input_ids.device)
+        has_ended = torch.isin(response_ids, eos).any(dim=1).tolist()
+        for row, ended in enumerate(has_ended):
+            if ended and row not in self.reported:
+                self.reported.add(row)
+                self.on_response(row, _until_eos(response_ids[row].tolist(), self.eos_token_ids))
+
+
+def make_generation_config(
+    samples_per_prompt: int,
+    max_response_tokens: int,
+    temperature: float,
+    eos_token_ids: list[int],
+    pad_token_id: int,
+) -> GenerationConfig:
+    """Return the sampling settings, every field set: the plain distribution at a temperature."""
+    sampling = dict(do_sample=True, temperature=temperature, top_k=0, top_p=1.0, typical_p=1.0)
+    return GenerationConfig(
+        **(sampling if temperature > 0 else dict(do_sample=False)),
+        num_beams=1,
+        num_return_sequences=samples_per_prompt,
+        epsilon_cutoff=0.0,
+        eta_cutoff=0.0,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        min_new_tokens=None,
+        max_new_tokens=max_response_tokens,
+        eos_token_id=eos_token_ids,
+        pad_token_id=pad_token_id,
+        use_cache=True,
+    )
+
+
+def find_pad_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the id that fills padding; any id does, as padding is told by position."""
+    return tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+
+
+def _until_eos(ids: list[int], eos_token_ids: list[int]) -> list[int]:
+    for position, token in enumerate(ids):
+        if token in eos_token_ids:
+            return ids[: position + 1]
+    return ids

@@ -4,10 +4,8 @@ import re
 from dataclasses import replace
 from functools import lru_cache
 
-from verifiers import math_equality as equality
 from verifiers import math_expression as expression
 from verifiers import math_units as units
-from verifiers.math_expression import TooHard, Tree
 from verifiers.math_kinds import (
     Answer,
     Based,
@@ -15,7 +13,6 @@ from verifiers.math_kinds import (
     Named,
     Piece,
     Reals,
-    Relation,
     Scalar,
     Sequence,
     Words,
@@ -24,18 +21,16 @@ from verifiers.math_notation import canonical_words, squeeze
 from verifiers.math_parser import number, parse_expression
 from verifiers.math_reals import (
     ALL_REALS,
-    INFINITY,
-    MINUS_INFINITY,
     as_reals,
     intersect,
     point,
     subtract,
     unite,
 )
+from verifiers.math_relations import name_value, read_relation
 from verifiers.math_structure import distinct, same
 from verifiers.math_text import (
     find_partner,
-    find_top_level,
     join_thousands,
     split_top_level,
     strip_braces,
@@ -56,9 +51,6 @@ _COMMA, _SEMICOLON = re.compile(","), re.compile(";")
 _CUP = re.compile(r"\\cup(?![a-z])|(?<=[\])}]) ?U ?(?=[(\[{\\])")
 _CAP = re.compile(r"\\cap(?![a-z])")
 _MINUS_SET = re.compile(r"\\setminus(?![a-z])|(?<=\\mathbb\{R\}) ?[-\\] ?(?=\\?\{)")
-_RELATION = re.compile(
-    r"\\leq(?![a-z])|\\geq(?![a-z])|\\neq(?![a-z])|[<>]|(?<![<>])=|\\equiv(?![a-z])"
-)
 _APPROXIMATELY = re.compile(r"\\approx(?![a-z])")
 _MEMBER = re.compile(r"^([A-Za-z](?:_\w)?) ?\\in(?![a-z])(.+)$")
 _MEMBERSHIP_AT_END = re.compile(  # of a family's parameter: ..., k \\in \\mathbb{Z}
@@ -82,7 +74,6 @@ _PHRASES = {
 }
 _SET_OPERATIONS = {"union": _CUP, "intersection": _CAP, "difference": _MINUS_SET}
 _APPROXIMATION = 0.05  # largest relative error of what is called approximately equal
-_PROBES = (0, 1, 2, 7, 100)  # where a difference is looked at to tell whether it is linear
 
 
 @lru_cache(maxsize=4096)
@@ -142,7 +133,7 @@ def _read_single(text: str, depth: int) -> Answer:
     if member:
         inside = read_answer(member[2].strip(), depth + 1)
         return replace(inside, variable=member[1]) if isinstance(inside, Reals) else inside
-    relation = _read_relation(text, depth)
+    relation = read_relation(text, lambda part: read_answer(part, depth + 1))
     if relation:
         return relation
     if squeeze(text) in ("\\emptyset", "\\{\\}"):
@@ -231,7 +222,7 @@ def _read_matrix(kind: str, body: str, factor: str, depth: int) -> Answer:
     rows = [row for row in re.split(r"\\cr\b(?: ?\[[^\]]*\])?", body) if row.strip()]
     if factor.strip().endswith("="):
         value = _read_matrix(kind, body, "", depth)
-        return _name_value(factor.strip().rstrip("= "), value)
+        return name_value(factor.strip().rstrip("= "), value)
     if kind in ("cases", "aligned", "gathered"):
         return Sequence(
             ",", tuple(read_answer(row.replace("&", " ").strip(" ,"), depth + 1) for row in rows)
@@ -249,104 +240,6 @@ def _read_matrix(kind: str, body: str, factor: str, depth: int) -> Answer:
             for row in cells
         )
     )
-
-
-def _read_relation(text: str, depth: int) -> Answer | None:
-    parts = split_top_level(text, _RELATION)
-    if len(parts) == 1:
-        return None
-    operators = find_top_level(text, _RELATION)
-    parts = [part.strip() for part in parts]
-    if set(operators) == {"="}:
-        return _read_equation(parts, depth)
-    if "\\equiv" in operators or "=" in operators or not all(parts):
-        raise ParseError("mixed relations")
-    trees = [parse_expression(part) for part in parts]
-    symbolic = [i for i, tree in enumerate(trees) if tree[0] == "symbol"]
-    for position in set(symbolic) - {i for i in symbolic if trees[i][1] in ("i", "e", "\\pi")}:
-        others = [tree for i, tree in enumerate(trees) if i != position]
-        bounds = frozenset().union(*map(expression.symbols, others))
-        if position == 1 and len(trees) == 3 and trees[1][1] not in bounds:
-            return _inequality_to_reals(trees, operators, position)
-        if len(trees) == 2 and not bounds - {"e", "\\pi"}:
-            return _inequality_to_reals(trees, operators, position)
-    if len(trees) != 2:
-        raise ParseError("a chain of relations")
-    left, right = trees
-    if operators[0] in (">", "\\geq"):
-        left, right = right, left
-    operator = {">": "<", "\\geq": "\\leq"}.get(operators[0], operators[0])
-    return _solve_linear(operator, ("add", left, ("mul", number(-1), right)))
-
-
-def _read_equation(parts: list[str], depth: int) -> Answer:
-    if len(parts) == 2 and is_name(parts[1]) and not is_name(parts[0]):
-        parts = parts[::-1]
-    if is_name(parts[0]):
-        values = [read_answer(part, depth + 1) for part in parts[1:]]
-        if all(same(values[-1], value) for value in values[:-1]):
-            return _name_value(parts[0], values[-1])
-        raise ParseError("a chain of unequal things")
-    trees = [parse_expression(part) for part in parts]
-    if not any(map(expression.symbols, trees)):
-        if all(equality.equal(trees[0], tree) for tree in trees[1:]):
-            return Scalar(trees[-1])
-        raise ParseError("a false equation")
-    if len(parts) != 2:
-        raise ParseError("a chain of equations")
-    return Relation("=", ("add", trees[0], ("mul", number(-1), trees[1])))
-
-
-def _name_value(name: str, value: Answer) -> Answer:
-    name = canonical_name(name)
-    if isinstance(value, Scalar) and name in expression.symbols(value.tree):
-        left = ("symbol", name)  # x = 2x - 1 says what x is, but not as a value
-        return Relation("=", ("add", left, ("mul", number(-1), value.tree)))
-    return Named(name, value)
-
-
-def _inequality_to_reals(trees: list[Tree], operators: list[str], position: int) -> Reals:
-    """Return the numbers that the variable at this position may be: x > 2, or 2 <= x < 5."""
-    low, high, low_closed, high_closed = MINUS_INFINITY, INFINITY, False, False
-    variable = trees[position][1]
-    if "\\neq" in operators:
-        if len(operators) > 1:
-            raise ParseError("a chain with an inequation")
-        return Reals(subtract(ALL_REALS, (point(trees[1 - position]),)), variable)
-    if len({operator in ("<", "\\leq") for operator in operators}) > 1:
-        raise ParseError("a chain in two directions")
-    for index, operator in enumerate(operators):
-        is_below = index < position  # the bound stands left of the variable
-        bound = trees[index] if is_below else trees[index + 1]
-        if (operator in ("<", "\\leq")) == is_below:
-            low, low_closed = bound, "eq" in operator
-        else:
-            high, high_closed = bound, "eq" in operator
-    return Reals((Piece(low, high, low_closed, high_closed),), variable)
-
-
-def _solve_linear(operator: str, difference: Tree) -> Answer:
-    """Return a comparison of a x + b with 0 as a set of numbers x, any other as it is."""
-    relation = Relation(operator, difference)
-    names = expression.symbols(difference)
-    if len(names) != 1 or names & {"i", "e", "\\pi"}:
-        return relation
-    (name,) = names
-    try:
-        values = [
-            expression.exact(expression.substitute(difference, name, number(x))) for x in _PROBES
-        ]
-    except TooHard:
-        return relation
-    if any(value is None for value in values):
-        return relation
-    offset, slope = values[0], values[1] - values[0]
-    if slope == 0 or any(v != offset + slope * x for v, x in zip(values, _PROBES)):
-        return relation
-    if operator == "\\neq":
-        return Reals(subtract(ALL_REALS, (point(number(-offset / slope)),)), name)
-    operators = [operator if slope > 0 else {"<": ">", "\\leq": "\\geq"}[operator]]
-    return _inequality_to_reals([("symbol", name), number(-offset / slope)], operators, 0)
 
 
 def _read_leaf(text: str) -> Answer:

@@ -119,6 +119,8 @@ ACCEPT = {
         \sqrt2 ; \sqrt2 \approx 1.414
         \frac{\pi}{6}+2\pi k ; \frac{\pi}{6}+2\pi k, k\in\mathbb Z
         5000000 ; 5\text{ million dollars}
+        12 ; 12\,\Omega | 12 ; 12\text{ in}^2 | 41.8 ; 41.8^\circ\text{C} | 204 ; = 204
+        \frac12 ; \textcolor{red}{\frac12} | -2,1 ; x_1=1, x_2=-2
         12 ; 12\text{ square units} | 5 ; 5\text{ meters squared}""",
 }
 REJECT = {
@@ -133,7 +135,8 @@ REJECT = {
         2 ; 2\mathrm{e} | 3 ; 3\mathrm{i} | 5 ; 5\text{-2} | 5 ; 5\text{ / 2} | 5 ; 5\text{^2}
         5 ; 5\text{e3}
         5 ; 5\text{ x 2} | 5 ; 5\text{ squared} | 5 ; 5\text{ tenths} | 5 ; 5\text{ factorial}
-        5 ; 5\text{ alternatively 7} | 5 ; 5\text{ versus 7} | 10 ; 10\text{ choose 2}
+        5 ; 5\text{ alternatively 7} | 5 ; 5\text{ versus 7}
+        5 ; 5\text{ then 7} | 10 ; 10\text{ choose 2}
         5 ; 5\text{ ten thousand} | 5 ; 5\text{}^2 | 0.3 ; 0.3\text{ repeating} | 5 ; \text{ or } 5
         5 ; ,,,,5 | 529 ; 0,529 | 5 ; (A) \text{ or } 5 | 5 ; (A) (B) (C) 5 | 5 ; 5\approx7
         5 ; \sim5

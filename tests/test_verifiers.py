@@ -124,6 +124,17 @@ def test_a_worker_that_dies_costs_its_row_alone():
         assert verifier.verify(["\\boxed{1}"] * 2, ["1"] * 2, ["math"] * 2) == [RIGHT] * 2
 
 
+def test_a_worker_is_replaced_after_so_many_jobs():
+    rows = 2001
+    with Verifier(num_workers=1) as verifier:
+        verifier.verify(["\\boxed{1}"], ["1"], ["math"])
+        *_, worker = children_of(verifier._pool.pid)
+        verdicts = verifier.verify(["\\boxed{1}"] * rows, ["1"] * rows, ["math"] * rows)
+        assert verdicts == [RIGHT] * rows
+        *_, another = children_of(verifier._pool.pid)
+        assert another != worker and not wait_until_gone({worker})
+
+
 @pytest.mark.parametrize("victim", ["pool", "code server"])
 def test_the_pool_itself_is_replaced(victim):
     with Verifier(num_workers=1, timeout_seconds=30.0) as verifier:

@@ -144,6 +144,7 @@ _SYNONYMS = {
     "boxed": "",
     "fbox": "",
     "hfill": "",
+    "checkmark": "",
     "limits": "",
     "nolimits": "",
     "displaystyle": "",
@@ -185,6 +186,7 @@ def normalize(text: str) -> str:
     text = text.replace("\\%", "%").replace("\\$", " ").replace("$", " ")
     text = text.replace("\\\\", " \\cr ")
     text = re.sub(r"\\[()\[\]]|\\ensuremath", " ", text)
+    text = re.sub(r"\\(?:text)?color ?\{[a-z]+\}", " ", text)
     text = _SPACE_COMMAND.sub(" ", text)
     text = _COMMAND.sub(_replace_command, text)
     text = re.sub(r"\b(?:np|math|sympy|torch)\.(?=[a-z])", "", text)
@@ -195,7 +197,7 @@ def normalize(text: str) -> str:
     text = _SPACED_THOUSANDS.sub(lambda match: match[0].replace(" ", ""), text)
     text = _BRACED_TOKEN.sub(r"\1", text)
     text = re.sub(r"\\mathbb ?([A-Z])", r"\\mathbb{\1}", text)
-    text = _LEADING_PHRASE.sub("", text)
+    text = _LEADING_PHRASE.sub("", text).removeprefix("=").strip()
     text = re.sub(r"\^ ?(?:\{ ?\\circ ?\}|\\circ(?![a-z]))", "^\\\\circ ", text)
     return _strip_end(text)
 

@@ -1,5 +1,7 @@
 """Equality of answers: of one kind, and equal in what that kind means."""
 
+import re
+
 from verifiers import math_equality as equality
 from verifiers import math_expression as expression
 from verifiers import math_units as units
@@ -122,7 +124,8 @@ def _same_coordinates(named: Sequence, plain: Sequence) -> bool:
 
 def _count_names(sequence: Sequence) -> int:
     """Return how many different things a list names: 1 in x = 1, 2, and where nothing is named."""
-    return max(1, len({item.name for item in sequence.items if isinstance(item, Named)}))
+    names = {item.name for item in sequence.items if isinstance(item, Named)}
+    return max(1, len({re.sub(r"_\d$", "", name) for name in names}))  # x_1 and x_2 are both x
 
 
 def distinct(items: tuple) -> tuple:

@@ -78,14 +78,18 @@ _NOT_DECORATION = set(
     pi sin cos tan log ln exp half halves third thirds quarter quarters tenth tenths hundredth
     hundredths thousandth thousandths dozen hundred hundreds zero one two three four five six seven
     eight nine ten eleven twelve twenty thirty forty fifty sixty seventy eighty ninety factorial
-    thousand million billion trillion""".split()
+    thousand million billion trillion tens fourths fifths sixths sevenths eighths ninths then else
+    lower upper below above""".split()
 )
 _NOT_FIRST = {"squared", "cubed"}  # metres squared, but not 5 squared
 _TEXT_AT_END = re.compile(
     r"((?:[\s/*]|\\cdot(?![A-Za-z]))*\\text ?\{((?:[^{}]|\{[^{}]*\})*)\}"
     r"(?: ?\^ ?(?:\{ ?[-+]?\d+ ?\}|[-+]?\d))?)$"
 )
-_CIRCLE_AT_END = re.compile(r"^(.*\S) ?\^\\circ ?(\\text ?\{\s*[CFK]\s*\}|[CF])$")
+_SYMBOL_AT_END = re.compile(  # ohm, micrometres, solar masses, angstroms
+    r"^(.*[\d}]) ?(?:\\Omega|\\mu ?(?:\\text ?\{ ?[A-Za-z] ?\}|[A-Za-z])|[ML]_\{?\\odot\}?|\\AA)$"
+)
+_CIRCLE_AT_END = re.compile(r"^(.*\S) ?\^\\circ *(\\text ?\{\s*[CFK]\s*\}|[CF])$")
 _BARE = sorted([form for form in _CANONICAL if len(form) > 1], key=len, reverse=True)
 _BARE_AT_END = re.compile(
     rf"^(.*[\d)}}]) ?((?:(?:square|cubic|sq|cu)\.? )?(?:{'|'.join(_BARE)})s?\.?(?: ?\^ ?\d)?"
@@ -114,6 +118,9 @@ def split_unit(text: str) -> tuple[str, str]:
     circle = _CIRCLE_AT_END.match(text)
     if circle:
         return circle[1], "temperature " + circle[2].strip(" }")[-1]
+    symbol = _SYMBOL_AT_END.match(text)
+    if symbol:
+        return symbol[1], text[symbol.end(1) :].replace(" ", "")
     if text.endswith("%"):
         return text[:-1].strip(), "%"
     whole = re.match(r"^\\text ?\{([^{}]*)\}$", text)
@@ -153,7 +160,7 @@ def unwrap_letters(text: str) -> str:
 def _decorates(words: str) -> bool:
     """Return whether words are a unit or a noun, rather than something that changes the number."""
     words = re.sub(r"^\s*\((.*)\)\s*$", r"\1", words)
-    without_exponents = re.sub(r"(?<=[A-Za-z]) ?\^? ?\{? ?-?\d ?\}?", "", words)
+    without_exponents = re.sub(r"(?<=[A-Za-z])(?: ?\^ ?\{? ?-?\d ?\}?|-?\d(?!\d))", "", words)
     if re.search(r"[^A-Za-z\s./'\-]|(?<![A-Za-z. ])[-/]|-(?![A-Za-z])", without_exponents):
         return False
     plain = re.findall(r"[A-Za-z]+", without_exponents)
@@ -161,7 +168,8 @@ def _decorates(words: str) -> bool:
         return False
     letters = {word for word in plain if len(word) == 1}
     lower = {word.lower() for word in plain}
-    return letters <= set(_CANONICAL) | {"a"} and not lower & _NOT_DECORATION
+    is_inches = plain == ["in"]
+    return letters <= set(_CANONICAL) | {"a"} and (is_inches or not lower & _NOT_DECORATION)
 
 
 def _canonical_unit(text: str) -> str:

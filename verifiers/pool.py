@@ -38,6 +38,7 @@ class _Worker:
         self.pid = pid
         self.connection = connection
         self.row: int | None = None
+        self.job: Job | None = None
         self.deadline = float("inf")
         self.jobs_left = _JOBS_PER_WORKER
 
@@ -53,6 +54,7 @@ class _Pool:
         self.code_servers = code_servers
         self.settings = settings
         self.waiting: deque[tuple[int, Job]] = deque()
+        self.retried: set[int] = set()  # rows in work for the second time
         self.verdicts: list[tuple[int, float, str]] = []  # not yet sent
         self.is_asked = False
         self.workers: list[_Worker] = []
@@ -99,12 +101,12 @@ class _Pool:
                 continue
             if worker.connection.poll():  # it died while it had nothing to do
                 worker = self.replace(worker)
-            worker.row, job = self.waiting.popleft()
-            is_code = job[2] == "code"
+            worker.row, worker.job = self.waiting.popleft()
+            is_code = worker.job[2] == "code"
             limit = self.settings["timeout_seconds"] + (_CODE_GRACE_SECONDS if is_code else 0.0)
             worker.deadline = time.monotonic() + limit
             try:
-                worker.connection.send(job)
+                worker.connection.send(worker.job)
             except OSError:  # it died just now: read() settles the row
                 pass
 
@@ -112,8 +114,7 @@ class _Pool:
         try:
             reward, status = worker.connection.recv()
         except (EOFError, OSError):
-            if worker.row is not None:
-                self.settle(worker, 0.0, "error")
+            self.give_up(worker)
             self.replace(worker)
             return
         self.settle(worker, reward, status)
@@ -121,9 +122,20 @@ class _Pool:
         if worker.jobs_left == 0:
             self.replace(worker)
 
+    def give_up(self, worker: _Worker) -> None:
+        """A worker died. Its row gets another try, as somebody else may have killed it."""
+        if worker.row is None:
+            return
+        if worker.row in self.retried:
+            self.settle(worker, 0.0, "error")
+        else:
+            self.retried.add(worker.row)
+            self.waiting.appendleft((worker.row, worker.job))
+
     def settle(self, worker: _Worker, reward: float, status: str) -> None:
         self.verdicts.append((worker.row, reward, status))
-        worker.row, worker.deadline = None, float("inf")
+        self.retried.discard(worker.row)
+        worker.row, worker.job, worker.deadline = None, None, float("inf")
 
     def replace(self, worker: _Worker) -> _Worker:
         worker.stop()

@@ -194,7 +194,7 @@ class _Submitted:
 
     def collect(self, on_verdicts: Callable[[int], object]) -> tuple[list[str], list[Verdict]]:
         """Return texts and verdicts in the order of the rows."""
-        by_row = dict(zip(self.texts, self.verifier.collect(on_verdicts)))
+        by_row = dict(zip(self.texts, self.verifier.collect(on_verdicts), strict=True))
         rows = range(len(self.texts))
         return [self.texts[row] for row in rows], [by_row[row] for row in rows]
 

@@ -61,6 +61,9 @@ SUM_TESTS = {"test_list": ["assert total([1, 2]) == 3", "assert total([]) == 0"]
         ("def f(x): return [1, (2, 3)]", "assert f(1) == (1, [2, 3])"),  # as for return values
         ("def f(x): return 1 / 3", "assert f(1) == 0.3333333"),
         ("def f(x):\n    x.append(1)\n    return x", "a = []\nassert f(a) is a and a == [1]"),
+        ("def f(xs): return sum(xs)", "assert f(x for x in [1, 2]) == 3"),
+        ("def f(xs): return range(len(xs))", "assert f(range(3)) == range(3)"),
+        ("def gcd(a, b): return 2", "assert gcd(4, 6) == 2"),
     ],
 )
 def test_asserts_that_hold(grade, program, test):
@@ -137,6 +140,16 @@ def test_checks_may_call_helpers_of_the_solution(grade):
             "def f(x): return 5\nnp = type('N', (), {'allclose': print})",
             "assert not np.allclose(f(1), 5)",
         ),
+        ("inf = 0\ndef f(x): return 0", "assert f(1) == inf"),
+        (
+            "def abs(x): return 0\ndef factorial(n): return 5",
+            "assert abs(factorial(5) - 120) < 1e-6",
+        ),
+        ("def all(x): return True\ndef gcd(a, b): return 7", "assert all([gcd(6, 4) == 2])"),
+        ("def isclose(*a): return True\ndef sqrt(x): return 5", "assert isclose(sqrt(16), 4)"),
+        ("pass", "assert gcd(4, 6) == 2"),
+        ("pass", "assert sum([1, 2]) == 3"),
+        ("def f(x): return {'1': 2}", "assert f(1) == {1: 2}"),
         (BRINGS % "__builtins__", "assert len(f(1)) == 3"),
         (BRINGS % "__is_equal", "assert f(1) == 4"),
     ],

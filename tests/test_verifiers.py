@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -145,9 +146,51 @@ def test_the_pool_itself_is_replaced(victim):
         verifier.submit([ENDLESS], ["1"], ["math"])
         time.sleep(0.5)
         os.kill(pool if victim == "pool" else children_of(pool)[0], signal.SIGKILL)
-        assert verifier.collect() == [Verdict(0.0, "error")]
+        threading.Timer(2.5, lambda: os.kill(verifier._pool.pid, signal.SIGKILL)).start()
+        assert verifier.collect() == [Verdict(0.0, "error")]  # lost twice
         assert verifier.verify(["\\boxed{1}", ADD], ["1", SUM], ["math", "code"]) == [RIGHT] * 2
     assert not wait_until_gone({pool})
+
+
+def test_rows_survive_the_pool():
+    with Verifier(num_workers=1, timeout_seconds=1.0) as verifier:
+        verifier.submit([ENDLESS, "\\boxed{1}", ADD], ["1", "1", SUM], ["math", "math", "code"])
+        os.kill(verifier._pool.pid, signal.SIGKILL)
+        assert verifier.collect() == [Verdict(0.0, "timeout"), RIGHT, RIGHT]
+
+
+def test_an_interrupted_call_leaves_nothing_behind():
+    def interrupt(count: int) -> None:
+        raise KeyboardInterrupt
+
+    with Verifier(num_workers=1) as verifier:
+        verifier.submit(["\\boxed{1}"] * 5, ["1"] * 5, ["math"] * 5)
+        with pytest.raises(KeyboardInterrupt):
+            verifier.collect(on_verdicts=interrupt)
+        wrong = Verdict(0.0, "wrong")
+        assert verifier.verify(["\\boxed{2}"] * 2, ["1"] * 2, ["math"] * 2) == [wrong] * 2
+        with pytest.raises(Exception, match="pickle"):
+            verifier.submit([lambda: 0], ["1"], ["math"])
+        assert verifier.collect() == []
+
+
+def test_a_low_memory_limit_is_respected(script_environment):
+    program = (
+        "from verifiers import Verifier\n"
+        "with Verifier(num_workers=1) as v: print(v.verify(['\\\\boxed{1}'], ['1'], ['math']))"
+    )
+    command = f'ulimit -v 3900000; {sys.executable} -c "{program}"'
+    output = subprocess.run(
+        ["bash", "-c", command], env=script_environment, capture_output=True, text=True, timeout=60
+    )
+    assert "correct" in output.stdout, output.stderr
+
+
+def test_programs_cannot_read_the_callers_environment(monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "a-secret-key")
+    with Verifier(num_workers=1) as verifier:
+        pids = [verifier._pool.pid, *children_of(verifier._pool.pid)]
+        assert not any(b"a-secret-key" in Path(f"/proc/{p}/environ").read_bytes() for p in pids)
 
 
 def test_no_rows_and_unknown_abilities(verifier):
@@ -159,6 +202,8 @@ def test_no_rows_and_unknown_abilities(verifier):
     assert verifier.verify(["\\boxed{1}"], ["1"], ["math"]) == [RIGHT]
     with pytest.raises(RuntimeError, match="with block"):
         Verifier().verify(["x"], ["y"], ["math"])
+    with pytest.raises(ValueError, match="num_workers = -1"):
+        Verifier(num_workers=-1)
 
 
 def test_code_without_a_sandbox_is_refused_unless_allowed():

@@ -4,8 +4,10 @@ The pool is a process of its own (pool.py), a fresh interpreter, so threads and 
 are safe. It goes on verifying while the caller does something else, and ends when the caller ends.
 """
 
+import contextlib
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -19,6 +21,10 @@ STATUSES = ("correct", "partial", "wrong", "no_answer", "timeout", "error")
 
 _START_SECONDS = 120  # a pool that takes longer to import its libraries is broken
 _STOP_SECONDS = 5
+# The rest of the environment may hold keys, and programs run in processes forked from the pool.
+_KEPT_ENVIRONMENT = """
+    PATH HOME LANG LC_ALL LC_CTYPE TMPDIR LD_LIBRARY_PATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
+""".split()
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Verifier:
         all_or_nothing: bool = False,
         allow_unsandboxed_code: bool = False,
     ):
+        if num_workers is not None and num_workers < 1:
+            raise ValueError(f"num_workers = {num_workers} must be at least 1, or None")
         self.num_workers = num_workers or len(os.sched_getaffinity(0))
         self.timeout_seconds = timeout_seconds
         self.all_or_nothing = all_or_nothing
@@ -52,8 +60,10 @@ class Verifier:
         self.sandbox_layers: dict[str, str] = {}  # layer: why it does not work, "" if it does
         self.sandbox_fault = ""  # why programs cannot be run safely here, and what to enable
         self._pool: subprocess.Popen | None = None
+        self._socket: socket.socket | None = None
         self._connection: Connection | None = None
-        self._verdicts: list[Verdict | None] = []  # of the rows submitted and not yet collected
+        self._rows: list[tuple[str, str, str]] = []  # submitted and not yet collected
+        self._verdicts: list[Verdict | None] = []  # of these rows
 
     def __enter__(self) -> "Verifier":
         self._start_pool()
@@ -69,6 +79,7 @@ class Verifier:
 
         A failure of the verifier itself ("timeout", "error") has reward 0. Errors: see submit.
         """
+        self.discard()  # what an interrupted call has left
         self.submit(responses, ground_truths, abilities)
         return self.collect()
 
@@ -90,13 +101,10 @@ class Verifier:
             raise RuntimeError("use Verifier in a with block")
         if "code" in abilities and self.sandbox_fault and not self.allow_unsandboxed_code:
             raise RuntimeError(self.sandbox_fault)
-        first = len(self._verdicts)
         rows = list(zip(responses, ground_truths, abilities, strict=True))
+        self._send_rows(list(enumerate(rows, start=len(self._rows))))
+        self._rows += rows
         self._verdicts += [None] * len(rows)
-        try:
-            self._connection.send(("submit", list(enumerate(rows, start=first))))
-        except OSError:
-            pass  # the pool died: collect() sees it
 
     def collect(self, on_verdicts: Callable[[int], object] | None = None) -> list[Verdict]:
         """Wait for all rows submitted since the last call and return their verdicts, in order.
@@ -106,24 +114,38 @@ class Verifier:
         """
         if self._connection is None:
             raise RuntimeError("use Verifier in a with block")
-        missing = sum(verdict is None for verdict in self._verdicts)
-        while missing:
+        deaths = 0
+        while missing := [row for row, verdict in enumerate(self._verdicts) if verdict is None]:
             try:
                 self._connection.send(("collect", None))
                 news = self._connection.recv()
-            except (OSError, EOFError):  # the pool died: its rows are lost, the next ones are not
+            except (OSError, EOFError):  # the pool died: its rows get another try
+                deaths += 1
                 self._restart_pool()
-                news = [(row, 0.0, "error") for row, v in enumerate(self._verdicts) if v is None]
+                news = [(row, 0.0, "error") for row in missing] if deaths > 1 else []
+                self._send_rows([(row, self._rows[row]) for row in missing] if not news else [])
             for row, reward, status in news:
                 self._verdicts[row] = Verdict(reward, status)
-            missing -= len(news)
-            if on_verdicts:
+            if on_verdicts and news:
                 on_verdicts(len(news))
-        verdicts, self._verdicts = self._verdicts, []
+        verdicts, self._verdicts, self._rows = self._verdicts, [], []
         return verdicts
 
+    def discard(self) -> None:
+        """Forget the rows that were submitted and not collected."""
+        if self._rows:
+            self._stop_pool()
+            self._start_pool()
+
+    def _send_rows(self, rows: list[tuple[int, tuple]]) -> None:
+        message = pickle.dumps(("submit", rows))  # an error here leaves everything as it was
+        try:
+            self._connection.send_bytes(message)
+        except OSError:
+            pass  # the pool died: collect() sees it
+
     def _start_pool(self) -> None:
-        ours, theirs = socket.socketpair()
+        self._socket, theirs = socket.socketpair()
         root = str(Path(__file__).resolve().parent.parent)
         settings = {
             "num_workers": self.num_workers,
@@ -137,26 +159,32 @@ class Verifier:
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is the caller's to handle
             env={
-                **os.environ,
+                **{name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ},
                 "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
                 **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
             },
         )
         theirs.close()
-        self._connection = Connection(ours.detach())
+        self._connection = Connection(os.dup(self._socket.fileno()))
         try:
             if not self._connection.poll(_START_SECONDS):
                 raise RuntimeError(f"the verifier did not start within {_START_SECONDS} seconds")
             self.sandbox_layers, self.sandbox_fault = self._connection.recv()
-        except (EOFError, OSError, RuntimeError) as error:
+        except (EOFError, OSError) as error:
             self._stop_pool()
-            if isinstance(error, RuntimeError):
-                raise
             raise RuntimeError("the verifier did not start: see its message above") from error
+        except BaseException:
+            self._stop_pool()
+            raise
 
     def _stop_pool(self) -> None:
         if self._connection is not None:
-            self._connection.close()  # the pool sees it and ends, with all its processes
+            with contextlib.suppress(OSError):  # also where a forked process holds a copy of it
+                self._socket.shutdown(
+                    socket.SHUT_RDWR
+                )  # the pool sees it and ends, with all its own
+            self._socket.close()
+            self._connection.close()
             self._connection = None
         if self._pool is not None:
             try:
@@ -165,10 +193,10 @@ class Verifier:
                 self._pool.kill()
                 self._pool.wait()
             self._pool = None
-        self._verdicts = []
+        self._rows, self._verdicts = [], []
 
     def _restart_pool(self) -> None:
-        verdicts = self._verdicts
+        rows, verdicts = self._rows, self._verdicts
         self._stop_pool()
         self._start_pool()
-        self._verdicts = verdicts
+        self._rows, self._verdicts = rows, verdicts

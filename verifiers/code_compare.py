@@ -2,7 +2,7 @@
 
 import math
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from verifiers.code_json import NOT_JSON, LongInteger, to_digits
 
@@ -52,6 +52,13 @@ def _is_same_number(token: str, expected: str) -> bool:
     is_number = is_integer or bool(_FLOAT.fullmatch(token))
     if not is_number or len(token) > _LONGEST_NUMBER:
         return False
+    try:
+        return _is_same_float(token, expected)
+    except InvalidOperation:  # an exponent beyond all bounds
+        return False
+
+
+def _is_same_float(token: str, expected: str) -> bool:
     if _INTEGER.fullmatch(expected):
         return Decimal(token) == Decimal(expected)
     if not _FLOAT.fullmatch(expected):

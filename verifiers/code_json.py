@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import sys
 from collections.abc import Iterator
 
@@ -66,7 +67,7 @@ def read_value(text: bytes) -> object:
     """
     try:
         return _plain(json.loads(text, parse_int=_parse_integer))
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError, MemoryError):
         return NOT_JSON
 
 
@@ -82,6 +83,8 @@ def _plain(wire: object) -> object:
         return {_make_key(key): _plain(value) for key, value in items}
     if name == "array":
         _, shape, flat = items
+        if math.prod(shape) != len(flat) or len(shape) > 64:
+            return NOT_JSON
         return _nest([_plain(item) for item in flat], shape)
     return NOT_JSON
 

@@ -122,8 +122,8 @@ def _parse_test_list(ground_truth: dict) -> CodeTests:
     setup = ground_truth.get("test_setup_code") or ""
     for text in (imports, setup, *tests):
         _check_python(text)
-    if any(not ast.parse(test).body for test in tests):
-        raise GroundTruthFault("has an empty test")
+    if not all(map(_asks_something, tests)):
+        raise GroundTruthFault("has a test that tests nothing")
     inputs = [_make_assert(imports, setup, test, "") for test in tests]
     return CodeTests(ASSERTS, "", inputs, [[] for _ in tests])
 
@@ -140,10 +140,18 @@ def _parse_check(ground_truth: dict) -> CodeTests:
         ast.parse(entry_point.strip(), mode="eval")
     except (SyntaxError, ValueError) as error:
         raise GroundTruthFault('has an "entry_point" that is no expression') from error
+    if not _asks_something(test):
+        raise GroundTruthFault("has a test that tests nothing")
     imports = ground_truth.get("test_imports") or []
     imports = imports if isinstance(imports, str) else "\n".join(map(str, imports))
     _check_python(imports)
     return CodeTests(ASSERTS, "", [_make_assert(imports, "", test, entry_point.strip())], [[]])
+
+
+def _asks_something(test: str) -> bool:
+    return any(
+        isinstance(node, (ast.Assert, ast.Raise, ast.Call)) for node in ast.walk(ast.parse(test))
+    )
 
 
 def _check_python(text: object) -> None:

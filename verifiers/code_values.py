@@ -88,6 +88,8 @@ def _encode_rest(value: object, encode_other: Callable[[object], object]) -> obj
     if issubclass(kind, (bytes, bytearray)):
         name = "bytes" if issubclass(kind, bytes) else "bytearray"
         return _tag(name, base64.b64encode(value).decode())
+    if kind is range:
+        return _tag("range", [value.start, value.stop, value.step])
     if issubclass(kind, datetime.timedelta):
         return _tag("timedelta", [value.days, value.seconds, value.microseconds])
     return encode_other(value)
@@ -125,6 +127,8 @@ def decode(wire: object, decode_other: Callable[[dict], object]) -> object:
     if name in ("bytes", "bytearray"):
         content = base64.b64decode(items)
         return content if name == "bytes" else bytearray(content)
+    if name == "range":
+        return range(*items)
     if name == "timedelta":
         return datetime.timedelta(*items)
     return decode_other(wire)

@@ -22,13 +22,14 @@ from verifiers import sandbox
 
 _MEMORY_BYTES = 4 * 2**30  # address space of a worker: what grows beyond ends in MemoryError
 _JOBS_PER_WORKER = 2000  # then it is replaced, with whatever it has cached or leaked
+_MAX_DEATHS = 100  # of workers in a row; then something is wrong with all of them
 _CODE_GRACE_SECONDS = 1.0  # a worker limits programs itself; it is killed only if it fails to
 _PR_SET_PDEATHSIG = 1
 
 _NUMPY = re.compile(r"\bnumpy\b|\bnp\.|\bscipy\b|\bpandas\b")  # in programs that want it loaded
 
 Job = tuple[str, str, str]  # response, ground truth, ability
-CodeServers = tuple[socket.socket, socket.socket]  # without and with numpy
+CodeServers = tuple[socket.socket, ...]  # without and with numpy; none if they do not start
 
 
 class _Worker:
@@ -57,12 +58,13 @@ class _Pool:
         self.retried: set[int] = set()  # rows in work for the second time
         self.verdicts: list[tuple[int, float, str]] = []  # not yet sent
         self.is_asked = False
+        self.deaths = 0  # of workers, without a verdict in between
         self.workers: list[_Worker] = []
         for _ in range(settings["num_workers"]):
             self.workers.append(self.start_worker(self.workers))
 
     def run(self) -> None:
-        """Serve until the caller or a code server is gone."""
+        """Serve until the caller or a code server is gone, or workers only ever die."""
         while True:
             self.assign()
             deadline = min((worker.deadline for worker in self.workers), default=float("inf"))
@@ -77,9 +79,14 @@ class _Pool:
                 elif time.monotonic() >= worker.deadline:
                     self.settle(worker, 0.0, "timeout")
                     self.replace(worker)
+            if self.deaths > _MAX_DEATHS:
+                return
             if self.is_asked and self.verdicts:
                 self.is_asked = False
-                self.caller.send(self.verdicts)
+                try:
+                    self.caller.send(self.verdicts)
+                except OSError:
+                    return
                 self.verdicts = []
 
     def listen(self) -> bool:
@@ -117,6 +124,7 @@ class _Pool:
             self.give_up(worker)
             self.replace(worker)
             return
+        self.deaths = 0
         self.settle(worker, reward, status)
         worker.jobs_left -= 1
         if worker.jobs_left == 0:
@@ -124,6 +132,7 @@ class _Pool:
 
     def give_up(self, worker: _Worker) -> None:
         """A worker died. Its row gets another try, as somebody else may have killed it."""
+        self.deaths += 1
         if worker.row is None:
             return
         if worker.row in self.retried:
@@ -167,7 +176,9 @@ def _work(connection: Connection, code_servers: CodeServers, settings: dict) -> 
     from verifiers import math_answer, python_code
 
     _die_with_parent()
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = _MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(hard, _MEMORY_BYTES)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     timeout_seconds, all_or_nothing = settings["timeout_seconds"], settings["all_or_nothing"]
     while True:
         try:
@@ -178,9 +189,8 @@ def _work(connection: Connection, code_servers: CodeServers, settings: dict) -> 
             if ability == "math":
                 verdict = math_answer.grade(response, ground_truth)
             else:
-                lean, with_numpy = code_servers
                 uses_numpy = _NUMPY.search(f"{response} {ground_truth}")
-                server = with_numpy if uses_numpy else lean
+                server = code_servers[-1 if uses_numpy else 0]
                 verdict = python_code.grade(
                     response, ground_truth, server, timeout_seconds, all_or_nothing
                 )
@@ -201,12 +211,16 @@ def main() -> None:
     settings = json.loads(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     layers = sandbox.detect_layers()
-    # Forked while this process is small: the first for most programs, as it forks faster.
-    lean = sandbox.start_server(layers, with_numpy=False)
-    code_servers = lean, sandbox.start_server(layers, with_numpy=True)
+    fault = "" if sandbox.is_safe(layers) else sandbox.explain(layers)
+    code_servers: CodeServers = ()
+    try:  # while this process is small; the first one for most programs, as it forks faster
+        for with_numpy in (False, True):
+            code_servers += (sandbox.start_server(layers, with_numpy),)
+    except RuntimeError as error:  # maths goes on without; programs go to the first, if it started
+        fault = fault or ("" if code_servers else str(error))
     from verifiers import math_answer, python_code  # noqa: F401  imported once, for all workers
 
-    caller.send((layers, "" if sandbox.is_safe(layers) else sandbox.explain(layers)))
+    caller.send((layers, fault))
     pool = _Pool(caller, code_servers, settings)
     try:
         pool.run()

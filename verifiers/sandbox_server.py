@@ -79,6 +79,11 @@ def serve(requests: socket.socket, walls: Walls, with_numpy: bool) -> None:
     requests = _leave_the_caller(requests)
     from verifiers import code_runner, sandbox_supervisor  # after the environment is set
 
+    if with_numpy:
+        import numpy  # as the user it is installed for
+
+        if numpy.__file__ is None:
+            raise RuntimeError("numpy cannot be read")
     resources = _prepare(walls)
     code_runner.prepare(with_numpy)
     gc.collect()

@@ -64,6 +64,10 @@ SUM_TESTS = {"test_list": ["assert total([1, 2]) == 3", "assert total([]) == 0"]
         ("def f(xs): return sum(xs)", "assert f(x for x in [1, 2]) == 3"),
         ("def f(xs): return range(len(xs))", "assert f(range(3)) == range(3)"),
         ("def gcd(a, b): return 2", "assert gcd(4, 6) == 2"),
+        (
+            "def shuffle(a): return a[::-1]",
+            "assert sorted(shuffle(list(range(9)))) == list(range(9))",
+        ),
     ],
 )
 def test_asserts_that_hold(grade, program, test):

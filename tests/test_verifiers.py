@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -179,9 +180,14 @@ def test_a_low_memory_limit_is_respected(script_environment):
         "from verifiers import Verifier\n"
         "with Verifier(num_workers=1) as v: print(v.verify(['\\\\boxed{1}'], ['1'], ['math']))"
     )
-    command = f'ulimit -v 3900000; {sys.executable} -c "{program}"'
+    limit = 39 * 10**8
     output = subprocess.run(
-        ["bash", "-c", command], env=script_environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program],
+        env=script_environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
     )
     assert "correct" in output.stdout, output.stderr
 

@@ -30,9 +30,17 @@ def split_names(test: dict[str, str]) -> tuple[set[str], set[str]]:
 
 
 def _find_asked(expression: ast.expr) -> set[str]:
-    """Return the name of the innermost call on the left of an expression, if it is a plain one."""
-    for node in ast.walk(expression):  # the outer nodes first, the left ones before the right
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            inner = set().union(*map(_find_asked, node.args))
-            return inner or {node.func.id}
-    return set()
+    """Return the name of the innermost call on the left of an expression, as a set of one or none.
+
+    Names of the usual imports come before Python's own functions, and these before its types:
+    `sorted(shuffle(list(range(9))))` asks for shuffle.
+    """
+    left = expression.left if isinstance(expression, ast.Compare) else expression
+    calls = [
+        node.func.id
+        for node in ast.walk(left)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    ]
+    imported = [name for name in calls if not hasattr(builtins, name)]
+    functions = [name for name in calls if not isinstance(getattr(builtins, name, None), type)]
+    return set((imported or functions or calls)[-1:])

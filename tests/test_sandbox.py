@@ -184,11 +184,13 @@ def test_state_of_one_test_does_not_reach_the_next(world):
     assert python_code.grade(program, truth, world.server, 10.0) == (1.0, "correct")
 
 
-def test_a_client_that_goes_takes_its_run_along(world):
-    run = python_code.code_tests.parse_ground_truth(TRUTH)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_client_that_goes_takes_its_run_along(world, count):
+    truth = {name: values * count for name, values in TRUTH.items()}
+    run = python_code.code_tests.parse_ground_truth(truth)
     with python_code._Run(world.server, run, ["while True: pass"], time.monotonic() + 60) as lost:
-        assert lost.wait_for_start()
-        assert find_descendants(world.server_process)
+        lost.wait_for_start()
+        assert wait_until(lambda: find_descendants(world.server_process))
     assert wait_until(lambda: not find_descendants(world.server_process))
 
 

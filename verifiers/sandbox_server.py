@@ -6,7 +6,9 @@ namespaces of its own (where there are any) and answers on the socket. When the 
 the socket, the server kills the supervisor, and with it all it has started.
 """
 
+import contextlib
 import gc
+import json
 import os
 import select
 import shutil
@@ -72,6 +74,7 @@ class _Job:
     ended: int  # descriptor, readable when the supervisor has ended
     connection: socket.socket  # its end of the client's socket, to see the client go
     work_directory: str
+    is_lone: bool  # it is the process of a lone test: the server says how it ended
 
 
 def serve(requests: socket.socket, walls: Walls, with_numpy: bool) -> None:
@@ -202,20 +205,21 @@ class _Server:
 
     def _start_job(self) -> bool:
         """Take a job from the socket; False when no client is left."""
-        message, descriptors, _, _ = socket.recv_fds(self.requests, MESSAGE_BYTES, 2)
+        message, descriptors, _, _ = socket.recv_fds(self.requests, MESSAGE_BYTES, 4)
         if not message:
             return False
-        if len(descriptors) == 2:
+        if len(descriptors) in (2, 4):
             connection = socket.socket(fileno=descriptors[0])
             try:
-                self._fork_supervisor(connection, descriptors[1], message)
+                self._fork_supervisor(connection, descriptors[1:], message)
             except OSError:  # no memory, no room: this job's client sees the connection end
                 sys.excepthook(*sys.exc_info())
                 connection.close()
-            os.close(descriptors[1])
+            for descriptor in descriptors[1:]:
+                os.close(descriptor)
         return True
 
-    def _fork_supervisor(self, connection: socket.socket, program: int, message: bytes) -> None:
+    def _fork_supervisor(self, connection: socket.socket, files: list[int], message: bytes) -> None:
         walls = self.resources.walls
         self.started += 1
         work_directory = tree.WORK_DIRECTORY
@@ -225,12 +229,14 @@ class _Server:
         process = kernel.fork_into(NAMESPACES if walls.namespaces else 0)
         if process == 0:
             try:
-                self.supervise(connection, program, message, work_directory, self.resources)
+                arguments = (message, work_directory, self.resources, files[1:])
+                self.supervise(connection, files[0], *arguments)
             except BaseException:  # of ours: the client sees the end, a person the message
                 sys.excepthook(*sys.exc_info())
             finally:
                 os._exit(1)
-        job = _Job(process, os.pidfd_open(process), connection, work_directory)
+        is_lone = len(files) > 1 and walls.namespaces
+        job = _Job(process, os.pidfd_open(process), connection, work_directory, is_lone)
         for descriptor, event in ((job.ended, select.POLLIN), (connection.fileno(), 0)):
             self.poll.register(descriptor, event)  # no event: only that the client hangs up
             self.jobs[descriptor] = job
@@ -243,8 +249,13 @@ class _Server:
             return
         for known in (job.ended, job.connection.fileno()):
             self._forget(known)
-        os.waitpid(job.process, 0)
+        status = os.waitstatus_to_exitcode(os.waitpid(job.process, 0)[1])
         os.close(job.ended)
+        if job.is_lone:
+            is_timeout = status == -signal.SIGXCPU
+            answer = {"state": "timeout" if is_timeout else "exit", "status": status}
+            with contextlib.suppress(OSError):  # the client has gone
+                job.connection.send(json.dumps(answer).encode(), socket.MSG_DONTWAIT)
         job.connection.close()
         if not self.resources.walls.namespaces:
             shutil.rmtree(job.work_directory, ignore_errors=True)

@@ -2,7 +2,8 @@
 
 It is trusted: it runs no code of a solution's, reads none of its output (that goes to files
 which the client made and holds), and every process of a test is dead before it answers. With
-namespaces it is process 1 of its own, so that killing it kills all.
+namespaces it is process 1 of its own, so that killing it kills all. Only where a lone test came
+with the job does it turn into that test's process; the server, outside, then says how it ended.
 """
 
 import gc
@@ -37,10 +38,15 @@ def supervise(
     message: bytes,
     work_directory: str,
     resources: "sandbox_server.Resources",
+    files: list[int],
 ) -> None:
     """Run the tests that the client asks for, until it closes the connection.
 
+    A lone test that comes with the job is run at once. With namespaces this process becomes that
+    of the test, which saves a fork, and the server tells the client how it ended.
+
     Args:
+        files: descriptors of input and output of a lone test; else none.
         program: descriptor of a file with a JSON list of texts; the first that is Python runs.
         message: JSON, {"kind": "program", "function" or "asserts", "function": its name}.
     """
@@ -49,7 +55,8 @@ def supervise(
     candidates = json.loads(os.pread(program, os.fstat(program).st_size, 0))
     os.dup2(connection.fileno(), _CONNECTION)
     connection.detach()
-    kernel.close_from(resources.highest + 1)
+    if not files:
+        kernel.close_from(resources.highest + 1)
     client = socket.socket(fileno=_CONNECTION)
     _limit(resource.RLIMIT_AS, _MEMORY_BYTES)
     if resources.walls.namespaces:
@@ -60,11 +67,20 @@ def supervise(
     _offer_to_be_killed(resources.proc)
     os.environ["HOME"] = os.environ["TMPDIR"] = work_directory
     code = code_runner.compile_first(candidates)
-    client.send(json.dumps({"state": "ready" if code else "no_code"}).encode())
-    if code:
-        description = json.loads(message)
-        supervisor = _Supervisor(code, description, work_directory, resources)
+    if not code or not files:
+        client.send(json.dumps({"state": "ready" if code else "no_code"}).encode())
+    if not code:
+        os._exit(0)
+    description = json.loads(message)
+    supervisor = _Supervisor(code, description, work_directory, resources)
+    if not files:
         supervisor.answer_all(client)
+    elif resources.walls.namespaces:
+        client.detach()  # closed with all else that the test is not to have
+        supervisor.become_test(description["seconds"], files)
+    else:
+        answer = supervisor.run_test(description["seconds"], files)
+        client.send(json.dumps(answer).encode())
     os._exit(0)
 
 
@@ -98,12 +114,12 @@ class _Supervisor:
             if not message:
                 return
             seconds = json.loads(message)["seconds"]
-            answer = self._run_test(seconds, descriptors)
+            answer = self.run_test(seconds, descriptors)
             for descriptor in descriptors:
                 os.close(descriptor)
             client.send(json.dumps(answer).encode())
 
-    def _run_test(self, seconds: float, descriptors: list[int]) -> dict[str, str | int]:
+    def run_test(self, seconds: float, descriptors: list[int]) -> dict[str, str | int]:
         """Run one test; the answer's state is "exit" (with the status) or "timeout"."""
         deadline = time.monotonic() + seconds
         if self.kind == "asserts":
@@ -118,14 +134,29 @@ class _Supervisor:
         is_timeout = status is None or status == -signal.SIGXCPU
         return {"state": "timeout"} if is_timeout else {"state": "exit", "status": status}
 
+    def become_test(self, seconds: float, descriptors: list[int]) -> None:
+        """Confine this process and run the one test in it, to the end."""
+        leave = os._exit
+        status = 1
+        try:
+            targets, run = self._prepare_lone(descriptors)
+            self._confine(seconds, targets)
+            gc.enable()
+            status = run()
+        finally:
+            leave(status)
+
     def _fork_lone(self, seconds: float, descriptors: list[int]) -> int:
-        """Fork the process of a program (input, output) or a function (arguments, value)."""
+        targets, run = self._prepare_lone(descriptors)
+        return self._fork(seconds, targets, run)
+
+    def _prepare_lone(self, descriptors: list[int]) -> tuple[dict[int, int], Callable[[], int]]:
+        """Return what a program (input, output) or a function (arguments, value) needs to run."""
         if self.kind == "program":
             targets = dict(zip((0, 1), descriptors))
-            return self._fork(seconds, targets, lambda: code_runner.run_program(self.code))
+            return targets, lambda: code_runner.run_program(self.code)
         targets = dict(zip((code_runner.INPUT, code_runner.RESULT), descriptors))
-        run = code_runner.run_function
-        return self._fork(seconds, targets, lambda: run(self.code, self.function))
+        return targets, lambda: code_runner.run_function(self.code, self.function)
 
     def _fork_peers(self, seconds: float, descriptors: list[int]) -> tuple[int, list[int]]:
         """Fork the process of the tests, which decides, and that of the solution.

@@ -140,6 +140,13 @@ def test_a_worker_is_replaced_after_so_many_jobs():
         assert another != worker and not wait_until_gone({worker})
 
 
+def kill_next_pool(verifier: Verifier, pool: int) -> None:
+    """Kill the pool that takes the place of this one, as soon as it has started."""
+    while verifier._pool is None or verifier._pool.pid == pool or not verifier._rows:
+        time.sleep(0.05)
+    os.kill(verifier._pool.pid, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("victim", ["pool", "code server"])
 def test_the_pool_itself_is_replaced(victim):
     with Verifier(num_workers=1, timeout_seconds=30.0) as verifier:
@@ -147,7 +154,7 @@ def test_the_pool_itself_is_replaced(victim):
         verifier.submit([ENDLESS], ["1"], ["math"])
         time.sleep(0.5)
         os.kill(pool if victim == "pool" else children_of(pool)[0], signal.SIGKILL)
-        threading.Timer(2.5, lambda: os.kill(verifier._pool.pid, signal.SIGKILL)).start()
+        threading.Thread(target=kill_next_pool, args=(verifier, pool)).start()
         assert verifier.collect() == [Verdict(0.0, "error")]  # lost twice
         assert verifier.verify(["\\boxed{1}", ADD], ["1", SUM], ["math", "code"]) == [RIGHT] * 2
     assert not wait_until_gone({pool})

@@ -1,7 +1,7 @@
 """Equality of expressions: exact for rational numbers, else numeric at many points."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import mpmath
 
@@ -67,6 +67,19 @@ def proportional(a: Tree, b: Tree, positive: bool = False) -> bool:
         if positive and not (abs(mpmath.im(first)) < _TOLERANCE and mpmath.re(first) > 0):
             return False
         return all(_close(ratio, first, _TOLERANCE) for ratio in ratios)
+
+
+def match_items(left: tuple, right: tuple, is_same: Callable[[object, object], bool]) -> bool:
+    """Return whether each item on the left has one of its own on the right."""
+    if len(left) != len(right):
+        return False
+    rest = list(right)
+    for item in left:
+        position = next((i for i, other in enumerate(rest) if is_same(item, other)), None)
+        if position is None:
+            return False
+        del rest[position]
+    return True
 
 
 def _equal_values(a: Tree, b: Tree, log_base: int | None) -> bool:

@@ -80,7 +80,7 @@ class _Parser:
                 tree = ("mul", tree, self.parse_signed())
             elif token == "/":
                 self.take()
-                tree = _divide(tree, self.parse_signed())
+                tree = ("div", tree, self.parse_signed())
             elif token == "\\bmod":
                 self.take()
                 tree = ("mod", tree, self.parse_signed())
@@ -270,7 +270,7 @@ class _Parser:
 
     def parse_fraction(self) -> Tree:
         top = self._take_frac_part()
-        return _divide(top, self._take_frac_part())
+        return ("div", top, self._take_frac_part())
 
     def _take_frac_part(self) -> Tree:
         if self.peek() == "{":
@@ -348,7 +348,7 @@ class _Parser:
             argument = self.parse_juxtaposed(argument)
         if self.peek() == "/" and _mentions_pi(argument):  # \cos \pi/3
             self.take()
-            argument = _divide(argument, self.parse_power())
+            argument = ("div", argument, self.parse_power())
         return argument
 
 
@@ -368,10 +368,6 @@ def _negate(tree: Tree) -> Tree:
     if tree[0] == "number":
         return number(-tree[1])
     return ("mul", number(-1), tree)
-
-
-def _divide(top: Tree, bottom: Tree) -> Tree:
-    return ("div", top, bottom)
 
 
 def _is_count(tree: Tree) -> bool:

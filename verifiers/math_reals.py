@@ -81,15 +81,7 @@ def same_reals(gold: Reals, answer: Reals) -> bool:
     """Return whether two sets are equal, and conditions on the same variable if both name one."""
     if gold.variable and answer.variable and gold.variable != answer.variable:
         return False
-    left, right = unite(gold.pieces), list(unite(answer.pieces))
-    if len(left) != len(right):
-        return False
-    for piece in left:
-        position = next((i for i, other in enumerate(right) if _same_piece(piece, other)), None)
-        if position is None:
-            return False
-        del right[position]
-    return True
+    return equality.match_items(unite(gold.pieces), unite(answer.pieces), _same_piece)
 
 
 def _same_piece(a: Piece, b: Piece) -> bool:

@@ -103,8 +103,8 @@ def _same_sequence(gold: Sequence, answer: Sequence) -> bool:
         return False
     if brackets <= {",", "{"}:
         if "{" in brackets:
-            return _match(distinct(gold.items), distinct(answer.items), same)
-        return _match(gold.items, answer.items, same)
+            return equality.match_items(distinct(gold.items), distinct(answer.items), same)
+        return equality.match_items(gold.items, answer.items, same)
     if len(brackets) > 1 or len(gold.items) != len(answer.items):
         return False
     return all(map(same, gold.items, answer.items))
@@ -135,16 +135,3 @@ def distinct(items: tuple) -> tuple:
         if not any(same(item, other) for other in distinct):
             distinct.append(item)
     return tuple(distinct)
-
-
-def _match(left: tuple, right: tuple, is_same) -> bool:
-    """Return whether each item on the left has one of its own on the right."""
-    if len(left) != len(right):
-        return False
-    rest = list(right)
-    for item in left:
-        position = next((i for i, other in enumerate(rest) if is_same(item, other)), None)
-        if position is None:
-            return False
-        del rest[position]
-    return True

@@ -2,7 +2,7 @@
 
 The program runs in a sandbox (sandbox.py) that is given inputs only. What it printed or
 returned comes back as bytes and is compared here, by code_compare; assert-style tests run in a
-second sandbox that never holds the program (code_peer).
+second sandbox that never holds the program (code_asserts).
 """
 
 import json

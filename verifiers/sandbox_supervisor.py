@@ -18,7 +18,7 @@ import time
 import types
 from collections.abc import Callable
 
-from verifiers import code_peer, code_runner, sandbox_server
+from verifiers import code_asserts, code_peer, code_runner, code_solution, sandbox_server
 from verifiers import sandbox_kernel as kernel
 from verifiers import sandbox_tree as tree
 
@@ -166,9 +166,11 @@ class _Supervisor:
         """
         ours, theirs = socket.socketpair()
         solution_end = {code_peer.CHANNEL: theirs.fileno()}
-        tests_end = {code_peer.CHANNEL: ours.fileno(), code_peer.TESTS: descriptors[0]}
-        solution = self._fork(seconds, solution_end, lambda: code_peer.serve_solution(self.code))
-        tests = self._fork(seconds, tests_end, code_peer.run_tests)
+        tests_end = {code_peer.CHANNEL: ours.fileno(), code_asserts.TESTS: descriptors[0]}
+        solution = self._fork(
+            seconds, solution_end, lambda: code_solution.serve_solution(self.code)
+        )
+        tests = self._fork(seconds, tests_end, code_asserts.run_tests)
         ours.close()
         theirs.close()
         return tests, [solution]

@@ -15,10 +15,11 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from decoding import Sampling, decode, decodes_together
+
 _REPORT_EVERY = 16  # tokens between two looks for responses that have ended: a look waits for a GPU
 
 
-@torch.no_grad()
 def generate_responses(
     model: PreTrainedModel,
     prompt_ids: Sequence[list[int]],
@@ -28,6 +29,7 @@ def generate_responses(
     temperature: float,
     eos_token_ids: list[int],
     pad_token_id: int,
+    uniforms: Tensor | None = None,
     on_token: Callable[[], object] = lambda: None,
     on_response: Callable[[int, list[int]], object] = lambda row, ids: None,
 ) -> list[list[int]]:
@@ -37,27 +39,64 @@ def generate_responses(
     is sampled (no top-k, no top-p); temperature 0 takes the likeliest token instead.
 
     Args:
+        uniforms: (n * K, T) in [0, 1): the random numbers that decide the tokens, whatever the
+            batch; None draws them.
         on_token: called after each token of the batch.
-        on_response: called once with each row that ends well before the others, and its token ids.
+        on_response: called once with each row that ends before the others, and its token ids.
     """
     width = max(map(len, prompt_ids))
     input_ids = torch.tensor([[pad_token_id] * (width - len(p)) + p for p in prompt_ids])  # (n, P)
     attention_mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompt_ids])
-    watch = _Watch(width, eos_token_ids, on_token, on_response)
+    inputs = input_ids.to(model.device), attention_mask.to(model.device)
+    settings = (max_response_tokens, temperature, eos_token_ids, pad_token_id)
+    if not decodes_together(model, width + max_response_tokens):
+        watch = _Watch(width, eos_token_ids, on_token, on_response)
+        config = make_generation_config(samples_per_prompt, *settings)
+        output = _generate(model, *inputs, config, stopping_criteria=StoppingCriteriaList([watch]))
+        return [_until_eos(row, eos_token_ids) for row in output[:, width:].tolist()]
+    shape = (len(prompt_ids) * samples_per_prompt, max_response_tokens)
+    if uniforms is None and temperature > 0:
+        uniforms = torch.rand(shape, dtype=torch.float64)
+    sampling = Sampling(
+        uniforms=uniforms.to(model.device) if temperature > 0 else None,
+        temperature=temperature,
+        eos_token_ids=torch.tensor(eos_token_ids, device=model.device),
+    )
+    responses: list[list[int]] = []
+
+    def decode_instead(model: PreTrainedModel, input_ids: Tensor, *_, **__) -> Tensor:
+        attention_mask = inputs[1]
+        K, T = samples_per_prompt, max_response_tokens
+        responses.extend(
+            decode(model, input_ids, attention_mask, K, T, sampling, on_token, on_response)
+        )
+        return input_ids
+
+    config = make_generation_config(1, *settings)  # decode() makes K of each itself
+    _generate(model, *inputs, config, custom_generate=decode_instead)
+    return responses
+
+
+@torch.no_grad()
+def _generate(
+    model: PreTrainedModel,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    config: GenerationConfig,
+    **options: object,
+) -> Tensor:
+    """Call model.generate with nothing of the model's own settings in what is unset."""
     own_config = model.generation_config
-    model.generation_config = GenerationConfig()  # nothing of the model's own fills what is unset
+    model.generation_config = GenerationConfig()
     try:
-        output = model.generate(
-            input_ids=input_ids.to(model.device),
-            attention_mask=attention_mask.to(model.device),
-            generation_config=make_generation_config(
-                samples_per_prompt, max_response_tokens, temperature, eos_token_ids, pad_token_id
-            ),
-            stopping_criteria=StoppingCriteriaList([watch]),
-        )  # (n * K, P+T)
+        return model.generate(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            generation_config=config,
+            **options,
+        )
     finally:
         model.generation_config = own_config
-    return [_until_eos(row, eos_token_ids) for row in output[:, width:].tolist()]
 
 
 class _Watch(StoppingCriteria):

@@ -1,0 +1,306 @@
+"""Decoding a prompt's K responses together: one prompt in the cache, its siblings beside it.
+
+The siblings of a prompt form one row of the batch: each step feeds their K last tokens at once,
+and a mask hides from each the tokens of the others. The prompt is thus computed once and its keys
+and values lie in memory once. Where many siblings have ended, those left get rows of their own.
+
+Shapes: n rows, b siblings a row, P columns of prompt, R responses, T response tokens, V vocabulary;
+the cache has P + b * (steps so far) columns.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+from transformers import Cache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+_LOOK_EVERY = {"cpu": 4}  # tokens between two looks for responses that have ended
+_LOOK_EVERY_ELSEWHERE = 16  # a look waits for the device
+_CROWDED = 0.7  # share of siblings still running below which the others leave the batch
+_ROOM = 256  # columns that the cache grows by, at least
+_TOLERANCE = 0.1  # of logits beside their spread: bfloat16 rounds to 0.02, a wrong mask gives 0.3
+
+_log = logging.getLogger(__name__)
+_tried: WeakKeyDictionary = WeakKeyDictionary()  # model: whether it decodes together
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What a token is drawn with."""
+
+    uniforms: Tensor | None  # (R, T) in [0, 1), one for each token; None: the likeliest token
+    temperature: float
+    eos_token_ids: Tensor  # ids that end a response
+
+
+class _RoomyLayer(DynamicLayer):
+    """Keys and values with room behind them, so that a new column is written, not copied around."""
+
+    def __init__(self, most_columns: int):
+        super().__init__()
+        self.most_columns = most_columns  # more are never needed
+        self.columns = 0
+        self.key_room = self.value_room = None  # (n, heads, columns and room, width)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_, **__) -> tuple[Tensor, Tensor]:
+        if self.key_room is None:
+            self.lazy_initialization(key_states, value_states)
+            self.key_room, self.value_room = key_states[:, :, :0], value_states[:, :, :0]
+        start, self.columns = self.columns, self.columns + key_states.shape[2]
+        if self.columns > self.key_room.shape[2]:
+            self.key_room = self._with_room(self.key_room, start)
+            self.value_room = self._with_room(self.value_room, start)
+        self.key_room[:, :, start : self.columns] = key_states
+        self.value_room[:, :, start : self.columns] = value_states
+        return self.key_room[:, :, : self.columns], self.value_room[:, :, : self.columns]
+
+    def get_seq_length(self) -> int:
+        return self.columns
+
+    def rearrange(self, change: Callable[[Tensor], Tensor]) -> None:
+        """Replace keys and values by what change makes of them, of other rows or columns."""
+        self.key_room = change(self.key_room[:, :, : self.columns])
+        self.value_room = change(self.value_room[:, :, : self.columns])
+        self.columns = self.key_room.shape[2]
+
+    def _with_room(self, states: Tensor, used: int) -> Tensor:
+        rows, heads, _, width = states.shape
+        room = min(self.most_columns, self.columns + max(_ROOM, self.columns // 2))
+        roomy = states.new_empty((rows, heads, room, width))
+        roomy[:, :, :used] = states[:, :, :used]
+        return roomy
+
+
+class _Batch:
+    """The rows that are still being generated."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        attention_mask: Tensor,
+        samples_per_prompt: int,
+        max_response_tokens: int,
+    ):
+        self.model = model
+        columns = attention_mask.shape[1] + samples_per_prompt * max_response_tokens
+        layers = range(model.config.get_text_config().num_hidden_layers)
+        self.cache = Cache(layers=[_RoomyLayer(columns) for _ in layers])
+        self.max_response_tokens = max_response_tokens
+        self.prompt_mask = attention_mask.bool()  # (n, P)
+        self.lengths = attention_mask.sum(dim=1)  # (n,) tokens of each prompt
+        rows = len(attention_mask) * samples_per_prompt
+        responses = torch.arange(rows, device=attention_mask.device)
+        self.responses = responses.view(-1, samples_per_prompt)  # (n, b) number of each sibling
+        self.steps = 0  # tokens of each response that are in the cache
+        self.mask = self._make_mask()
+
+    def prefill(self, input_ids: Tensor) -> Tensor:
+        """Compute the prompts; return the logits of the first token (n, b, V)."""
+        positions = (self.prompt_mask.long().cumsum(dim=1) - 1).clamp(min=0)
+        output = self.model(
+            input_ids=input_ids,
+            attention_mask=self.prompt_mask.long(),
+            position_ids=positions,
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return output.logits.expand(-1, self.responses.shape[1], -1)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Add a token (n, b) to each response; return the logits of the next (n, b, V)."""
+        output = self.model(
+            input_ids=tokens,
+            attention_mask=self.mask[..., : self._columns(self.steps + 1)],
+            position_ids=(self.lengths + self.steps).unsqueeze(1).expand_as(tokens),
+            past_key_values=self.cache,
+            use_cache=True,
+        )
+        self.steps += 1
+        return output.logits
+
+    def _columns(self, steps: int) -> int:
+        """Return how many columns the cache has after some steps."""
+        return self.prompt_mask.shape[1] + self.responses.shape[1] * steps
+
+    def _make_mask(self) -> Tensor:
+        """Return what is added to attention scores (n, 1, b, all columns there will be).
+
+        Each response sees its prompt and its own tokens.
+        """
+        siblings = self.responses.shape[1]
+        own = torch.eye(siblings, dtype=torch.bool, device=self.prompt_mask.device)
+        own = own.repeat(1, self.max_response_tokens)  # (b, b * T)
+        prompt = self.prompt_mask[:, None].expand(-1, siblings, -1)  # (n, b, P)
+        seen = torch.cat([prompt, own.expand(len(prompt), -1, -1)], dim=2).unsqueeze(1)
+        hidden = torch.finfo(self.model.dtype).min
+        return torch.zeros_like(seen, dtype=self.model.dtype).masked_fill_(~seen, hidden)
+
+    def keep(self, running: Tensor) -> Tensor:
+        """Give every running response (n, b) a row of its own; return its place among n * b."""
+        rows, siblings = running.nonzero(as_tuple=True)
+        width, count = self.prompt_mask.shape[1], running.shape[1]
+
+        def select(states: Tensor) -> Tensor:
+            prompt, rest = states[rows, :, :width], states[:, :, width:]
+            own = rest.unflatten(2, (-1, count))[rows, :, :, siblings]  # (running, heads, steps, D)
+            return torch.cat([prompt, own], dim=2)
+
+        for layer in self.cache.layers:
+            layer.rearrange(select)
+        self.prompt_mask, self.lengths = self.prompt_mask[rows], self.lengths[rows]
+        self.responses = self.responses[rows, siblings].unsqueeze(1)
+        self.mask = self._make_mask()
+        return rows * count + siblings
+
+
+def decodes_together(model: PreTrainedModel, positions: int) -> bool:
+    """Return whether decode() gives what the model's own generate would, for so many positions.
+
+    It needs attention over all that went before, by position ids and an explicit mask. What a
+    configuration tells is asked first; then, once for each model, a few tokens are tried.
+    """
+    config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    kind = "full_attention" if window is None else "sliding_attention"  # where none is named
+    kinds = set(getattr(config, "layer_types", None) or [kind])
+    is_whole = "sliding_attention" not in kinds or positions <= window
+    takes_masks = config._attn_implementation in ("sdpa", "eager")
+    if model not in _tried:
+        known = kinds <= {"full_attention", "sliding_attention"}
+        _tried[model] = known and takes_masks and _agrees(model)
+    if not (_tried[model] and is_whole):
+        _log.warning("%s generates each response on its own, which is slower", config.model_type)
+    return _tried[model] and is_whole
+
+
+@torch.no_grad()
+def _agrees(model: PreTrainedModel) -> bool:
+    """Return whether siblings decoded together get the logits of whole sequences on their own."""
+    vocabulary = model.config.get_text_config().vocab_size
+    prompts = [[token % vocabulary for token in tokens] for tokens in ((5, 6, 7, 8), (9, 10))]
+    ids = torch.tensor([prompts[0], [0, 0, *prompts[1]]], device=model.device)
+    mask = torch.tensor([[1, 1, 1, 1], [0, 0, 1, 1]], device=model.device)
+    tokens = torch.arange(11, 23).view(2, 2, 3).to(model.device) % vocabulary  # (n, b, steps)
+    try:
+        batch = _Batch(model, mask, 2, 3)
+        batch.prefill(ids)
+        with _decoding_attention(model):
+            batch.step(tokens[..., 0])
+            batch.step(tokens[..., 1])
+            batch.keep(torch.tensor([[False, True], [True, True]], device=model.device))
+            own = batch.step(tokens[..., 2].flatten()[1:, None])[:, 0]  # (3, V)
+    except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError):
+        return False  # a model that takes no such mask, cache or positions
+    for number, logits in enumerate(own, start=1):
+        row, sibling = divmod(number, 2)
+        alone = torch.cat([torch.tensor(prompts[row], device=model.device), tokens[row, sibling]])
+        expected = model(input_ids=alone[None], use_cache=False).logits[0, -1]
+        spread = (expected - expected.mean()).abs().max()
+        if not (logits - expected).abs().max() <= _TOLERANCE * spread:
+            return False
+    return True
+
+
+@contextmanager
+def _decoding_attention(model: PreTrainedModel) -> Iterator[None]:
+    """On a CPU use plain matrix products: for one or a few queries a row they are faster."""
+    own = model.config._attn_implementation
+    if model.device.type == "cpu":
+        model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(own)
+
+
+def decode(
+    model: PreTrainedModel,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    samples_per_prompt: int,
+    max_response_tokens: int,
+    sampling: Sampling,
+    on_token: Callable[[], object],
+    on_response: Callable[[int, list[int]], object],
+) -> list[list[int]]:
+    """Return the token ids of K responses a prompt, the K of a prompt contiguous.
+
+    Args:
+        input_ids, attention_mask: (prompts, P) left-padded.
+        on_token: called after each token of the batch.
+        on_response: called once with the number of each response that has ended, and its ids.
+    """
+    batch = _Batch(model, attention_mask, samples_per_prompt, max_response_tokens)
+    logits = batch.prefill(input_ids)  # (n, b, V)
+    responses = _Responses(len(input_ids) * samples_per_prompt, max_response_tokens, sampling)
+    look_every = _LOOK_EVERY.get(input_ids.device.type, _LOOK_EVERY_ELSEWHERE)
+    with _decoding_attention(model):
+        for step in range(max_response_tokens):
+            drawn = draw(logits.flatten(0, 1), batch.responses.flatten(), step, sampling)
+            responses.add(batch.responses.flatten(), step, drawn)
+            on_token()
+            if step + 1 == max_response_tokens:
+                break
+            if (step + 1) % look_every == 0:
+                running = responses.find_running(batch.responses, on_response)  # (n, b)
+                if not running.any():
+                    break
+                if running.float().mean() < _CROWDED:
+                    drawn = drawn[batch.keep(running)]
+            logits = batch.step(drawn.view_as(batch.responses))
+    return responses.as_lists()
+
+
+class _Responses:
+    """The tokens drawn so far."""
+
+    def __init__(self, count: int, max_response_tokens: int, sampling: Sampling):
+        self.eos_token_ids = sampling.eos_token_ids
+        device = sampling.eos_token_ids.device
+        shape = (count, max_response_tokens)
+        self.tokens = torch.zeros(shape, dtype=torch.long, device=device)  # (R, T)
+        self.lengths = torch.full((count,), max_response_tokens, device=device)  # (R,) EOS included
+        self.reported: set[int] = set()
+
+    def add(self, numbers: Tensor, step: int, drawn: Tensor) -> None:
+        """Add a token to some responses (rows,); what comes behind an end is cut off later."""
+        self.tokens[numbers, step] = drawn
+        ends = torch.isin(drawn, self.eos_token_ids)
+        lengths = self.lengths[numbers]
+        self.lengths[numbers] = torch.where(ends, lengths.clamp(max=step + 1), lengths)
+
+    def find_running(
+        self, numbers: Tensor, on_response: Callable[[int, list[int]], object]
+    ) -> Tensor:
+        """Return which responses (n, b) have not ended, and report those that newly have."""
+        running = self.lengths[numbers] == self.tokens.shape[1]
+        for number in numbers[~running].tolist():
+            if number not in self.reported:
+                self.reported.add(number)
+                on_response(number, self.tokens[number, : self.lengths[number]].tolist())
+        return running
+
+    def as_lists(self) -> list[list[int]]:
+        lengths = self.lengths.tolist()
+        return [row[:length] for row, length in zip(self.tokens.tolist(), lengths)]
+
+
+def draw(logits: Tensor, responses: Tensor, step: int, sampling: Sampling) -> Tensor:
+    """Return a token (rows,) for each row of logits (rows, V), by inversion of the distribution.
+
+    One uniform number of its own decides each token of a response, so that the batch around it
+    changes nothing.
+    """
+    if sampling.uniforms is None:
+        return logits.argmax(dim=-1)
+    probabilities = (logits.float() / sampling.temperature).softmax(dim=-1)
+    cumulated = probabilities.cumsum(dim=-1, dtype=torch.float64)  # (rows, V)
+    level = sampling.uniforms[responses, step].unsqueeze(1) * cumulated[:, -1:]
+    drawn = torch.searchsorted(cumulated, level, right=True).squeeze(1)
+    return drawn.clamp_(max=logits.shape[-1] - 1)

@@ -1,0 +1,139 @@
+"""Siblings decoded together get what each would get alone, whatever the model and the batch."""
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+
+import generation
+from decoding import Sampling, decodes_together, draw
+from generation import generate_responses
+
+PROMPTS = [[5, 6, 7, 8, 9], [10, 11], [12, 13, 14], [15]]
+SIZES = dict(vocab_size=32, hidden_size=32, intermediate_size=48, num_hidden_layers=2)
+SIZES |= dict(num_attention_heads=4, num_key_value_heads=2, head_dim=8, bos_token_id=None)
+SIZES |= dict(eos_token_id=2, pad_token_id=0, max_position_embeddings=256)
+GPT2 = dict(vocab_size=32, n_embd=32, n_layer=2, n_head=4, bos_token_id=None, eos_token_id=2)
+ARCHITECTURES = {
+    "llama": SIZES,
+    "qwen2": SIZES,
+    "qwen3": SIZES,
+    "gemma2": {**SIZES, "sliding_window": 64, "attn_logit_softcapping": 5.0},
+    "gemma3_text": {**SIZES, "sliding_window": 64},
+    "mistral": {**SIZES, "sliding_window": None},
+    "phi3": SIZES,
+    "granite": {**SIZES, "logits_scaling": 4.0},
+    "gpt2": {**GPT2, "pad_token_id": 0},
+}
+
+
+def make_model(kind: str, **changes):
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, **{**ARCHITECTURES.get(kind, SIZES), **changes})
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():  # far from uniform, so that what is seen matters
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(std=0.3)
+    return model
+
+
+def generate(model, prompts=PROMPTS, **changes):
+    settings = dict(
+        samples_per_prompt=3,
+        max_response_tokens=12,
+        temperature=1.0,
+        eos_token_ids=[2],
+        pad_token_id=0,
+    )
+    return generate_responses(model, prompts, **{**settings, **changes})
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_greedy_responses_are_those_of_the_models_own_generate(kind, monkeypatch):
+    model = make_model(kind)
+    attention = model.config._attn_implementation
+    assert decodes_together(model, 20)
+    together = generate(model, temperature=0.0)
+    assert len({tuple(ids) for ids in together}) == len(PROMPTS)
+    monkeypatch.setattr(generation, "decodes_together", lambda *_: False)
+    alone = generate(model, temperature=0.0, samples_per_prompt=1)
+    assert [ids for ids in alone for _ in range(3)] == together
+    assert model.config._attn_implementation == attention  # as it was
+
+
+def test_every_response_is_what_its_own_random_numbers_say_whatever_the_batch():
+    model = make_model("llama")
+    uniforms = torch.rand(12, 40, dtype=torch.float64)
+    settings = dict(max_response_tokens=40, eos_token_ids=[2, 3, 4])
+    together = generate(model, uniforms=uniforms, **settings)
+    lengths = sorted(map(len, together))
+    assert lengths[0] < 8 and lengths[-1] > 12  # some leave the batch long before others
+    for number, prompt in enumerate(PROMPTS):
+        mine = slice(3 * number, 3 * number + 3)
+        assert generate(model, [prompt], uniforms=uniforms[mine], **settings) == together[mine]
+    for number in range(12):  # and each by hand, a token after the other
+        ids, [*prompt] = together[number], PROMPTS[number // 3]
+        for step, token in enumerate(ids):
+            with torch.no_grad():
+                logits = model(torch.tensor([prompt])).logits[:, -1]
+            sampling = Sampling(uniforms, 1.0, torch.tensor([2]))
+            assert draw(logits, torch.tensor([number]), step, sampling).tolist() == [token]
+            prompt.append(token)
+        assert ids[-1] in (2, 3, 4) or len(ids) == 40
+
+
+def test_drawing_inverts_the_distribution_at_its_temperature():
+    logits = torch.tensor([[0.0, 1.0, -1.0, float("-inf"), 2.0]])
+    count = 200_000
+    uniforms = torch.rand(count, 1, dtype=torch.float64)
+    sampling = Sampling(uniforms, 0.7, torch.tensor([2]))
+    drawn = draw(logits.expand(count, -1), torch.arange(count), 0, sampling)
+    shares = torch.bincount(drawn, minlength=5) / count
+    expected = (logits[0] / 0.7).softmax(-1)
+    assert shares[3] == 0
+    torch.testing.assert_close(shares, expected, atol=0.005, rtol=0)
+    for uniform, token in ((0.0, 1), (1 - 2**-53, 3)):  # the edges: tokens that are possible
+        logits = torch.tensor([[float("-inf"), 0.0, 0.0, 1.0, float("-inf")]])
+        sampling = Sampling(
+            torch.full((1, 1), uniform, dtype=torch.float64), 1.0, torch.tensor([2])
+        )
+        assert draw(logits, torch.tensor([0]), 0, sampling).tolist() == [token]
+
+
+def test_responses_are_reported_once_and_whole_when_they_end():
+    model = make_model("llama")
+    reported = []
+    tokens = []
+    responses = generate(
+        model,
+        max_response_tokens=60,
+        eos_token_ids=[2, 3, 4, 5],
+        on_response=lambda row, ids: reported.append((row, ids)),
+        on_token=lambda: tokens.append(1),
+    )
+    assert len(reported) > 6 and len(dict(reported)) == len(reported)
+    assert all(responses[row] == ids for row, ids in reported)
+    assert max(map(len, responses)) <= len(tokens) <= max(map(len, responses)) + 4
+
+
+def test_models_that_cannot_are_generated_with_plainly(caplog):
+    windowed = make_model("mistral", sliding_window=16)
+    assert decodes_together(windowed, 16) and not decodes_together(windowed, 17)
+    assert "mistral generates each response on its own" in caplog.text
+    responses = generate(windowed, max_response_tokens=20)
+    assert len(responses) == 12
+    sizes = dict(vocab_size=32, hidden_size=32, n_layer=2, n_head=4)
+    bloom = make_model("bloom", **sizes)  # positions by bias, not by ids
+    assert not decodes_together(bloom, 20)
+    assert len(generate(bloom)) == 12
+    lies = make_model("llama")
+    forward = lies.forward
+    lies.forward = lambda *a, **k: forward(*a, **{**k, "attention_mask": None})
+    assert not decodes_together(lies, 20)  # takes a mask and does not heed it
+
+
+def test_half_precision_agrees_within_its_rounding():
+    model = make_model("llama").to(torch.bfloat16)
+    assert decodes_together(model, 20)
+    own = model.generation_config = GenerationConfig(eos_token_id=7)
+    assert len(generate(model)) == 12 and model.generation_config is own

@@ -13,7 +13,8 @@ from preflight import UserError
 _MANY = 10**9
 _TRACKERS = (None, "tensorboard", "wandb", "trackio")  # of accelerate, without keys of their own
 _SWITCHES = (
-    "GRADIENT_CHECKPOINTING WHITEN RESUME KEEP_BEST CODE_ALL_OR_NOTHING ALLOW_UNSANDBOXED_CODE"
+    "GRADIENT_CHECKPOINTING OFFLOAD_MODELS OFFLOAD_OPTIMIZERS WHITEN RESUME KEEP_BEST "
+    "CODE_ALL_OR_NOTHING ALLOW_UNSANDBOXED_CODE"
 ).split()
 
 
@@ -116,6 +117,7 @@ def check_training_constants(constants: dict) -> None:
             "PRM_UPDATE": ("after", "before", "none"),
             "PRM_REFERENCE": ("sft", "policy"),
             "PROCESS_SCALE": ("none", "batch"),
+            "ROLLOUT_DTYPE": ("float32", "bfloat16"),
             "PROCESS_GRANULARITY": ("token", "response"),
             "LOG_WITH": _TRACKERS,
             **dict.fromkeys(_SWITCHES, (True, False)),
@@ -123,8 +125,8 @@ def check_training_constants(constants: dict) -> None:
     )
     counts = (
         "EVAL_PROMPTS MAX_PROMPT_TOKENS PROMPTS_PER_ITERATION MAX_RESPONSE_TOKENS "
-        "MAX_ROLLOUT_ROUNDS MAX_EMPTY_ITERATIONS ROLLOUT_BATCH_SIZE PRM_OPTIMIZER_STEPS "
-        "OPTIMIZER_STEPS MICRO_BATCH_SIZE NUM_ITERATIONS EVAL_EVERY SAVE_EVERY REPORT_EVERY"
+        "MAX_ROLLOUT_ROUNDS MAX_EMPTY_ITERATIONS ROLLOUT_TOKENS PRM_OPTIMIZER_STEPS "
+        "OPTIMIZER_STEPS MICRO_BATCH_TOKENS NUM_ITERATIONS EVAL_EVERY SAVE_EVERY REPORT_EVERY"
     ).split()
     optional_counts = [n for n in ("VERIFIER_WORKERS", "CPU_THREADS") if constants[n] is not None]
     positive = "TEMPERATURE VERIFIER_TIMEOUT BETA PRM_GRADIENT_CLIP POLICY_GRADIENT_CLIP".split()
@@ -145,7 +147,14 @@ def check_training_constants(constants: dict) -> None:
         raise UserError("ACCURACY_LOW is above ACCURACY_HIGH: no prompt would ever be kept.")
     check_divides(constants, "PROMPTS_PER_ITERATION", "OPTIMIZER_STEPS")
     check_divides(constants, "PROMPTS_PER_ITERATION", "PRM_OPTIMIZER_STEPS")
-    check_divides(constants, "ROLLOUT_BATCH_SIZE", "SAMPLES_PER_PROMPT")
+    most = constants["SAMPLES_PER_PROMPT"] * constants["MAX_RESPONSE_TOKENS"]
+    most += constants["MAX_PROMPT_TOKENS"]
+    if constants["ROLLOUT_TOKENS"] < most:
+        raise UserError(
+            f"ROLLOUT_TOKENS = {constants['ROLLOUT_TOKENS']} has no room for one prompt and its "
+            f"responses, MAX_PROMPT_TOKENS + SAMPLES_PER_PROMPT x MAX_RESPONSE_TOKENS = {most}: "
+            "raise it, or lower one of these."
+        )
     _check_tracker(constants["LOG_WITH"])
 
 
@@ -166,7 +175,7 @@ def check_sft_constants(constants: dict) -> None:
             "GRADIENT_CHECKPOINTING": (True, False),
         },
     )
-    counts = "MAX_TOKENS STEPS BATCH_SIZE MICRO_BATCH_SIZE LOG_EVERY SAVE_EVERY".split()
+    counts = "MAX_TOKENS STEPS BATCH_SIZE MICRO_BATCH_TOKENS LOG_EVERY SAVE_EVERY".split()
     check_ranges(
         constants,
         {
@@ -196,7 +205,7 @@ def check_evaluation_constants(constants: dict) -> None:
         constants,
         {"DTYPE": ("float32", "bfloat16"), "ALLOW_UNSANDBOXED_CODE": (True, False)},
     )
-    counts = "SAMPLES MAX_RESPONSE_TOKENS ROLLOUT_BATCH_SIZE MICRO_BATCH_SIZE".split()
+    counts = "SAMPLES MAX_RESPONSE_TOKENS ROLLOUT_TOKENS MICRO_BATCH_TOKENS".split()
     optional_counts = [
         name for name in ("LIMIT", "VERIFIER_WORKERS", "CPU_THREADS") if constants[name] is not None
     ]
@@ -209,7 +218,6 @@ def check_evaluation_constants(constants: dict) -> None:
             "SEED": (0, _MANY),
         },
     )
-    check_divides(constants, "ROLLOUT_BATCH_SIZE", "SAMPLES")
     if constants["SAMPLES"] > 1 and constants["TEMPERATURE"] == 0:
         raise UserError(
             f"SAMPLES = {constants['SAMPLES']} greedy responses (TEMPERATURE = 0) would all be the "

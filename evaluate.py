@@ -58,7 +58,7 @@ SYSTEM_PROMPT = None  # text, a name in data.SYSTEM_PROMPTS ("eurus"), or None
 SAMPLES = 1  # K, responses a problem
 TEMPERATURE = 0.0  # of sampling, no top-k or top-p; 0: greedy
 MAX_RESPONSE_TOKENS = 4096  # less where the model knows fewer positions
-ROLLOUT_BATCH_SIZE = 256  # responses generated at once by a process
+ROLLOUT_TOKENS = 400000  # prompts and responses in a process's memory at once, at most
 VERIFIER_WORKERS = None  # processes that verify; None: the cores of this process
 VERIFIER_TIMEOUT = 10.0  # seconds a response
 ALLOW_UNSANDBOXED_CODE = False  # True: run generated programs even where there is no sandbox
@@ -66,7 +66,7 @@ ALLOW_UNSANDBOXED_CODE = False  # True: run generated programs even where there 
 # Best of K by a process reward model
 PRM = None  # folder or hub id that chooses among K responses; None: no such column
 REFERENCE = None  # what its log-ratio is taken to; None: what its config.json records
-MICRO_BATCH_SIZE = 16  # responses it scores at once
+MICRO_BATCH_TOKENS = 16384  # it scores at once
 
 # Run
 OUTPUT = "runs/evaluation"  # folder of responses, scores, table.md and table.csv
@@ -79,13 +79,12 @@ CPU_THREADS = None  # torch threads a process without GPU; None: the cores divid
 # DTYPE = "bfloat16"
 # BENCHMARKS = dict.fromkeys(("AIME 2024", "MATH-500", "AMC", "Minerva Math", "OlympiadBench"))
 # SYSTEM_PROMPT = "eurus"
-# ROLLOUT_BATCH_SIZE = 64
 # OUTPUT = "runs/evaluation-eurus-2-7b"
 
 # What may change between a start and the next: none of it changes a response that is there.
 _FREE_TO_CHANGE = """
-    MODELS BENCHMARKS LIMIT ROLLOUT_BATCH_SIZE VERIFIER_WORKERS ALLOW_UNSANDBOXED_CODE
-    PRM REFERENCE MICRO_BATCH_SIZE OUTPUT CPU_THREADS
+    MODELS BENCHMARKS LIMIT ROLLOUT_TOKENS VERIFIER_WORKERS ALLOW_UNSANDBOXED_CODE
+    PRM REFERENCE MICRO_BATCH_TOKENS OUTPUT CPU_THREADS
 """.split()
 
 
@@ -224,7 +223,6 @@ def respond(accelerator: Accelerator, verifier: Verifier, tasks: Sequence[Task])
     """Generate and verify the responses that are missing, and write each down when it is there."""
     problems_left = sum(len(task.missing) for task in tasks)
     problems_done, started = 0, time.monotonic()
-    chunk = ROLLOUT_BATCH_SIZE // SAMPLES * accelerator.num_processes
     for name in MODELS:
         own = [task for task in tasks if task.model == name and task.missing]
         if not own:
@@ -232,6 +230,9 @@ def respond(accelerator: Accelerator, verifier: Verifier, tasks: Sequence[Task])
         model = load_model(name, dtype=getattr(torch, DTYPE)).to(accelerator.device)
         for task in own:
             missing = task.missing
+            longest = max(len(task.prompts[number]["prompt_ids"]) for number in missing)
+            tokens = longest + SAMPLES * task.max_response_tokens  # a problem, at most
+            chunk = max(1, ROLLOUT_TOKENS // tokens) * accelerator.num_processes
             for start in range(0, len(missing), chunk):
                 numbers = missing[start : start + chunk]
                 sample_chunk(accelerator, model, verifier, task, numbers)
@@ -257,14 +258,16 @@ def sample_chunk(
 ) -> None:
     """Add the groups of some problems to a task and to its file."""
     set_seed(training.derive_seed(SEED, numbers[0], accelerator.process_index))
+    seeds = [training.derive_seed(SEED, number) for number in numbers]
     groups = training.sample_groups(
         accelerator,
         model,
         task.tokenizer,
         verifier,
         [task.prompts[number] for number in numbers],
+        seeds,
         samples_per_prompt=SAMPLES,
-        rows_at_once=ROLLOUT_BATCH_SIZE,
+        rollout_tokens=ROLLOUT_TOKENS,
         max_response_tokens=task.max_response_tokens,
         temperature=TEMPERATURE,
         eos_token_ids=preflight.find_eos_token_ids(task.model, task.tokenizer),
@@ -317,7 +320,7 @@ def score_task(accelerator: Accelerator, scorer: scoring.Scorer, task: Task) -> 
             [group.prompt_ids for group in mine for _ in group.response_ids],
             responses,
             pad_token_id=generation.find_pad_token_id(task.tokenizer),
-            rows_at_once=MICRO_BATCH_SIZE,
+            batch_tokens=MICRO_BATCH_TOKENS,
             on_rows=bar.update,
         )
     step_rewards = [

@@ -132,6 +132,13 @@ class _Watch(StoppingCriteria):
                 self.on_response(row, _until_eos(response_ids[row].tolist(), self.eos_token_ids))
 
 
+def draw_uniforms(seeds: Sequence[int], samples_per_prompt: int, max_tokens: int) -> Tensor:
+    """Return the random numbers (n * K, T) in [0, 1) of prompts with a seed each."""
+    shape = (samples_per_prompt, max_tokens)
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return torch.cat([torch.rand(shape, generator=g, dtype=torch.float64) for g in generators])
+
+
 def make_generation_config(
     samples_per_prompt: int,
     max_response_tokens: int,

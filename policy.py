@@ -1,11 +1,20 @@
 """Log-probabilities of responses, for policy, reference and PRM alike, and the PPO loss.
 
-Shapes: B rows, P prompt tokens (left-padded), T response tokens (right-padded), V vocabulary.
+Shapes: B rows, P prompt tokens (left-padded), T response tokens (right-padded), V vocabulary, H
+hidden width; N response tokens of the batch without padding, n of them at a time.
 """
+
+import copy
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as torch_checkpoint
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import ModelOutput
+
+_LOGITS_AT_ONCE = {"cpu": 2**23}  # logits in memory at a time, 32 MiB as float32, several times
+_LOGITS_AT_ONCE_ELSEWHERE = 2**26  # a GPU wants more tokens at a time
 
 
 def load_model(
@@ -21,17 +30,18 @@ def load_model(
             setattr(config, name, 0.0)
     loaded = AutoModelForCausalLM.from_pretrained(model, config=config, dtype=dtype)
     if gradient_checkpointing:
-        loaded.gradient_checkpointing_enable()
+        loaded.activation_checkpointing_enable()
     return loaded.eval()
 
 
 class ResponseLogprobs(nn.Module):
     """A causal LM whose forward returns the log-probabilities of response tokens.
 
-    Every wrapper (DDP, mixed precision) then sees an ordinary forward of an ordinary module.
+    Every wrapper (DDP, mixed precision) then sees an ordinary forward of an ordinary module. The
+    head, whose output dwarfs all else, sees some response tokens at a time, and again in backward.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: PreTrainedModel):
         super().__init__()
         self.model = model
 
@@ -47,25 +57,77 @@ class ResponseLogprobs(nn.Module):
             temperature: divides the logits, as in sampling.
 
         Returns:
-            logprobs: (B, T) float32; at padding they mean nothing.
-            entropy: (B, T) float32 in nats, without gradient.
+            logprobs: (B, T) float32, 0 at padding.
+            entropy: (B, T) float32 in nats, without gradient, 0 at padding.
         """
         position_ids = (attention_mask.cumsum(dim=1) - 1).clamp(min=0)  # (B, P+T)
-        output = self.model(
+        output = getattr(self.model, self.model.base_model_prefix)(
             input_ids=input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            logits_to_keep=response_length + 1,
             use_cache=False,
         )
-        logits = output.logits[:, :-1].float() / temperature  # (B, T, V): the token before predicts
-        all_logprobs = logits.log_softmax(dim=-1)  # (B, T, V)
-        responses = input_ids[:, -response_length:]  # (B, T)
-        logprobs = all_logprobs.gather(-1, responses.unsqueeze(-1)).squeeze(-1)  # (B, T)
-        with torch.no_grad():
-            entropy = -(all_logprobs.exp() * all_logprobs).sum(dim=-1)  # (B, T)
-        assert logprobs.shape == responses.shape
+        is_response = attention_mask[:, -response_length:].flatten()  # (B * T,)
+        places = is_response.nonzero().squeeze(1)  # (N,) of real tokens
+        states = output.last_hidden_state[:, -response_length - 1 : -1]  # the token before predicts
+        states = states.flatten(0, 1).index_select(0, places)  # (N, H)
+        tokens = input_ids[:, -response_length:].flatten()[places]  # (N,)
+        values = self._apply_head(_isolate_head(self.model, output), states, tokens, temperature)
+        empty = torch.zeros(is_response.shape, device=states.device)
+        logprobs, entropy = (
+            empty.scatter(0, places, value).view(-1, response_length) for value in values
+        )
+        assert logprobs.shape == (len(input_ids), response_length)
         return logprobs, entropy
+
+    def _apply_head(
+        self, head: PreTrainedModel, states: Tensor, tokens: Tensor, temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return log-probabilities and entropies (N,) of tokens (N,) after states (N, H)."""
+        compute = partial(_compute_logprobs, head, temperature=temperature)
+        logits_at_once = _LOGITS_AT_ONCE.get(states.device.type, _LOGITS_AT_ONCE_ELSEWHERE)
+        chunk = max(1, logits_at_once // self.model.config.get_text_config().vocab_size)
+        if len(states) <= chunk:
+            return compute(states, tokens)
+        values = [
+            torch_checkpoint(compute, *pair, use_reentrant=False, preserve_rng_state=False)
+            for pair in zip(states.split(chunk), tokens.split(chunk))
+        ]
+        logprobs, entropy = zip(*values)
+        return torch.cat(logprobs), torch.cat(entropy)
+
+
+class _Given(nn.Module):
+    """In the place of a backbone: its output is what it is given."""
+
+    def __init__(self, output_type: type[ModelOutput]):
+        super().__init__()
+        self.output_type = output_type
+
+    def forward(self, *_, inputs_embeds: Tensor, **__) -> ModelOutput:
+        return self.output_type(last_hidden_state=inputs_embeds)
+
+
+def _isolate_head(model: PreTrainedModel, output: ModelOutput) -> PreTrainedModel:
+    """Return a view of the model that makes logits of hidden states, as its own forward does.
+
+    Logit scaling, soft-capping and whatever else stands there are thus the model's own.
+    """
+    head = copy.copy(model)
+    head._modules = {**model._modules, model.base_model_prefix: _Given(type(output))}
+    return head
+
+
+def _compute_logprobs(
+    head: PreTrainedModel, states: Tensor, tokens: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Return log-probability and entropy (n,) of tokens (n,) after hidden states (n, H)."""
+    logits = head(inputs_embeds=states.unsqueeze(0)).logits[0].float() / temperature  # (n, V)
+    all_logprobs = logits.log_softmax(dim=-1)  # (n, V)
+    logprobs = all_logprobs.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+    with torch.no_grad():
+        entropy = -(all_logprobs.exp() * all_logprobs).sum(dim=-1)
+    return logprobs, entropy
 
 
 def ppo_loss(

@@ -9,13 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from generation import find_pad_token_id, generate_responses
+from generation import draw_uniforms, find_pad_token_id, generate_responses
 from verifiers import STATUSES, Verdict, Verifier
 
 _MIN_KEPT_FRACTION = 0.25  # a round samples at most 1 / this times the prompts still missing
@@ -53,6 +52,11 @@ class Rollouts:
     @property
     def response_length(self) -> int:
         return self.response_mask.shape[1]
+
+    def lengths(self) -> tuple[list[int], list[int]]:
+        """Return how many tokens each row has of its prompt and of its response."""
+        responses = self.response_mask.sum(dim=1)  # (B,)
+        return (self.attention_mask.sum(dim=1) - responses).tolist(), responses.tolist()
 
     def model_inputs(self) -> tuple[Tensor, Tensor, int]:
         return self.input_ids, self.attention_mask, self.response_length
@@ -118,9 +122,10 @@ def sample_groups(
     tokenizer: PreTrainedTokenizerBase,
     verifier: Verifier,
     prompts: Sequence[dict],
+    seeds: Sequence[int],
     *,
     samples_per_prompt: int,
-    rows_at_once: int,
+    rollout_tokens: int,
     max_response_tokens: int,
     temperature: float,
     eos_token_ids: list[int],
@@ -133,38 +138,73 @@ def sample_groups(
 
     Args:
         prompts: dicts of prompt_ids, ability, ground_truth, data_source.
-        rows_at_once: responses generated at the same time.
+        seeds: one a prompt, which decides its responses, whatever is sampled beside it.
+        rollout_tokens: of prompts and responses together that are in memory at the same time.
         timer: context manager that adds up "seconds_generate" and "seconds_verify" (what is left
             of verification after the last token).
         progress: tqdm or alike, called with total, desc and unit.
     """
-    chunk = rows_at_once // samples_per_prompt
-    starts = range(0, len(prompts), chunk)
-    steps = len(starts) * max_response_tokens  # at most
-    response_ids: list[list[int]] = []
-    submitted = _Submitted(verifier, tokenizer, prompts, samples_per_prompt)
+    K, T = samples_per_prompt, max_response_tokens
+    lengths = [len(prompt["prompt_ids"]) for prompt in prompts]
+    batches = cut_by_tokens(range(len(prompts)), lengths, [K * T] * len(prompts), rollout_tokens)
+    response_ids: list[list[int]] = [[] for _ in range(K * len(prompts))]
+    submitted = _Submitted(verifier, tokenizer, prompts, K)
+    steps = T * len(batches)  # at most
     with timer("seconds_generate"), progress(total=steps, desc="generate", unit="token") as bar:
-        for number, start in enumerate(starts):
-            prompt_ids = [prompt["prompt_ids"] for prompt in prompts[start : start + chunk]]
-            first_row = start * samples_per_prompt
-            response_ids += generate_responses(
+        for number, batch in enumerate(batches, start=1):
+            rows = [K * prompt + sample for prompt in batch for sample in range(K)]
+
+            def submit(place: int, ids: list[int], rows: list[int] = rows) -> None:
+                submitted.add(rows[place], ids)
+
+            responses = generate_responses(
                 model,
-                prompt_ids,
-                samples_per_prompt=samples_per_prompt,
-                max_response_tokens=max_response_tokens,
+                [prompts[prompt]["prompt_ids"] for prompt in batch],
+                samples_per_prompt=K,
+                max_response_tokens=T,
                 temperature=temperature,
                 eos_token_ids=eos_token_ids,
                 pad_token_id=find_pad_token_id(tokenizer),
+                uniforms=draw_uniforms([seeds[prompt] for prompt in batch], K, T),
                 on_token=bar.update,
-                on_response=partial(submitted.add, first_row),
+                on_response=submit,
             )
-            for row, ids in enumerate(response_ids[first_row:]):
-                submitted.add(first_row, row, ids)
-            bar.update((number + 1) * max_response_tokens - bar.n)
+            for row, ids in zip(rows, responses):
+                response_ids[row] = ids
+                submitted.add(row, ids)
+            bar.update(number * T - bar.n)
     count = len(response_ids)
     with timer("seconds_verify"), progress(total=count, desc="verify", unit="response") as bar:
         texts, verdicts = submitted.collect(bar.update)
     return _make_groups(prompts, response_ids, texts, verdicts, eos_token_ids)
+
+
+def cut_by_tokens(
+    rows: Sequence[int],
+    prompt_lengths: Sequence[int],
+    response_lengths: Sequence[int],
+    token_budget: int,
+) -> list[list[int]]:
+    """Return rows in batches of like length, longest first, within a budget of padded tokens.
+
+    A row that exceeds the budget alone is a batch of its own.
+
+    Args:
+        prompt_lengths, response_lengths: tokens of each row, by its number.
+        token_budget: at most rows x (longest prompt + longest response) of a batch.
+    """
+    batches: list[list[int]] = []
+    widths = (0, 0)
+    for row in sorted(rows, key=lambda row: -prompt_lengths[row] - response_lengths[row]):
+        mine = (prompt_lengths[row], response_lengths[row])
+        joint = (max(widths[0], mine[0]), max(widths[1], mine[1]))
+        if batches and (len(batches[-1]) + 1) * sum(joint) <= token_budget:
+            batches[-1].append(row)
+            widths = joint
+        else:
+            batches.append([row])
+            widths = mine
+    return batches
 
 
 class _Submitted:
@@ -183,9 +223,8 @@ class _Submitted:
         self.samples_per_prompt = samples_per_prompt
         self.texts: dict[int, str] = {}  # by row, in the order of the verdicts
 
-    def add(self, first_row: int, row: int, ids: list[int]) -> None:
-        """Submit the response in a row, counted from first_row, unless it has been."""
-        row += first_row
+    def add(self, row: int, ids: list[int]) -> None:
+        """Submit the response in a row unless it has been."""
         if row in self.texts:
             return
         self.texts[row] = self.tokenizer.decode(ids, skip_special_tokens=True)

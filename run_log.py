@@ -173,7 +173,6 @@ class RunLog:
         responses = c["PROMPTS_PER_ITERATION"] * c["SAMPLES_PER_PROMPT"]
         per_step = responses // c["OPTIMIZER_STEPS"]
         per_process = -(-per_step // accelerator.num_processes)
-        micro_steps = -(-per_process // c["MICRO_BATCH_SIZE"])
         done = c["NUM_ITERATIONS"] - first
         lines = {
             "models": f"{roles}, each {num_parameters / 1e6:.2f} M parameters, from {c['MODEL']}",
@@ -183,7 +182,7 @@ class RunLog:
             "filter": f"accuracy within [{c['ACCURACY_LOW']}, {c['ACCURACY_HIGH']}]",
             "batch": f"{c['PROMPTS_PER_ITERATION']} prompts x {c['SAMPLES_PER_PROMPT']} = "
             f"{responses} responses = {c['OPTIMIZER_STEPS']} optimizer step(s) of {per_step}; "
-            f"{per_process} a process in {micro_steps} micro-batch(es)",
+            f"{per_process} a process in micro-batches of {c['MICRO_BATCH_TOKENS']} tokens",
             "device": f"{accelerator.num_processes} process(es) on {accelerator.device.type}, "
             f"{torch.get_num_threads()} thread(s) each, mixed precision {c['MIXED_PRECISION']}",
             "run": f"{self.folder}, iterations {first} to {c['NUM_ITERATIONS'] - 1}"

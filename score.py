@@ -52,7 +52,7 @@ def main() -> None:
             prompts,
             responses,
             pad_token_id=generation.find_pad_token_id(tokenizer),
-            rows_at_once=arguments.batch_size,
+            batch_tokens=arguments.batch_tokens,
             on_rows=bar.update,
         )
     stem = arguments.file.with_suffix(".scores")
@@ -74,11 +74,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--reference", help="model the PRM started from; default: as it records")
     parser.add_argument("--beta", type=float, help="weight of the log-ratio; default: as recorded")
     parser.add_argument("--system-prompt", help='for rows without one; "eurus": the published one')
-    parser.add_argument("--batch-size", type=int, default=8, help="responses scored at once")
+    parser.add_argument("--batch-tokens", type=int, default=8192, help="tokens scored at once")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     arguments = parser.parse_args()
-    if arguments.batch_size < 1:
-        raise UserError(f"--batch-size = {arguments.batch_size} must be at least 1.")
+    if arguments.batch_tokens < 1:
+        raise UserError(f"--batch-tokens = {arguments.batch_tokens} must be at least 1.")
     return arguments
 
 

@@ -79,20 +79,20 @@ def score_tokens(
     responses: Sequence[list[int]],
     *,
     pad_token_id: int,
-    rows_at_once: int,
+    batch_tokens: int,
     on_rows: Callable[[int], object] = lambda count: None,
 ) -> list[list[float]]:
     """Return the implicit process reward of every token of every response.
 
     Args:
         prompts, responses: token ids, a prompt a response; no response is empty.
+        batch_tokens: of padded prompts and responses in a forward pass.
         on_rows: called with the number of rows that have been scored, as they are.
     """
     temperature, beta = scorer.settings.temperature, scorer.settings.beta
     rewards: list[list[float]] = [[] for _ in responses]
-    by_length = sorted(range(len(responses)), key=lambda n: len(prompts[n]) + len(responses[n]))
-    for start in range(0, len(by_length), rows_at_once):
-        rows = by_length[start : start + rows_at_once]
+    lengths = list(map(len, prompts)), list(map(len, responses))
+    for rows in rollout.cut_by_tokens(range(len(responses)), *lengths, batch_tokens):
         batch = rollout.pad_rows(
             [prompts[row] for row in rows],
             [responses[row] for row in rows],

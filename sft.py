@@ -37,7 +37,7 @@ OUTPUT = "models/arithmetic-sft"  # folder of the trained model, written when it
 # Optimization
 STEPS = 1000  # optimizer steps
 BATCH_SIZE = 128  # rows an optimizer step, all processes together
-MICRO_BATCH_SIZE = 128  # rows a forward pass of one process; changes memory, not results
+MICRO_BATCH_TOKENS = 16384  # a forward pass of one process; changes memory, not results
 LR = 2e-3  # AdamW, at its highest
 WARMUP_STEPS = 50  # optimizer steps of linear rise; a cosine to 0 follows
 WEIGHT_DECAY = 0.0
@@ -54,7 +54,7 @@ CPU_THREADS = None  # torch threads a process without GPU; None: the cores divid
 
 # What may change between a checkpoint and going on from it: none of it changes what is learned.
 _FREE_TO_CHANGE = """
-    MICRO_BATCH_SIZE GRADIENT_CHECKPOINTING LOG_EVERY SAVE_EVERY LOG_WITH CPU_THREADS
+    MICRO_BATCH_TOKENS GRADIENT_CHECKPOINTING LOG_EVERY SAVE_EVERY LOG_WITH CPU_THREADS
     OUTPUT
 """.split()
 
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         gradient_clip=GRADIENT_CLIP,
     )
     if GRADIENT_CHECKPOINTING:
-        accelerator.unwrap_model(trainee.module).model.gradient_checkpointing_enable()
+        accelerator.unwrap_model(trainee.module).model.activation_checkpointing_enable()
     stream = RowStream(rows, SEED)
     first = 0
     if state:
@@ -165,7 +165,7 @@ def update(accelerator: Accelerator, trainee: Trainee, batch: rollout.Rollouts) 
     total = torch.zeros((), device=accelerator.device)
     rows = range(len(batch.input_ids))
     for _, micro, _, synchronise in training.micro_batches(
-        accelerator, trainee, batch, rows, MICRO_BATCH_SIZE
+        accelerator, trainee, batch, rows, MICRO_BATCH_TOKENS
     ):
         with synchronise:
             logprobs, _ = trainee.module(*micro.model_inputs(), 1.0)  # (b, t)

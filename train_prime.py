@@ -6,11 +6,13 @@ prompts to generate, responses to verify, rows to forward and backward. Everythi
 batch (filter, baselines, whitening, token counts) is therefore decided on the whole of it.
 """
 
+import itertools
 import statistics
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,19 +22,21 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from datasets import Dataset
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from torch.optim import Optimizer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import checkpoint
 import data
 import evaluation
 import generation
 import preflight
+import roles
 import rollout
 import run_log
 import training
 from advantage import largest_return, prime_advantages
 from constants import check_training_constants, read_constants
-from policy import ResponseLogprobs, load_model, ppo_loss
+from policy import ResponseLogprobs, ppo_loss
 from preflight import UserError
 from prm import implicit_process_rewards, prm_accuracy, prm_loss
 from rollout import Collected, Rollouts
@@ -47,6 +51,8 @@ MODEL = "models/arithmetic-sft"  # folder or hub id that policy, PRM and referen
 PRM_MODEL = None  # another one that the PRM starts from (same tokenizer); None: MODEL
 MIXED_PRECISION = "no"  # "no", "bf16": compute; weights are float32
 GRADIENT_CHECKPOINTING = False  # recompute activations in backward: less memory, more time
+OFFLOAD_MODELS = False  # True: a model waits in host memory where a phase does not need it
+OFFLOAD_OPTIMIZERS = False  # True: and so do optimizer states
 
 # Data
 TRAIN_DATA = "arithmetic"  # hub id, parquet / json / jsonl file, folder, or "arithmetic"
@@ -67,7 +73,8 @@ ACCURACY_LOW = 0.2  # prompt filter: mean outcome reward, inclusive
 ACCURACY_HIGH = 0.8
 MAX_ROLLOUT_ROUNDS = 8  # of generate, verify, filter an iteration; then it goes on with what it has
 MAX_EMPTY_ITERATIONS = 3  # in a row without a prompt that passes; then the run stops
-ROLLOUT_BATCH_SIZE = 1024  # responses generated at once by a process
+ROLLOUT_TOKENS = 131072  # prompts and responses in a process's memory at once, at most
+ROLLOUT_DTYPE = "float32"  # of what generates: "float32": the policy; "bfloat16": a copy of it
 VERIFIER_WORKERS = None  # processes that verify; None: the cores of this process
 VERIFIER_TIMEOUT = 5.0  # seconds a response
 CODE_ALL_OR_NOTHING = False  # True: a program that fails one of its tests gets 0, not a fraction
@@ -97,7 +104,7 @@ POLICY_WARMUP_STEPS = 5  # optimizer steps
 POLICY_GRADIENT_CLIP = 1.0  # largest gradient norm
 OPTIMIZER_STEPS = 1  # an iteration, each on its share of the prompts
 WEIGHT_DECAY = 0.0  # AdamW, policy and PRM
-MICRO_BATCH_SIZE = 64  # responses a forward pass of one process; changes memory, not results
+MICRO_BATCH_TOKENS = 8192  # a forward pass of one process; changes memory, not results
 
 # Run
 RUN_NAME = "arithmetic"  # folder under OUTPUT_DIR
@@ -125,7 +132,8 @@ CPU_THREADS = None  # torch threads a process without GPU; None: the cores divid
 # MAX_PROMPT_TOKENS = 1024
 # PROMPTS_PER_ITERATION = 256
 # MAX_RESPONSE_TOKENS = 3072
-# ROLLOUT_BATCH_SIZE = 128
+# ROLLOUT_TOKENS = 400000
+# ROLLOUT_DTYPE = "bfloat16"
 # PRM_LR = 1e-6
 # PRM_WARMUP_STEPS = 0
 # PRM_OPTIMIZER_STEPS = 4
@@ -134,16 +142,14 @@ CPU_THREADS = None  # torch threads a process without GPU; None: the cores divid
 # PROCESS_SCALE = "batch"
 # OPTIMIZER_STEPS = 4
 # WEIGHT_DECAY = 0.01
-# MICRO_BATCH_SIZE = 2
 # RUN_NAME = "eurus-2-7b-prime"
 # NUM_ITERATIONS = 592
 
 # What may change between a checkpoint and going on from it: none of it changes what is learned.
 _FREE_TO_CHANGE = """
-    GRADIENT_CHECKPOINTING MICRO_BATCH_SIZE ROLLOUT_BATCH_SIZE VERIFIER_WORKERS MAX_EMPTY_ITERATIONS
-    ALLOW_UNSANDBOXED_CODE
+    GRADIENT_CHECKPOINTING OFFLOAD_MODELS OFFLOAD_OPTIMIZERS MICRO_BATCH_TOKENS ROLLOUT_TOKENS
+    VERIFIER_WORKERS MAX_EMPTY_ITERATIONS ALLOW_UNSANDBOXED_CODE CPU_THREADS OUTPUT_DIR RUN_NAME
     NUM_ITERATIONS EVAL_EVERY SAVE_EVERY KEEP_BEST REPORT_EVERY LOG_SAMPLES RESUME LOG_WITH
-    CPU_THREADS OUTPUT_DIR RUN_NAME
 """.split()
 
 
@@ -159,6 +165,7 @@ class Run:
     policy: Trainee
     prm: Trainee | None  # None where PROCESS_COEF is 0
     reference: ResponseLogprobs | None  # None where nothing is compared with the SFT model
+    rollout_model: PreTrainedModel  # what generates: the policy, or a copy of it
     verifier: Verifier
     log: RunLog
 
@@ -187,7 +194,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         has_code = "code" in {*prompts["ability"], *(row["ability"] for row in eval_prompts)}
         if has_code:
             preflight.check_sandbox(verifier.sandbox_fault, ALLOW_UNSANDBOXED_CODE)
-        policy, prm, reference = load_models(accelerator)
+        policy, prm, reference, rollout_model = roles.load_models(accelerator, constants)
         run = Run(
             accelerator=accelerator,
             tokenizer=tokenizer,
@@ -197,6 +204,7 @@ def main(arguments: Sequence[str] = ()) -> None:
             policy=policy,
             prm=prm,
             reference=reference,
+            rollout_model=rollout_model,
             verifier=verifier,
             log=RunLog(folder, accelerator.is_main_process),
         )
@@ -205,6 +213,7 @@ def main(arguments: Sequence[str] = ()) -> None:
             accelerator.load_state(str(saved))
             first, carried = int(saved.name), checkpoint.read_loop_state(saved)
             run.stream.load_state_dict(carried["stream"])
+            refresh_rollout_model(run)
         accelerator.wait_for_everyone()
         lock = preflight.lock_folder(folder) if accelerator.is_main_process else None
         run.log.start(constants, str(accelerator.device), first)
@@ -228,12 +237,13 @@ def train(run: Run, first: int, carried: dict) -> None:
     for iteration in range(first, NUM_ITERATIONS):
         set_seed(training.derive_seed(SEED, iteration, run.accelerator.process_index))
         timer = PhaseTimer()
+        seeds = map(partial(training.derive_seed, SEED, iteration), itertools.count())
         with timer("seconds"):
             eval_accuracy = evaluate(run, timer) if iteration % EVAL_EVERY == 0 else None
             best_accuracy = keep_best(run, eval_accuracy, carried["best_accuracy"])
             collected = rollout.collect_rollouts(
                 run.stream.take,
-                partial(sample_groups, run, timer, SAMPLES_PER_PROMPT, TEMPERATURE),
+                partial(sample_groups, run, timer, SAMPLES_PER_PROMPT, TEMPERATURE, seeds),
                 [rollout.Group(**group) for group in carried["surplus"]],
                 prompts_wanted=PROMPTS_PER_ITERATION,
                 accuracy_low=ACCURACY_LOW,
@@ -282,16 +292,13 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
     rollouts = rollout.make_rollouts(collected.kept, pad_token_id, run.accelerator.device)
     old_logprobs = None  # (B, T), or None where the update's first pass gives them
     if OPTIMIZER_STEPS > 1 or (run.prm and PRM_REFERENCE == "policy"):
-        with timer("seconds_policy"):
+        with timer("seconds_policy"), on_device(run, run.policy.module):
             old_logprobs = compute_logprobs(run, run.policy.module, rollouts)
     process_rewards = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)  # (B, T)
     prm_metrics = {}
     if run.prm:
-        with timer("seconds_prm"):
-            ref_logprobs = old_logprobs  # (B, T)
-            if run.reference:
-                ref_logprobs = compute_logprobs(run, run.reference, rollouts)
-            process_rewards, prm_metrics = update_prm(run, rollouts, ref_logprobs)
+        with timer("seconds_prm"), on_device(run, run.prm.module, run.reference, run.prm.optimizer):
+            process_rewards, prm_metrics = update_prm(run, rollouts, old_logprobs)
     advantages = prime_advantages(
         rollouts.outcome_rewards,
         process_rewards,
@@ -304,13 +311,14 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
         process_scale=PROCESS_SCALE,
         process_granularity=PROCESS_GRANULARITY,
     )  # (B, T)
-    with timer("seconds_policy"):
+    with timer("seconds_policy"), on_device(run, run.policy.module, run.policy.optimizer):
         policy_metrics = update_policy(run, rollouts, advantages, old_logprobs)
+        refresh_rollout_model(run)
     write_rollouts(run, iteration, collected, process_rewards, advantages)
     return {**prm_metrics, **policy_metrics}
 
 
-def update_prm(run: Run, rollouts: Rollouts, ref_logprobs: Tensor) -> tuple[Tensor, dict]:
+def update_prm(run: Run, rollouts: Rollouts, old_logprobs: Tensor | None) -> tuple[Tensor, dict]:
     """Train the PRM on outcome labels; return process rewards (B, T) and metrics.
 
     Single-forward ("after"): the rewards are those of the training pass, before each row's step.
@@ -318,23 +326,32 @@ def update_prm(run: Run, rollouts: Rollouts, ref_logprobs: Tensor) -> tuple[Tens
     """
     prm, outcomes, mask = run.prm, rollouts.outcome_rewards, rollouts.response_mask
     trains = PRM_UPDATE != "none"
-    rewards_before = torch.zeros_like(ref_logprobs)  # (B, T)
+    rewards_before = torch.zeros_like(mask, dtype=torch.float32)  # (B, T)
+    ref_logprobs = torch.zeros_like(rewards_before) if run.reference else old_logprobs
     gradient_norms = []
     for rows in training.split_rows(len(outcomes), SAMPLES_PER_PROMPT, PRM_OPTIMIZER_STEPS):
         for micro_rows, micro, share, synchronise in micro_batches(run, prm, rollouts, rows):
-            ref = ref_logprobs[micro_rows, : micro.response_length]  # (b, t)
+            cut = (micro_rows, slice(micro.response_length))
+            if run.reference:
+                with torch.no_grad(), run.accelerator.autocast():
+                    logprobs, _ = run.reference(*micro.model_inputs(), TEMPERATURE)  # (b, t)
+                ref_logprobs[cut] += logprobs * micro.response_mask
             with synchronise, torch.set_grad_enabled(trains):
                 logprobs, _ = prm.module(*micro.model_inputs(), TEMPERATURE)  # (b, t)
-                rewards = implicit_process_rewards(logprobs, ref, micro.response_mask, BETA)
+                rewards = implicit_process_rewards(
+                    logprobs, ref_logprobs[cut], micro.response_mask, BETA
+                )
                 if trains:
                     loss = prm_loss(rewards, micro.outcome_rewards, micro.response_mask)
                     run.accelerator.backward(loss * share)
-            rewards_before[micro_rows, : micro.response_length] = rewards.detach()
+            rewards_before[cut] += rewards.detach()
         if trains:
             gradient_norms.append(training.take_step(run.accelerator, prm))
     rewards_before = run.accelerator.reduce(rewards_before)
     process_rewards = rewards_before
     if PRM_UPDATE == "before":
+        if run.reference:
+            ref_logprobs = run.accelerator.reduce(ref_logprobs)
         logprobs = compute_logprobs(run, prm.module, rollouts)
         process_rewards = implicit_process_rewards(logprobs, ref_logprobs, mask, BETA)
     metrics = {
@@ -386,31 +403,52 @@ def write_rollouts(
 
 
 def micro_batches(run: Run, trainee: Trainee, rollouts: Rollouts, rows: list[int]) -> Iterator:
-    return training.micro_batches(run.accelerator, trainee, rollouts, rows, MICRO_BATCH_SIZE)
+    return training.micro_batches(run.accelerator, trainee, rollouts, rows, MICRO_BATCH_TOKENS)
 
 
 def compute_logprobs(run: Run, module: nn.Module, rollouts: Rollouts) -> Tensor:
     return training.compute_logprobs(
-        run.accelerator, module, rollouts, TEMPERATURE, MICRO_BATCH_SIZE
+        run.accelerator, module, rollouts, TEMPERATURE, MICRO_BATCH_TOKENS
     )
 
 
 def sample_groups(
-    run: Run, timer: PhaseTimer, samples_per_prompt: int, temperature: float, prompts: list[dict]
+    run: Run,
+    timer: PhaseTimer,
+    samples_per_prompt: int,
+    temperature: float,
+    seeds: Iterator[int],
+    prompts: list[dict],
 ) -> list[rollout.Group]:
-    return training.sample_groups(
-        run.accelerator,
-        run.accelerator.unwrap_model(run.policy.module).model,
-        run.tokenizer,
-        run.verifier,
-        prompts,
-        samples_per_prompt=samples_per_prompt,
-        rows_at_once=ROLLOUT_BATCH_SIZE,
-        max_response_tokens=MAX_RESPONSE_TOKENS,
-        temperature=temperature,
-        eos_token_ids=run.eos_token_ids,
-        timer=timer,
-    )
+    with on_device(run, run.rollout_model):
+        return training.sample_groups(
+            run.accelerator,
+            run.rollout_model,
+            run.tokenizer,
+            run.verifier,
+            prompts,
+            list(itertools.islice(seeds, len(prompts))),
+            samples_per_prompt=samples_per_prompt,
+            rollout_tokens=ROLLOUT_TOKENS,
+            max_response_tokens=MAX_RESPONSE_TOKENS,
+            temperature=temperature,
+            eos_token_ids=run.eos_token_ids,
+            timer=timer,
+        )
+
+
+def refresh_rollout_model(run: Run) -> None:
+    """Give the copy that generates the weights of the policy, where it is a copy."""
+    policy = run.accelerator.unwrap_model(run.policy.module).model
+    if run.rollout_model is not policy:
+        roles.copy_weights(policy, run.rollout_model)
+
+
+def on_device(run: Run, *parts: nn.Module | Optimizer | None) -> AbstractContextManager:
+    """Have models and optimizers on the device; afterwards, where a constant says so, off it."""
+    models = [part for part in parts if OFFLOAD_MODELS and isinstance(part, nn.Module)]
+    optimizers = [part for part in parts if OFFLOAD_OPTIMIZERS and isinstance(part, Optimizer)]
+    return roles.on_device(run.accelerator.device, models, optimizers)
 
 
 def evaluate(run: Run, timer: PhaseTimer) -> float | None:
@@ -418,7 +456,7 @@ def evaluate(run: Run, timer: PhaseTimer) -> float | None:
     if not run.eval_prompts:
         return None
     with timer("seconds_evaluate"):
-        groups = sample_groups(run, PhaseTimer(), 1, 0.0, run.eval_prompts)
+        groups = sample_groups(run, PhaseTimer(), 1, 0.0, itertools.count(), run.eval_prompts)
     return statistics.fmean(evaluation.accuracies(groups))
 
 
@@ -434,39 +472,6 @@ def load_prompts(
         abilities=ABILITIES,
         constant=name,
     )
-
-
-def load_models(
-    accelerator: Accelerator,
-) -> tuple[Trainee, Trainee | None, ResponseLogprobs | None]:
-    """Return policy, PRM and reference, the last two where the constants ask for them."""
-
-    def load_trainee(
-        name: str, source: str, rate: float, warmup_steps: int, gradient_clip: float
-    ) -> Trainee:
-        return training.make_trainee(
-            accelerator,
-            name,
-            load_model(source, GRADIENT_CHECKPOINTING),
-            rate=rate,
-            schedule=training.linear_warmup(warmup_steps),
-            weight_decay=WEIGHT_DECAY,
-            gradient_clip=gradient_clip,
-        )
-
-    policy = load_trainee("policy", MODEL, POLICY_LR, POLICY_WARMUP_STEPS, POLICY_GRADIENT_CLIP)
-    if PROCESS_COEF == 0:
-        return policy, None, None
-    prm = load_trainee("PRM", PRM_MODEL or MODEL, PRM_LR, PRM_WARMUP_STEPS, PRM_GRADIENT_CLIP)
-    accelerator.unwrap_model(prm.module).model.config.implicit_prm = {  # read by scoring.py
-        "reference": MODEL if PRM_REFERENCE == "sft" else None,
-        "beta": BETA,
-        "temperature": TEMPERATURE,
-    }
-    if PRM_REFERENCE == "policy":
-        return policy, prm, None
-    reference = ResponseLogprobs(load_model(MODEL)).requires_grad_(False)
-    return policy, prm, reference.to(accelerator.device)
 
 
 def keep_best(run: Run, eval_accuracy: float | None, best_accuracy: float) -> float:

@@ -93,7 +93,8 @@ def make_trainee(
 ) -> Trainee:
     """Prepare a model with AdamW at rate * schedule(optimizer steps taken)."""
     module = ResponseLogprobs(model)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=weight_decay)
+    parameters = module.parameters()
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=weight_decay, fused=True)
     scheduler = LambdaLR(optimizer, schedule)
     accelerator.register_for_checkpointing(scheduler)
     module, optimizer = accelerator.prepare(module, optimizer)
@@ -123,10 +124,11 @@ def micro_batches(
     trainee: Trainee,
     rollouts: Rollouts,
     rows: Sequence[int],
-    micro_batch_size: int,
+    micro_batch_tokens: int,
 ) -> Iterator[tuple[list[int], Rollouts, float, AbstractContextManager]]:
     """Yield this process's share of one optimizer step's rows, a micro-batch at a time.
 
+    Rows of like length go together, the longest first, so that memory is highest at the start.
     Every process gets equally many; where rows run out it gets a row with nothing to learn from.
 
     Yields:
@@ -138,7 +140,7 @@ def micro_batches(
     """
     trainee.module.train()
     plan = plan_micro_batches(
-        rows, micro_batch_size, accelerator.process_index, accelerator.num_processes
+        rollouts, rows, micro_batch_tokens, accelerator.process_index, accelerator.num_processes
     )
     bar = show_progress(accelerator, plan, desc=f"train {trainee.name}")
     for number, micro_rows in enumerate(bar):
@@ -163,13 +165,21 @@ def split_rows(num_rows: int, samples_per_prompt: int, optimizer_steps: int) -> 
 
 
 def plan_micro_batches(
-    rows: Sequence[int], micro_batch_size: int, process_index: int, num_processes: int
+    rollouts: Rollouts,
+    rows: Sequence[int],
+    micro_batch_tokens: int,
+    process_index: int,
+    num_processes: int,
 ) -> list[list[int]]:
     """Return this process's rows in micro-batches, as many as on any other, some maybe empty."""
-    mine = list(rows[process_index::num_processes])
-    most = math.ceil(len(rows) / num_processes)  # rows of the first process
-    starts = range(0, most, micro_batch_size)
-    return [mine[start : start + micro_batch_size] for start in starts]
+    prompts, responses = rollouts.lengths()
+    longest_first = sorted(rows, key=lambda row: -prompts[row] - responses[row])
+    shares = [longest_first[index::num_processes] for index in range(num_processes)]
+    plans = [
+        rollout.cut_by_tokens(share, prompts, responses, micro_batch_tokens) for share in shares
+    ]
+    most = max(map(len, plans))
+    return plans[process_index] + [[]] * (most - len(plans[process_index]))
 
 
 def take_step(accelerator: Accelerator, trainee: Trainee) -> float:
@@ -198,13 +208,17 @@ def compute_logprobs(
     module: nn.Module,
     rollouts: Rollouts,
     temperature: float,
-    micro_batch_size: int,
+    micro_batch_tokens: int,
 ) -> Tensor:
     """Return log-probabilities (B, T) of the responses, 0 at padding, without gradient."""
     logprobs = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)  # (B, T)
     module = accelerator.unwrap_model(module)
     plan = plan_micro_batches(
-        range(len(logprobs)), micro_batch_size, accelerator.process_index, accelerator.num_processes
+        rollouts,
+        range(len(logprobs)),
+        micro_batch_tokens,
+        accelerator.process_index,
+        accelerator.num_processes,
     )
     for micro_rows in filter(None, plan):
         micro = rollout.select_rows(rollouts, micro_rows)
@@ -220,19 +234,23 @@ def sample_groups(
     tokenizer: PreTrainedTokenizerBase,
     verifier: Verifier,
     prompts: Sequence[dict],
+    seeds: Sequence[int],
     **settings: object,
 ) -> list[Group]:
     """Let every process generate and verify its share of the prompts; return all groups on each.
 
     Args:
+        model: one in float32 computes in the accelerator's precision, another in its own.
         settings: of rollout.sample_groups.
     """
-    with accelerator.autocast():
+    share = slice(accelerator.process_index, None, accelerator.num_processes)
+    with accelerator.autocast() if model.dtype == torch.float32 else nullcontext():
         groups = rollout.sample_groups(
             model.eval(),
             tokenizer,
             verifier,
-            prompts[accelerator.process_index :: accelerator.num_processes],
+            prompts[share],
+            seeds[share],
             progress=partial(show_progress, accelerator),
             **settings,
         )
@@ -247,9 +265,9 @@ def gather_in_order(accelerator: Accelerator, mine: list) -> list:
     return [by_number[number] for number in range(len(by_rank))]
 
 
-def derive_seed(seed: int, iteration: int, process_index: int) -> int:
-    """Return a seed of its own for each iteration and process: nothing random needs saving."""
-    return int(np.random.SeedSequence([seed, iteration, process_index]).generate_state(1)[0])
+def derive_seed(*numbers: int) -> int:
+    """Return a seed of its own for each list of numbers, such as a run's seed and an iteration."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def show_progress(accelerator: Accelerator, iterable: Sequence | None = None, **options) -> tqdm:

@@ -24,7 +24,8 @@ from steps import split_steps, token_texts
 from verifiers.math_answer import grade
 
 _SAMPLES = 8  # responses a chain
-_BATCH = 512  # responses at once
+_BATCH = 512  # responses generated at once
+_BATCH_TOKENS = 16384  # scored at once
 
 
 def main() -> None:
@@ -61,7 +62,7 @@ def main() -> None:
             prompt_ids,
             responses,
             pad_token_id=generation.find_pad_token_id(tokenizer),
-            rows_at_once=_BATCH,
+            batch_tokens=_BATCH_TOKENS,
         )
         texts = [token_texts(tokenizer, ids) for ids in responses]
         report(model, questions, truths, texts, rewards)

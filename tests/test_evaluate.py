@@ -19,7 +19,7 @@ from benchmark_table import PUBLISHED_BENCHMARKS
 from preflight import UserError
 
 SETTINGS = dict(
-    MODELS=(SFT_MODEL,), LIMIT=8, ROLLOUT_BATCH_SIZE=16, VERIFIER_WORKERS=1, CPU_THREADS=1
+    MODELS=(SFT_MODEL,), LIMIT=8, ROLLOUT_TOKENS=4096, VERIFIER_WORKERS=1, CPU_THREADS=1
 )
 
 
@@ -205,7 +205,7 @@ def test_a_prm_of_another_vocabulary_and_a_prompt_without_room(evaluate, tmp_pat
 
 def test_killed_on_one_process_and_finished_on_two(tmp_path, script_environment):
     folder = tmp_path / "out"
-    settings = dict(SETTINGS, LIMIT=60, ROLLOUT_BATCH_SIZE=4, OUTPUT=str(folder))
+    settings = dict(SETTINGS, LIMIT=60, OUTPUT=str(folder))
     arguments = [f"{name}={value!r}" for name, value in settings.items()]
     command = [sys.executable, str(ROOT / "evaluate.py"), *arguments]
     process = subprocess.Popen(command, env=script_environment, stdout=subprocess.DEVNULL)

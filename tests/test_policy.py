@@ -4,15 +4,16 @@ import math
 
 import pytest
 import torch
+from tiny_models import ARCHITECTURES, make_model
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
     GPT2Config,
-    LlamaConfig,
     OPTConfig,
-    Qwen2Config,
 )
 
+import policy
 from generation import make_generation_config
 from policy import ResponseLogprobs, load_model, ppo_loss
 from rollout import pad_rows, select_rows
@@ -21,33 +22,10 @@ CPU = torch.device("cpu")
 PROMPTS = [[5, 6, 7, 8], [9], [10, 11]]
 RESPONSES = [[12, 13], [14, 15, 16, 17, 18], [19, 2, 2]]
 SIZES = dict(vocab_size=32, pad_token_id=0, bos_token_id=None, eos_token_id=2)
-CONFIGS = {
-    "llama": LlamaConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        **SIZES,
-    ),
-    "qwen2": Qwen2Config(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        **SIZES,
-    ),
-    "gpt2": GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=64, **SIZES),
-}
+NAMES = ("llama", "qwen2", "gpt2")
 
 
-def make_model(name: str) -> torch.nn.Module:
-    torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(CONFIGS[name]).eval()
-
-
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_logprobs_are_the_same_alone_and_padded_in_a_batch(name, temperature):
     model = make_model(name)
@@ -63,7 +41,62 @@ def test_logprobs_are_the_same_alone_and_padded_in_a_batch(name, temperature):
             torch.testing.assert_close(entropy[row, : len(response)], nats, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("at_once", [2**20, 70])  # logits; two tokens of 32
+@pytest.mark.parametrize("kind", [*ARCHITECTURES, "mixtral"])
+def test_logprobs_are_those_of_the_models_own_logits(kind, at_once, monkeypatch):
+    monkeypatch.setattr(policy, "_LOGITS_AT_ONCE", {"cpu": at_once})
+    model = make_model(kind)
+    batch = pad_rows(PROMPTS, RESPONSES, [0.0] * 3, 0, CPU)
+    mask, weights = batch.response_mask, torch.randn(3, 5)
+    logprobs, entropy = ResponseLogprobs(model)(*batch.model_inputs(), 0.7)
+    (logprobs * weights).sum().backward()
+    gradients = {name: p.grad for name, p in model.named_parameters()}
+    model.zero_grad()
+    positions = (batch.attention_mask.cumsum(1) - 1).clamp(min=0)
+    inputs = dict(attention_mask=batch.attention_mask, position_ids=positions, use_cache=False)
+    logits = model(batch.input_ids, **inputs).logits
+    own = (logits[:, -6:-1] / 0.7).log_softmax(-1)  # (3, 5, V)
+    expected = own.gather(-1, batch.input_ids[:, -5:, None]).squeeze(-1) * mask
+    (expected * weights).sum().backward()
+    torch.testing.assert_close(logprobs, expected, atol=1e-5, rtol=1e-5)
+    nats = -(own.exp() * own).sum(-1) * mask
+    torch.testing.assert_close(entropy, nats, atol=1e-5, rtol=1e-4)
+    assert not entropy.requires_grad
+    for name, parameter in model.named_parameters():
+        scale = parameter.grad.abs().max()
+        difference = (gradients[name] - parameter.grad).abs().max()
+        assert scale > 0 and difference <= 1e-4 * scale, name
+
+
+class Largest(TorchDispatchMode):
+    """Keeps the size of the largest tensor that any operation makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, operation, types, arguments=(), options=None):
+        output = operation(*arguments, **(options or {}))
+        outputs = output if isinstance(output, (tuple, list)) else [output]
+        tensors = [value for value in outputs if isinstance(value, torch.Tensor)]
+        self.numel = max([self.numel, *(tensor.numel() for tensor in tensors)])
+        return output
+
+
+def test_neither_pass_ever_holds_the_logits_of_a_batch(monkeypatch):
+    rows, length, vocabulary, at_once = 8, 64, 3000, 30_000  # 1.5 million logits, ten at a time
+    monkeypatch.setattr(policy, "_LOGITS_AT_ONCE", {"cpu": at_once})
+    module = ResponseLogprobs(make_model("llama", vocab_size=vocabulary, hidden_size=8))
+    batch = pad_rows([[5]] * rows, [[7] * length] * rows, [0.0] * rows, 0, CPU)
+    with Largest() as forward:
+        logprobs, _ = module(*batch.model_inputs(), 1.0)
+    with Largest() as backward:
+        logprobs.sum().backward()
+    assert forward.numel <= at_once and backward.numel <= at_once
+    assert at_once > 8 * vocabulary  # weights and their gradients are smaller still
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_logprobs_equal_those_that_generation_sampled_from(name):
     model = make_model(name)
     prompts = pad_rows(PROMPTS, [[1]] * 3, [0.0] * 3, 0, CPU)
@@ -158,7 +191,7 @@ BLOOM = dict(hidden_size=32, n_layer=2, n_head=4, hidden_dropout=0.1, attention_
 @pytest.mark.parametrize(
     "config",
     [
-        CONFIGS["gpt2"],
+        GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=64, **SIZES),
         OPTConfig(**OPT, word_embed_proj_dim=32, max_position_embeddings=64, **SIZES),
         BloomConfig(**BLOOM, **SIZES),
     ],

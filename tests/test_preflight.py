@@ -13,6 +13,7 @@ from conftest import ROOT, SFT_MODEL, SMALL_RUN, load_script
 from transformers import AutoConfig, AutoTokenizer
 
 import preflight
+import roles
 from constants import check_training_constants, read_constants
 from preflight import UserError
 
@@ -24,7 +25,7 @@ def start(tmp_path, monkeypatch):
     def start(**constants):
         settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), **constants}
         script = load_script("train_prime.py", tmp_path, **settings)
-        monkeypatch.setattr(script, "load_model", lambda *_: pytest.fail("a model was loaded"))
+        monkeypatch.setattr(roles, "load_model", lambda *_: pytest.fail("a model was loaded"))
         with pytest.raises(UserError) as error:
             script.main()
         return str(error.value)
@@ -37,7 +38,7 @@ def start(tmp_path, monkeypatch):
     [
         (dict(OPTIMIZER_STEPS=3), "OPTIMIZER_STEPS = 3 does not divide PROMPTS_PER_ITERATION = 4"),
         (dict(PRM_OPTIMIZER_STEPS=5), "PRM_OPTIMIZER_STEPS = 5 does not divide"),
-        (dict(ROLLOUT_BATCH_SIZE=6), "SAMPLES_PER_PROMPT = 4 does not divide ROLLOUT_BATCH_SIZE"),
+        (dict(ROLLOUT_TOKENS=319), "319 has no room for one prompt and its responses, .* = 320"),
         (dict(SAMPLES_PER_PROMPT=1), "SAMPLES_PER_PROMPT = 1 must lie between 2 and"),
         (
             dict(PRM_UPDATE="often"),

@@ -77,7 +77,7 @@ def test_a_question_its_messages_and_its_rollout_get_the_same_rewards(run):
     rollout |= {"status": "correct", "outcome_reward": 1.0, "ground_truth": "5"}
     [question], _ = run([QUESTION])
     [as_messages], _ = run([{**QUESTION, "prompt": messages}])
-    [as_rollout], page = run([rollout], "--batch-size", "1")
+    [as_rollout], page = run([rollout], "--batch-tokens", "1")
     assert as_messages["token_rewards"] == question["token_rewards"]
     assert as_rollout["token_rewards"] == pytest.approx(question["token_rewards"], abs=1e-6)
     [group] = page.content["groups"]
@@ -100,8 +100,8 @@ def test_rows_that_cannot_be_scored(run, row, words):
 
 
 def test_arguments_that_make_no_sense(run, tmp_path, monkeypatch):
-    with pytest.raises(UserError, match="--batch-size = 0 must be at least 1"):
-        run([QUESTION], "--batch-size", "0")
+    with pytest.raises(UserError, match="--batch-tokens = 0 must be at least 1"):
+        run([QUESTION], "--batch-tokens", "0")
     with pytest.raises(UserError, match="--reference = 'models/none': there is no such folder"):
         run([QUESTION], "--reference", "models/none")
     monkeypatch.setattr(sys, "argv", ["score.py", "--prm", SFT_MODEL, str(Path("none.jsonl"))])

@@ -46,14 +46,14 @@ def test_rewards_are_beta_times_the_log_ratio_whatever_the_batch(prm):
             logits = model.model(ids).logits[0, len(prompt) - 1 : -1] / 0.5
             log_ratio += sign * logits.log_softmax(-1)[range(len(response)), response]
         expected.append((0.1 * log_ratio).tolist())
-    for rows_at_once in (1, 2, 8):
+    for batch_tokens in (1, 30, 800):
         done = []
         rewards = scoring.score_tokens(
             scorer,
             prompts,
             responses,
             pad_token_id=0,
-            rows_at_once=rows_at_once,
+            batch_tokens=batch_tokens,
             on_rows=done.append,
         )
         assert sum(done) == 3

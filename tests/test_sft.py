@@ -11,7 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import arithmetic
 from preflight import UserError
 
-SMALL = dict(STEPS=12, BATCH_SIZE=16, MICRO_BATCH_SIZE=16, LOG_EVERY=4, SAVE_EVERY=8, CPU_THREADS=1)
+SMALL = dict(
+    STEPS=12, BATCH_SIZE=16, MICRO_BATCH_TOKENS=4096, LOG_EVERY=4, SAVE_EVERY=8, CPU_THREADS=1
+)
 
 
 @pytest.fixture(autouse=True)
@@ -43,14 +45,14 @@ def test_chat_data_of_ones_own_and_micro_batches(tmp_path, capsys):
     (tmp_path / "chat.jsonl").write_text((json.dumps(row) + "\n") * 40)
     settings = {**SMALL, "MODEL": SFT_MODEL, "DATA": str(tmp_path / "chat.jsonl")}
     first = {}
-    for micro in (16, 5):
+    for micro in (4096, 100):
         output = str(tmp_path / f"model-{micro}")
-        settings |= {"MICRO_BATCH_SIZE": micro, "OUTPUT": output}
+        settings |= {"MICRO_BATCH_TOKENS": micro, "OUTPUT": output}
         load_script("sft.py", tmp_path, **settings).main()
         losses = read_losses(capsys.readouterr().out)
         assert losses[2] < 0.5 * losses[0]
         first[micro] = losses[0]
-    assert first[5] == pytest.approx(first[16], rel=1e-3)
+    assert first[100] == pytest.approx(first[4096], rel=1e-3)
 
 
 def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path, monkeypatch):

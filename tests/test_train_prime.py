@@ -17,6 +17,8 @@ from conftest import SFT_MODEL, SMALL_RUN, edit_script, load_script
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
+import generation
+import roles
 from preflight import UserError
 from verifiers import Verdict
 
@@ -31,6 +33,11 @@ def without_seconds(metrics: list[dict]) -> list[dict]:
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
+
+
+def read_responses(folder: Path, iteration: int) -> list[str]:
+    lines = (folder / "rollouts" / f"{iteration:06d}.jsonl").read_text().splitlines()
+    return [json.loads(line)["response"] for line in lines]
 
 
 def run_here(tmp_path: Path, **constants) -> Path:
@@ -138,18 +145,38 @@ def test_the_same_seed_repeats_bit_for_bit_and_another_does_not(prime_run, tmp_p
 
 
 def test_the_size_of_micro_batches_changes_no_result(prime_run, tmp_path):
-    other = run_here(tmp_path, NUM_ITERATIONS=1, MICRO_BATCH_SIZE=3)
+    other = run_here(tmp_path, NUM_ITERATIONS=1, MICRO_BATCH_TOKENS=150)
     [line], expected = read_metrics(other), read_metrics(prime_run)[0]
     for name in ("prm_gradient_norm", "policy_gradient_norm", "entropy", "prm_loss"):
         assert line[name] == pytest.approx(expected[name], rel=1e-4)
+
+
+def test_the_room_for_rollouts_changes_no_response(prime_run, tmp_path):
+    other = run_here(tmp_path, NUM_ITERATIONS=1, ROLLOUT_TOKENS=400)  # a prompt at a time
+    assert read_responses(other, 0) == read_responses(prime_run, 0)
+
+
+def test_a_copy_in_half_precision_generates_and_follows_the_policy(tmp_path, monkeypatch):
+    copies, decoders = [], []
+    copy_weights, decode = roles.copy_weights, generation.decode
+    monkeypatch.setattr(roles, "copy_weights", lambda *m: (copies.append(m), copy_weights(*m)))
+    monkeypatch.setattr(generation, "decode", lambda m, *a: (decoders.append(m), decode(m, *a))[1])
+    run_here(tmp_path, ROLLOUT_DTYPE="bfloat16", OFFLOAD_MODELS=True, OFFLOAD_OPTIMIZERS=True)
+    assert len(copies) == 2  # after each update
+    policy, copy = copies[-1]
+    assert all(decoder is copy for decoder in decoders)
+    started = read_weights(Path(SFT_MODEL))["model.norm.weight"]
+    for (name, new), own in zip(policy.named_parameters(), copy.parameters()):
+        assert own.dtype == torch.bfloat16 and torch.equal(own, new.bfloat16()), name
+    assert not torch.equal(policy.model.norm.weight, started)
 
 
 def test_outcome_only_loads_one_model_and_trains_it(tmp_path, monkeypatch):
     settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), "NUM_ITERATIONS": 1}
     script = load_script("train_prime.py", tmp_path, **{**settings, "PROCESS_COEF": 0})
     loads = []
-    load_model = script.load_model
-    monkeypatch.setattr(script, "load_model", lambda *a: (loads.append(a), load_model(*a))[1])
+    load_model = roles.load_model
+    monkeypatch.setattr(roles, "load_model", lambda *a: (loads.append(a), load_model(*a))[1])
     script.main()
     folder = tmp_path / "runs" / "run"
     assert len(loads) == 1
@@ -292,7 +319,7 @@ def test_code_prompts_need_a_sandbox(tmp_path, capsys, monkeypatch):
                 script.main()
                 assert "WARNING: ALLOW_UNSANDBOXED_CODE" in capsys.readouterr().out
                 continue
-            patch.setattr(script, "load_model", None)  # the refusal comes before
+            patch.setattr(roles, "load_model", None)  # the refusal comes before
             with pytest.raises(UserError, match="enable user namespaces.*ABILITIES.*ALLOW_UNSAN"):
                 script.main()
 
@@ -417,41 +444,16 @@ def test_two_runs_do_not_share_a_folder(tmp_path, script_environment):
     other.wait()
 
 
-CANNED_RESPONSES = """
-import random, runpy, sys
-import rollout
-
-def generate_responses(model, prompt_ids, *, samples_per_prompt, **_):
-    '''Some work and a guess, drawn by the prompt: the same whoever generates.'''
-    responses = []
-    for ids in prompt_ids:
-        rng = random.Random(str(ids))
-        for _ in range(samples_per_prompt):
-            work = [rng.randrange(10, 40) for _ in range(rng.randrange(20))]
-            answer = TOKENIZER(f"\\\\boxed{{{rng.randrange(8)}}}", add_special_tokens=False)
-            responses.append(work + answer["input_ids"] + [TOKENIZER.eos_token_id])
-    return responses
-
-from transformers import AutoTokenizer
-TOKENIZER = AutoTokenizer.from_pretrained(MODEL)
-rollout.generate_responses = generate_responses
-runpy.run_path(SCRIPT, run_name="__main__")
-"""
-
-
 def test_any_number_of_processes_trains_alike(tmp_path, script_environment):
     folders = []
     for processes in (1, 2):
         settings = {**SMALL_RUN, "PROMPTS_PER_ITERATION": 5, "PRM_OPTIMIZER_STEPS": 5}
         settings |= {"OUTPUT_DIR": str(tmp_path / "runs"), "RUN_NAME": f"{processes}"}
-        settings |= {"MICRO_BATCH_SIZE": 3, "POLICY_WARMUP_STEPS": 0}
+        settings |= {"MICRO_BATCH_TOKENS": 150, "POLICY_WARMUP_STEPS": 0}
         script = edit_script("train_prime.py", tmp_path / f"edited-{processes}.py", **settings)
-        wrapper = tmp_path / f"canned-{processes}.py"
-        names = f"SCRIPT = {str(script)!r}\nMODEL = {SFT_MODEL!r}\n"
-        wrapper.write_text(names + CANNED_RESPONSES)
         options = ["--multi_gpu"] if processes > 1 else []
         options += f"--num_processes {processes} --num_machines 1 --main_process_port 0".split()
-        process = launch(wrapper, script_environment, *options)
+        process = launch(script, script_environment, *options)
         output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output
         assert f"{processes} process(es)" in output
@@ -463,6 +465,8 @@ def test_any_number_of_processes_trains_alike(tmp_path, script_environment):
         for name, value in first.items():
             if value is not None and not name.startswith("seconds"):
                 assert second[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+    texts = [read_responses(folder, 1) for folder in folders]
+    assert texts[0] == texts[1] and len(set(texts[0])) > 15  # no two processes sample the same
     before = read_weights(Path(SFT_MODEL))
     for role in ("policy", "prm"):
         one, two = (read_weights(folder / role) for folder in folders)

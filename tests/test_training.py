@@ -9,7 +9,7 @@ from torch import nn
 
 import training
 from preflight import UserError
-from rollout import pad_rows
+from rollout import Rollouts, pad_rows
 
 
 def test_schedules():
@@ -27,10 +27,14 @@ def test_seeds_differ_by_run_iteration_and_process():
     assert training.derive_seed(1, 2, 3) == training.derive_seed(1, 2, 3)
 
 
+def make_batch(response_lengths: list[int], prompt_length: int = 1) -> Rollouts:
+    prompts = [[1] * prompt_length for _ in response_lengths]
+    responses = [[5] * length for length in response_lengths]
+    return pad_rows(prompts, responses, [0.0] * len(responses), 0, torch.device("cpu"))
+
+
 def test_a_process_without_rows_gets_one_with_nothing_to_learn_from():
-    batch = pad_rows(
-        [[1], [1, 1], [1]], [[5], [6, 6], [7]], [1.0, 0.0, 1.0], 0, torch.device("cpu")
-    )
+    batch = make_batch([1, 2, 1])
     trainee = SimpleNamespace(name="model", module=nn.Linear(1, 1))
     plans = {}
     for index in range(2):
@@ -40,9 +44,9 @@ def test_a_process_without_rows_gets_one_with_nothing_to_learn_from():
             is_main_process=False,
             no_sync=lambda _: torch.enable_grad(),
         )
-        plans[index] = list(training.micro_batches(accelerator, trainee, batch, [0, 1, 2], 1))
-    assert [rows for rows, *_ in plans[0]] == [[0], [2]]
-    assert [rows for rows, *_ in plans[1]] == [[1], [0]]
+        plans[index] = list(training.micro_batches(accelerator, trainee, batch, [0, 1, 2], 3))
+    assert [rows for rows, *_ in plans[0]] == [[1], [2]]  # the longest first
+    assert [rows for rows, *_ in plans[1]] == [[0], [0]]
     shares = [share for plan in plans.values() for _, _, share, _ in plan]
     assert shares == pytest.approx([2 / 3, 2 / 3, 2 / 3, 0.0])  # 1 of 3 rows, for 2 processes
     assert plans[1][1][1].response_mask.sum() == 0
@@ -79,10 +83,17 @@ def test_rows_are_split_by_prompt_into_steps():
 
 @pytest.mark.parametrize("num_processes", [1, 2, 3])
 def test_micro_batches_share_out_every_row_once_and_equally_many(num_processes):
-    rows = list(range(10, 21))
+    batch = make_batch([1, 9, 3, 4, 9, 1, 1, 30, 2, 2, 5], prompt_length=2)
+    rows = list(range(1, 11))
     plans = [
-        training.plan_micro_batches(rows, 2, index, num_processes) for index in range(num_processes)
+        training.plan_micro_batches(batch, rows, 24, index, num_processes)
+        for index in range(num_processes)
     ]
     assert len({len(plan) for plan in plans}) == 1
     assert sorted(row for plan in plans for micro in plan for row in micro) == rows
-    assert max(len(micro) for plan in plans for micro in plan) == 2
+    assert plans[0][0] == [7]  # 32 tokens: more than there is room for, hence alone
+    responses = batch.response_mask.sum(dim=1)
+    for micro in [micro for plan in plans for micro in plan if micro not in ([], [7])]:
+        assert len(micro) * (2 + responses[micro].max()) <= 24
+    if num_processes == 1:
+        assert plans[0] == [[7], [1, 4], [10, 3, 2], [8, 9, 5, 6]]

@@ -1,0 +1,36 @@
+"""Tiny models of many architectures, with random weights and what is odd about each."""
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+SIZES = dict(vocab_size=32, hidden_size=32, intermediate_size=48, num_hidden_layers=2)
+SIZES |= dict(num_attention_heads=4, num_key_value_heads=2, head_dim=8, bos_token_id=None)
+SIZES |= dict(eos_token_id=2, pad_token_id=0, max_position_embeddings=256)
+GPT2 = dict(vocab_size=32, n_embd=32, n_layer=2, n_head=4, bos_token_id=None, eos_token_id=2)
+ARCHITECTURES = {
+    "llama": SIZES,
+    "qwen2": SIZES,
+    "qwen3": SIZES,
+    "gemma2": {
+        **SIZES,
+        "sliding_window": 64,
+        "attn_logit_softcapping": 5.0,
+        "final_logit_softcapping": 3.0,
+    },
+    "gemma3_text": {**SIZES, "sliding_window": 64},
+    "mistral": {**SIZES, "sliding_window": None},
+    "phi3": SIZES,
+    "granite": {**SIZES, "logits_scaling": 4.0},
+    "gpt2": {**GPT2, "pad_token_id": 0},
+}
+
+
+def make_model(kind: str, **changes) -> PreTrainedModel:
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, **{**ARCHITECTURES.get(kind, SIZES), **changes})
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():  # far from uniform, so that what is seen matters
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(std=0.3)
+    return model

@@ -21,7 +21,7 @@ from transformers.cache_utils import DynamicLayer
 
 _LOOK_EVERY = {"cpu": 4}  # tokens between two looks for responses that have ended
 _LOOK_EVERY_ELSEWHERE = 16  # a look waits for the device
-_CROWDED = 0.7  # share of siblings still running below which the others leave the batch
+_CROWDED = 0.5  # share of siblings still running below which the others leave the batch
 _ROOM = 256  # columns that the cache grows by, at least
 _TOLERANCE = 0.1  # of logits beside their spread: bfloat16 rounds to 0.02, a wrong mask gives 0.3
 
@@ -53,8 +53,8 @@ class _RoomyLayer(DynamicLayer):
             self.key_room, self.value_room = key_states[:, :, :0], value_states[:, :, :0]
         start, self.columns = self.columns, self.columns + key_states.shape[2]
         if self.columns > self.key_room.shape[2]:
-            self.key_room = self._with_room(self.key_room, start)
-            self.value_room = self._with_room(self.value_room, start)
+            self.key_room = self._with_room([self.key_room[:, :, :start]])
+            self.value_room = self._with_room([self.value_room[:, :, :start]])
         self.key_room[:, :, start : self.columns] = key_states
         self.value_room[:, :, start : self.columns] = value_states
         return self.key_room[:, :, : self.columns], self.value_room[:, :, : self.columns]
@@ -62,17 +62,23 @@ class _RoomyLayer(DynamicLayer):
     def get_seq_length(self) -> int:
         return self.columns
 
-    def rearrange(self, change: Callable[[Tensor], Tensor]) -> None:
-        """Replace keys and values by what change makes of them, of other rows or columns."""
-        self.key_room = change(self.key_room[:, :, : self.columns])
-        self.value_room = change(self.value_room[:, :, : self.columns])
-        self.columns = self.key_room.shape[2]
+    def rearrange(self, cut: Callable[[Tensor], list[Tensor]], most_columns: int) -> None:
+        """Replace keys and values by the parts that are cut out of them, side by side."""
+        self.most_columns, used = most_columns, self.columns
+        parts = cut(self.key_room[:, :, :used])
+        self.columns = sum(part.shape[2] for part in parts)
+        self.key_room = self._with_room(parts)
+        self.value_room = self._with_room(cut(self.value_room[:, :, :used]))
 
-    def _with_room(self, states: Tensor, used: int) -> Tensor:
-        rows, heads, _, width = states.shape
+    def _with_room(self, parts: list[Tensor]) -> Tensor:
+        """Return parts (n, heads, columns, width) side by side, with room for more behind."""
+        rows, heads, _, width = parts[0].shape
         room = min(self.most_columns, self.columns + max(_ROOM, self.columns // 2))
-        roomy = states.new_empty((rows, heads, room, width))
-        roomy[:, :, :used] = states[:, :, :used]
+        roomy = parts[0].new_empty((rows, heads, room, width))
+        start = 0
+        for part in parts:
+            roomy[:, :, start : start + part.shape[2]] = part
+            start += part.shape[2]
         return roomy
 
 
@@ -146,13 +152,13 @@ class _Batch:
         rows, siblings = running.nonzero(as_tuple=True)
         width, count = self.prompt_mask.shape[1], running.shape[1]
 
-        def select(states: Tensor) -> Tensor:
-            prompt, rest = states[rows, :, :width], states[:, :, width:]
+        def cut(states: Tensor) -> list[Tensor]:
+            prompt, rest = states[:, :, :width], states[:, :, width:]
             own = rest.unflatten(2, (-1, count))[rows, :, :, siblings]  # (running, heads, steps, D)
-            return torch.cat([prompt, own], dim=2)
+            return [prompt[rows], own]
 
         for layer in self.cache.layers:
-            layer.rearrange(select)
+            layer.rearrange(cut, width + self.max_response_tokens)
         self.prompt_mask, self.lengths = self.prompt_mask[rows], self.lengths[rows]
         self.responses = self.responses[rows, siblings].unsqueeze(1)
         self.mask = self._make_mask()
@@ -219,6 +225,7 @@ def _decoding_attention(model: PreTrainedModel) -> Iterator[None]:
         model.set_attn_implementation(own)
 
 
+@torch.inference_mode()
 def decode(
     model: PreTrainedModel,
     input_ids: Tensor,

@@ -122,7 +122,15 @@ def _compute_logprobs(
     head: PreTrainedModel, states: Tensor, tokens: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """Return log-probability and entropy (n,) of tokens (n,) after hidden states (n, H)."""
-    logits = head(inputs_embeds=states.unsqueeze(0)).logits[0].float() / temperature  # (n, V)
+    device = states.device.type
+    with torch.autocast(  # without cache: gradients of chunks meet in float32, not in bfloat16
+        device,
+        torch.get_autocast_dtype(device),
+        enabled=torch.is_autocast_enabled(device),
+        cache_enabled=False,
+    ):
+        logits = head(inputs_embeds=states.unsqueeze(0)).logits[0]
+    logits = logits.float() / temperature  # (n, V)
     all_logprobs = logits.log_softmax(dim=-1)  # (n, V)
     logprobs = all_logprobs.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
     with torch.no_grad():

@@ -104,7 +104,7 @@ POLICY_WARMUP_STEPS = 5  # optimizer steps
 POLICY_GRADIENT_CLIP = 1.0  # largest gradient norm
 OPTIMIZER_STEPS = 1  # an iteration, each on its share of the prompts
 WEIGHT_DECAY = 0.0  # AdamW, policy and PRM
-MICRO_BATCH_TOKENS = 8192  # a forward pass of one process; changes memory, not results
+MICRO_BATCH_TOKENS = 2048  # a forward pass of one process; changes memory, not results
 
 # Run
 RUN_NAME = "arithmetic"  # folder under OUTPUT_DIR
@@ -134,6 +134,7 @@ CPU_THREADS = None  # torch threads a process without GPU; None: the cores divid
 # MAX_RESPONSE_TOKENS = 3072
 # ROLLOUT_TOKENS = 400000
 # ROLLOUT_DTYPE = "bfloat16"
+# MICRO_BATCH_TOKENS = 8192
 # PRM_LR = 1e-6
 # PRM_WARMUP_STEPS = 0
 # PRM_OPTIMIZER_STEPS = 4

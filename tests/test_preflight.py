@@ -38,7 +38,7 @@ def start(tmp_path, monkeypatch):
     [
         (dict(OPTIMIZER_STEPS=3), "OPTIMIZER_STEPS = 3 does not divide PROMPTS_PER_ITERATION = 4"),
         (dict(PRM_OPTIMIZER_STEPS=5), "PRM_OPTIMIZER_STEPS = 5 does not divide"),
-        (dict(ROLLOUT_TOKENS=319), "319 has no room for one prompt and its responses, .* = 320"),
+        (dict(ROLLOUT_TOKENS=319), "319 has no room for one prompt and its responses"),
         (dict(SAMPLES_PER_PROMPT=1), "SAMPLES_PER_PROMPT = 1 must lie between 2 and"),
         (
             dict(PRM_UPDATE="often"),

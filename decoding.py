@@ -26,7 +26,7 @@ _ROOM = 256  # columns that the cache grows by, at least
 _TOLERANCE = 0.1  # of logits beside their spread: bfloat16 rounds to 0.02, a wrong mask gives 0.3
 
 _log = logging.getLogger(__name__)
-_tried: WeakKeyDictionary = WeakKeyDictionary()  # model: whether it decodes together
+_tried: WeakKeyDictionary = WeakKeyDictionary()  # model: whether it takes siblings
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,8 @@ class _Batch:
         return rows * count + siblings
 
 
-def decodes_together(model: PreTrainedModel, positions: int) -> bool:
-    """Return whether decode() gives what the model's own generate would, for so many positions.
+def takes_siblings(model: PreTrainedModel, positions: int) -> bool:
+    """Return whether siblings in one row get what each would get alone, up to so many positions.
 
     It needs attention over all that went before, by position ids and an explicit mask. What a
     configuration tells is asked first; then, once for each model, a few tokens are tried.
@@ -181,7 +181,7 @@ def decodes_together(model: PreTrainedModel, positions: int) -> bool:
         known = kinds <= {"full_attention", "sliding_attention"}
         _tried[model] = known and takes_masks and _agrees(model)
     if not (_tried[model] and is_whole):
-        _log.warning("%s generates each response on its own, which is slower", config.model_type)
+        _log.warning("%s computes each response on its own, which is slower", config.model_type)
     return _tried[model] and is_whole
 
 

@@ -15,7 +15,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from decoding import Sampling, decode, decodes_together
+from decoding import Sampling, decode, takes_siblings
 
 _REPORT_EVERY = 16  # tokens between two looks for responses that have ended: a look waits for a GPU
 
@@ -49,7 +49,7 @@ def generate_responses(
     attention_mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompt_ids])
     inputs = input_ids.to(model.device), attention_mask.to(model.device)
     settings = (max_response_tokens, temperature, eos_token_ids, pad_token_id)
-    if not decodes_together(model, width + max_response_tokens):
+    if not takes_siblings(model, width + max_response_tokens):
         watch = _Watch(width, eos_token_ids, on_token, on_response)
         config = make_generation_config(samples_per_prompt, *settings)
         output = _generate(model, *inputs, config, stopping_criteria=StoppingCriteriaList([watch]))

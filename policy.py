@@ -13,6 +13,8 @@ from torch.utils.checkpoint import checkpoint as torch_checkpoint
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from packing import pack
+
 _LOGITS_AT_ONCE = {"cpu": 2**23}  # logits in memory at a time, 32 MiB as float32, several times
 _LOGITS_AT_ONCE_ELSEWHERE = 2**26  # a GPU wants more tokens at a time
 
@@ -46,7 +48,12 @@ class ResponseLogprobs(nn.Module):
         self.model = model
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, response_length: int, temperature: float
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        response_length: int,
+        siblings: int,
+        temperature: float,
     ) -> tuple[Tensor, Tensor]:
         """Return log p(y_t | x, y_<t) of the last response_length columns and their entropy.
 
@@ -54,31 +61,32 @@ class ResponseLogprobs(nn.Module):
             input_ids: (B, P+T) left-padded prompts, then right-padded responses.
             attention_mask: (B, P+T) 1 on tokens, 0 on padding.
             response_length: T.
+            siblings: rows in turn that share their prompt and are computed as one; 1: each alone.
             temperature: divides the logits, as in sampling.
 
         Returns:
             logprobs: (B, T) float32, 0 at padding.
             entropy: (B, T) float32 in nats, without gradient, 0 at padding.
         """
-        position_ids = (attention_mask.cumsum(dim=1) - 1).clamp(min=0)  # (B, P+T)
+        packed = pack(input_ids, attention_mask, response_length, siblings)
+        mask = packed.attention_mask
+        if siblings > 1 and self.model.config._attn_implementation == "eager":  # adds its mask
+            hidden = torch.finfo(self.model.dtype).min
+            mask = torch.zeros_like(mask, dtype=self.model.dtype).masked_fill_(~mask, hidden)
         output = getattr(self.model, self.model.base_model_prefix)(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
+            input_ids=packed.input_ids,
+            attention_mask=mask,
+            position_ids=packed.position_ids,
             use_cache=False,
         )
-        is_response = attention_mask[:, -response_length:].flatten()  # (B * T,)
-        places = is_response.nonzero().squeeze(1)  # (N,) of real tokens
-        states = output.last_hidden_state[:, -response_length - 1 : -1]  # the token before predicts
-        states = states.flatten(0, 1).index_select(0, places)  # (N, H)
-        tokens = input_ids[:, -response_length:].flatten()[places]  # (N,)
-        values = self._apply_head(_isolate_head(self.model, output), states, tokens, temperature)
-        empty = torch.zeros(is_response.shape, device=states.device)
+        states = output.last_hidden_state.flatten(0, 1).index_select(0, packed.predictors)  # (N, H)
+        head = _isolate_head(self.model, output)
+        values = self._apply_head(head, states, packed.tokens, temperature)
+        empty = torch.zeros(len(input_ids) * response_length, device=states.device)
         logprobs, entropy = (
-            empty.scatter(0, places, value).view(-1, response_length) for value in values
+            empty.scatter(0, packed.places, value).view(-1, response_length) for value in values
         )
-        assert logprobs.shape == (len(input_ids), response_length)
-        return logprobs, entropy
+        return logprobs, entropy  # (B, T) each
 
     def _apply_head(
         self, head: PreTrainedModel, states: Tensor, tokens: Tensor, temperature: float

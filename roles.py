@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 import training
+from decoding import takes_siblings
 from policy import ResponseLogprobs, load_model
 from training import Trainee
 
@@ -60,6 +61,20 @@ def _load_trainee(
     )
     trainee.module.to(home)
     return trainee
+
+
+def count_siblings(
+    accelerator: Accelerator, constants: dict, *models: Trainee | ResponseLogprobs | None
+) -> int:
+    """Return how many responses to a prompt may be computed as one row: K, or 1 if a model cannot.
+
+    Args:
+        constants: of train_prime.py.
+    """
+    positions = constants["MAX_PROMPT_TOKENS"] + constants["MAX_RESPONSE_TOKENS"]
+    modules = [getattr(model, "module", model) for model in models if model is not None]
+    can = [takes_siblings(accelerator.unwrap_model(m).model, positions) for m in modules]
+    return constants["SAMPLES_PER_PROMPT"] if all(can) else 1
 
 
 @torch.no_grad()

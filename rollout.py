@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -48,6 +48,7 @@ class Rollouts:
     attention_mask: Tensor  # (B, P+T) 1 on tokens
     response_mask: Tensor  # (B, T) 1 on response tokens, EOS included
     outcome_rewards: Tensor  # (B,) in [0, 1]
+    siblings: int = 1  # rows in turn that share their prompt and may be computed as one
 
     @property
     def response_length(self) -> int:
@@ -58,8 +59,8 @@ class Rollouts:
         responses = self.response_mask.sum(dim=1)  # (B,)
         return (self.attention_mask.sum(dim=1) - responses).tolist(), responses.tolist()
 
-    def model_inputs(self) -> tuple[Tensor, Tensor, int]:
-        return self.input_ids, self.attention_mask, self.response_length
+    def model_inputs(self) -> tuple[Tensor, Tensor, int, int]:
+        return self.input_ids, self.attention_mask, self.response_length, self.siblings
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,8 @@ def sample_groups(
 
 def cut_by_tokens(
     rows: Sequence[int],
-    prompt_lengths: Sequence[int],
-    response_lengths: Sequence[int],
+    prompt_lengths: Sequence[int] | dict[int, int],
+    response_lengths: Sequence[int] | dict[int, int],
     token_budget: int,
 ) -> list[list[int]]:
     """Return rows in batches of like length, longest first, within a budget of padded tokens.
@@ -238,12 +239,15 @@ class _Submitted:
         return [self.texts[row] for row in rows], [by_row[row] for row in rows]
 
 
-def make_rollouts(groups: Sequence[Group], pad_token_id: int, device: torch.device) -> Rollouts:
-    """Return groups as tensors, a row a response."""
+def make_rollouts(
+    groups: Sequence[Group], pad_token_id: int, device: torch.device, siblings: int = 1
+) -> Rollouts:
+    """Return groups as tensors, a row a response; siblings is 1 or K."""
     prompts = [group.prompt_ids for group in groups for _ in group.response_ids]  # B lists
     responses = [ids for group in groups for ids in group.response_ids]  # B lists
     outcome_rewards = [reward for group in groups for reward in group.outcome_rewards]
-    return pad_rows(prompts, responses, outcome_rewards, pad_token_id, device)
+    rollouts = pad_rows(prompts, responses, outcome_rewards, pad_token_id, device)
+    return replace(rollouts, siblings=siblings)
 
 
 def pad_rows(
@@ -269,8 +273,12 @@ def pad_rows(
     )
 
 
-def select_rows(rollouts: Rollouts, rows: Sequence[int]) -> Rollouts:
-    """Return some rows without the columns of padding that none of them needs."""
+def select_rows(rollouts: Rollouts, rows: Sequence[int], siblings: int = 1) -> Rollouts:
+    """Return some rows without the columns of padding that none of them needs.
+
+    Args:
+        siblings: more than 1 only where rows are those of whole prompts, in order.
+    """
     rows = list(rows)
     attention_mask = rollouts.attention_mask[rows]  # (b, P+T)
     response_mask = rollouts.response_mask[rows]  # (b, T)
@@ -283,6 +291,7 @@ def select_rows(rollouts: Rollouts, rows: Sequence[int]) -> Rollouts:
         attention_mask=attention_mask[:, columns],
         response_mask=response_mask[:, :response_width],
         outcome_rewards=rollouts.outcome_rewards[rows],
+        siblings=siblings,
     )
 
 

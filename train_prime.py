@@ -104,7 +104,7 @@ POLICY_WARMUP_STEPS = 5  # optimizer steps
 POLICY_GRADIENT_CLIP = 1.0  # largest gradient norm
 OPTIMIZER_STEPS = 1  # an iteration, each on its share of the prompts
 WEIGHT_DECAY = 0.0  # AdamW, policy and PRM
-MICRO_BATCH_TOKENS = 2048  # a forward pass of one process; changes memory, not results
+MICRO_BATCH_TOKENS = 4096  # a forward pass of one process; changes memory, not results
 
 # Run
 RUN_NAME = "arithmetic"  # folder under OUTPUT_DIR
@@ -167,6 +167,7 @@ class Run:
     prm: Trainee | None  # None where PROCESS_COEF is 0
     reference: ResponseLogprobs | None  # None where nothing is compared with the SFT model
     rollout_model: PreTrainedModel  # what generates: the policy, or a copy of it
+    siblings: int  # responses to a prompt computed as one row: K, or 1 where a model cannot
     verifier: Verifier
     log: RunLog
 
@@ -206,6 +207,7 @@ def main(arguments: Sequence[str] = ()) -> None:
             prm=prm,
             reference=reference,
             rollout_model=rollout_model,
+            siblings=roles.count_siblings(accelerator, constants, policy, prm, reference),
             verifier=verifier,
             log=RunLog(folder, accelerator.is_main_process),
         )
@@ -290,7 +292,8 @@ def train(run: Run, first: int, carried: dict) -> None:
 def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> dict:
     """Do what follows the filter, from process rewards to the policy update; return its metrics."""
     pad_token_id = generation.find_pad_token_id(run.tokenizer)
-    rollouts = rollout.make_rollouts(collected.kept, pad_token_id, run.accelerator.device)
+    device = run.accelerator.device
+    rollouts = rollout.make_rollouts(collected.kept, pad_token_id, device, run.siblings)
     old_logprobs = None  # (B, T), or None where the update's first pass gives them
     if OPTIMIZER_STEPS > 1 or (run.prm and PRM_REFERENCE == "policy"):
         with timer("seconds_policy"), on_device(run, run.policy.module):

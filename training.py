@@ -32,6 +32,7 @@ from preflight import UserError, count_cores
 from rollout import Group, Rollouts
 from verifiers import Verifier
 
+_LONGEST_SHARED = 2048  # tokens of a prompt and its responses as one row; attention squares it
 _PATIENCE = timedelta(hours=6)  # a process waits for another, which tokenizes or saves
 
 
@@ -143,8 +144,8 @@ def micro_batches(
         rollouts, rows, micro_batch_tokens, accelerator.process_index, accelerator.num_processes
     )
     bar = show_progress(accelerator, plan, desc=f"train {trainee.name}")
-    for number, micro_rows in enumerate(bar):
-        micro = rollout.select_rows(rollouts, micro_rows or rows[:1])
+    for number, (micro_rows, siblings) in enumerate(bar):
+        micro = rollout.select_rows(rollouts, micro_rows or rows[:1], siblings)
         if not micro_rows:
             micro = replace(micro, response_mask=torch.zeros_like(micro.response_mask))
         share = len(micro_rows) / len(rows) * accelerator.num_processes
@@ -170,16 +171,35 @@ def plan_micro_batches(
     micro_batch_tokens: int,
     process_index: int,
     num_processes: int,
-) -> list[list[int]]:
-    """Return this process's rows in micro-batches, as many as on any other, some maybe empty."""
+) -> list[tuple[list[int], int]]:
+    """Return this process's micro-batches, as many as on any other, some maybe empty.
+
+    Siblings whose tokens make a short row go together, other rows alone; the longest come first.
+
+    Args:
+        rows: of whole prompts, in order.
+
+    Returns:
+        rows, and how many of them in turn are to be computed as one.
+    """
     prompts, responses = rollouts.lengths()
-    longest_first = sorted(rows, key=lambda row: -prompts[row] - responses[row])
-    shares = [longest_first[index::num_processes] for index in range(num_processes)]
-    plans = [
-        rollout.cut_by_tokens(share, prompts, responses, micro_batch_tokens) for share in shares
-    ]
+    limit = min(_LONGEST_SHARED, micro_batch_tokens)
+    plans: list[list[tuple[list[int], int]]] = [[] for _ in range(num_processes)]
+    left = list(rows)
+    for siblings in sorted({rollouts.siblings, 1}, reverse=True):
+        firsts = left[::siblings]
+        sums = {first: sum(responses[first : first + siblings]) for first in firsts}
+        lengths = {first: prompts[first] + sums[first] for first in firsts}
+        chosen = [first for first in firsts if siblings == 1 or lengths[first] <= limit]
+        chosen.sort(key=lengths.__getitem__, reverse=True)
+        for index, plan in enumerate(plans):
+            share = chosen[index::num_processes]
+            for batch in rollout.cut_by_tokens(share, prompts, sums, micro_batch_tokens):
+                plan.append(([row + n for row in batch for n in range(siblings)], siblings))
+        taken = {first + n for first in chosen for n in range(siblings)}
+        left = [row for row in left if row not in taken]
     most = max(map(len, plans))
-    return plans[process_index] + [[]] * (most - len(plans[process_index]))
+    return plans[process_index] + [([], 1)] * (most - len(plans[process_index]))
 
 
 def take_step(accelerator: Accelerator, trainee: Trainee) -> float:
@@ -220,11 +240,12 @@ def compute_logprobs(
         accelerator.process_index,
         accelerator.num_processes,
     )
-    for micro_rows in filter(None, plan):
-        micro = rollout.select_rows(rollouts, micro_rows)
-        with accelerator.autocast():
-            values, _ = module(*micro.model_inputs(), temperature)  # (b, t)
-        logprobs[micro_rows, : micro.response_length] = values * micro.response_mask
+    for micro_rows, siblings in plan:
+        if micro_rows:
+            micro = rollout.select_rows(rollouts, micro_rows, siblings)
+            with accelerator.autocast():
+                values, _ = module(*micro.model_inputs(), temperature)  # (b, t)
+            logprobs[micro_rows, : micro.response_length] = values
     return accelerator.reduce(logprobs)
 
 

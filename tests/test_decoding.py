@@ -6,7 +6,7 @@ from tiny_models import ARCHITECTURES, make_model
 from transformers import GenerationConfig
 
 import generation
-from decoding import Sampling, decodes_together, draw
+from decoding import Sampling, draw, takes_siblings
 from generation import generate_responses
 
 PROMPTS = [[5, 6, 7, 8, 9], [10, 11], [12, 13, 14], [15]]
@@ -27,10 +27,10 @@ def generate(model, prompts=PROMPTS, **changes):
 def test_greedy_responses_are_those_of_the_models_own_generate(kind, monkeypatch):
     model = make_model(kind)
     attention = model.config._attn_implementation
-    assert decodes_together(model, 20)
+    assert takes_siblings(model, 20)
     together = generate(model, temperature=0.0)
     assert len({tuple(ids) for ids in together}) == len(PROMPTS)
-    monkeypatch.setattr(generation, "decodes_together", lambda *_: False)
+    monkeypatch.setattr(generation, "takes_siblings", lambda *_: False)
     alone = generate(model, temperature=0.0, samples_per_prompt=1)
     assert [ids for ids in alone for _ in range(3)] == together
     assert model.config._attn_implementation == attention  # as it was
@@ -93,22 +93,22 @@ def test_responses_are_reported_once_and_whole_when_they_end():
 
 def test_models_that_cannot_are_generated_with_plainly(caplog):
     windowed = make_model("mistral", sliding_window=16)
-    assert decodes_together(windowed, 16) and not decodes_together(windowed, 17)
-    assert "mistral generates each response on its own" in caplog.text
+    assert takes_siblings(windowed, 16) and not takes_siblings(windowed, 17)
+    assert "mistral computes each response on its own" in caplog.text
     responses = generate(windowed, max_response_tokens=20)
     assert len(responses) == 12
     sizes = dict(vocab_size=32, hidden_size=32, n_layer=2, n_head=4)
     bloom = make_model("bloom", **sizes)  # positions by bias, not by ids
-    assert not decodes_together(bloom, 20)
+    assert not takes_siblings(bloom, 20)
     assert len(generate(bloom)) == 12
     lies = make_model("llama")
     forward = lies.forward
     lies.forward = lambda *a, **k: forward(*a, **{**k, "attention_mask": None})
-    assert not decodes_together(lies, 20)  # takes a mask and does not heed it
+    assert not takes_siblings(lies, 20)  # takes a mask and does not heed it
 
 
 def test_half_precision_agrees_within_its_rounding():
     model = make_model("llama").to(torch.bfloat16)
-    assert decodes_together(model, 20)
+    assert takes_siblings(model, 20)
     own = model.generation_config = GenerationConfig(eos_token_id=7)
     assert len(generate(model)) == 12 and model.generation_config is own

@@ -68,6 +68,30 @@ def test_logprobs_are_those_of_the_models_own_logits(kind, at_once, monkeypatch)
         assert scale > 0 and difference <= 1e-4 * scale, name
 
 
+@pytest.mark.parametrize("kind", [*ARCHITECTURES, "mixtral"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_siblings_in_one_row_get_what_each_gets_alone(kind, attention):
+    model = make_model(kind)
+    if not (kind == "gemma2" and attention == "sdpa"):  # which has soft-capped scores
+        model.set_attn_implementation(attention)
+    prompts = [[5, 6, 7, 8]] * 3 + [[9]] * 3
+    responses = [[10], [11, 12, 13, 14, 15], [16, 17], [18, 19, 20], [21, 22, 2], [23, 2]]
+    batch = pad_rows(prompts, responses, [0.0] * 6, 0, CPU)
+    outputs, gradients = [], []
+    for siblings in (1, 3):
+        rows = select_rows(batch, range(6), siblings)
+        logprobs, entropy = ResponseLogprobs(model)(*rows.model_inputs(), 0.7)
+        (logprobs * torch.arange(30.0).sin().view(6, 5)).sum().backward()
+        outputs.append((logprobs, entropy))
+        gradients.append({name: p.grad for name, p in model.named_parameters()})
+        model.zero_grad()
+    for alone, together in zip(*outputs):
+        torch.testing.assert_close(together, alone, atol=2e-5, rtol=1e-4)
+    for name, alone in gradients[0].items():
+        difference = (gradients[1][name] - alone).abs().max()
+        assert difference <= 2e-4 * alone.abs().max(), name
+
+
 class Largest(TorchDispatchMode):
     """Keeps the size of the largest tensor that any operation makes."""
 
@@ -81,6 +105,21 @@ class Largest(TorchDispatchMode):
         tensors = [value for value in outputs if isinstance(value, torch.Tensor)]
         self.numel = max([self.numel, *(tensor.numel() for tensor in tensors)])
         return output
+
+
+def test_gradients_of_chunks_do_not_meet_in_half_precision(monkeypatch):
+    responses = torch.randint(3, 60, (32, 64), generator=torch.Generator().manual_seed(1)).tolist()
+    batch = pad_rows([[5, 6]] * 32, responses, [0.0] * 32, 0, CPU)
+    gradients = []
+    for autocast, at_once in ((False, 2**30), (True, 2**30), (True, 2 * 64)):  # 1024 chunks
+        monkeypatch.setattr(policy, "_LOGITS_AT_ONCE", {"cpu": at_once})
+        model = make_model("llama", vocab_size=64)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            logprobs, _ = ResponseLogprobs(model)(*batch.model_inputs(), 1.0)
+        logprobs.sum().backward()
+        gradients.append(model.lm_head.weight.grad)
+    exact, whole, chunked = gradients
+    assert (chunked - exact).norm() < 1.2 * (whole - exact).norm()
 
 
 def test_neither_pass_ever_holds_the_logits_of_a_batch(monkeypatch):

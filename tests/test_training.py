@@ -1,5 +1,7 @@
 """Schedules, seeds, and what a process does when the rows run out."""
 
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -90,10 +92,21 @@ def test_micro_batches_share_out_every_row_once_and_equally_many(num_processes):
         for index in range(num_processes)
     ]
     assert len({len(plan) for plan in plans}) == 1
-    assert sorted(row for plan in plans for micro in plan for row in micro) == rows
-    assert plans[0][0] == [7]  # 32 tokens: more than there is room for, hence alone
+    assert sorted(row for plan in plans for micro, _ in plan for row in micro) == rows
+    assert plans[0][0] == ([7], 1)  # 32 tokens: more than there is room for, hence alone
     responses = batch.response_mask.sum(dim=1)
-    for micro in [micro for plan in plans for micro in plan if micro not in ([], [7])]:
+    for micro in [micro for plan in plans for micro, _ in plan if micro not in ([], [7])]:
         assert len(micro) * (2 + responses[micro].max()) <= 24
     if num_processes == 1:
-        assert plans[0] == [[7], [1, 4], [10, 3, 2], [8, 9, 5, 6]]
+        assert plans[0] == [([7], 1), ([1, 4], 1), ([10, 3, 2], 1), ([8, 9, 5, 6], 1)]
+
+
+def test_siblings_go_together_where_they_make_a_short_row(monkeypatch):
+    monkeypatch.setattr(training, "_LONGEST_SHARED", 12)
+    batch = make_batch([1, 1, 9, 9, 4, 6, 2, 3], prompt_length=2)  # rows of 4, 20, 12, 7 tokens
+    batch = replace(batch, siblings=2)
+    plan = partial(training.plan_micro_batches, batch)
+    assert plan(range(8), 24, 0, 1) == [([4, 5, 6, 7], 2), ([0, 1], 2), ([2, 3], 1)]
+    assert plan(range(8), 24, 0, 2) == [([4, 5, 0, 1], 2), ([2], 1)]
+    assert plan(range(8), 24, 1, 2) == [([6, 7], 2), ([3], 1)]
+    assert plan(range(4, 8), 11, 0, 1) == [([6, 7], 2), ([5], 1), ([4], 1)]

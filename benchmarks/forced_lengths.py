@@ -1,0 +1,46 @@
+"""Responses of given lengths on both sides of a benchmark, by what is done to EOS's logit."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor
+
+import decoding
+
+
+def _force(logits: Tensor, is_last: Tensor, eos: int) -> Tensor:
+    """Return logits (rows, V): nothing but EOS where is_last (rows,), else no EOS."""
+    forced = logits.clone()
+    forced[:, eos] = -torch.inf
+    forced.masked_fill_(is_last.unsqueeze(1), -torch.inf)
+    forced[:, eos] = torch.where(is_last, 0.0, -torch.inf).to(forced.dtype)
+    return forced
+
+
+class Forced(LogitsProcessor):
+    """For model.generate, whose rows are the responses in order."""
+
+    def __init__(self, lengths: Tensor, eos: int, prompt_width: int):
+        self.lengths, self.eos, self.prompt_width = lengths, eos, prompt_width
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        length = input_ids.shape[1] - self.prompt_width + 1
+        return _force(scores, self.lengths.to(scores.device) == length, self.eos)
+
+
+@contextmanager
+def force_lengths(lengths: Tensor, eos: int) -> Iterator[None]:
+    """The same for the decoding of this project, within."""
+    draw = decoding.draw
+
+    def forced(logits: Tensor, responses: Tensor, step: int, sampling) -> Tensor:
+        is_last = lengths.to(logits.device)[responses] == step + 1
+        return draw(_force(logits, is_last, eos), responses, step, sampling)
+
+    decoding.draw = forced
+    try:
+        yield
+    finally:
+        decoding.draw = draw

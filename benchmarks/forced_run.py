@@ -1,0 +1,18 @@
+"""train_prime.py with responses of one length: `python forced_run.py TOKENS NAME=value ...`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch  # noqa: E402
+from forced_lengths import force_lengths  # noqa: E402
+
+import train_prime  # noqa: E402
+
+_EOS = 2  # of the embedded tokenizer, on which the benchmarks' models are built
+
+if __name__ == "__main__":
+    tokens = int(sys.argv[1])
+    with force_lengths(torch.full((100_000,), tokens), _EOS):
+        train_prime.main([*sys.argv[2:], f"MAX_RESPONSE_TOKENS={tokens}"])

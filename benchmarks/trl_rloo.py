@@ -1,0 +1,110 @@
+"""TRL's RLOOTrainer on the embedded task, for speed.py and memory.py: see --help."""
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+from datasets import Dataset  # noqa: E402
+from transformers import AutoTokenizer, TrainerCallback  # noqa: E402
+from trl import RLOOConfig, RLOOTrainer  # noqa: E402
+
+import data  # noqa: E402
+from policy import load_model  # noqa: E402
+from verifiers import Verifier  # noqa: E402
+
+
+class Clock(TrainerCallback):
+    """Notes when each optimizer step ends."""
+
+    def __init__(self):
+        self.times = [time.perf_counter()]
+
+    def on_train_begin(self, *_, **__):
+        self.times = [time.perf_counter()]
+
+    def on_step_end(self, *_, **__):
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.times.append(time.perf_counter())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", help="folder of a model with the embedded tokenizer")
+    parser.add_argument("--iterations", type=int, default=4)
+    parser.add_argument("--prompts", type=int, default=64)
+    parser.add_argument("--samples", type=int, default=4)
+    parser.add_argument("--tokens", type=int, default=96, help="at most")
+    parser.add_argument("--forced", action="store_true", help="all responses that long")
+    parser.add_argument("--micro-batch", type=int, default=64, help="responses")
+    parser.add_argument("--threads", type=int, default=None)
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    logging.disable(logging.WARNING)
+    rows = data.load_rows("arithmetic", "train", "arithmetic")
+    rows = rows.select(range(arguments.prompts * arguments.iterations))
+    dataset = Dataset.from_list(
+        [
+            {"prompt": row["prompt"], "ground_truth": row["reward_model"]["ground_truth"]}
+            for row in rows
+        ]
+    )
+    responses = arguments.prompts * arguments.samples
+    clock = Clock()
+    with (
+        Verifier(num_workers=2, timeout_seconds=5.0) as verifier,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+
+        def reward(completions: list, ground_truth: list[str], **_) -> list[float]:
+            texts = [c if isinstance(c, str) else c[0]["content"] for c in completions]
+            verdicts = verifier.verify(texts, ground_truth, ["math"] * len(texts))
+            return [verdict.reward for verdict in verdicts]
+
+        config = RLOOConfig(
+            output_dir=folder,
+            per_device_train_batch_size=arguments.micro_batch,
+            gradient_accumulation_steps=responses // arguments.micro_batch,
+            num_generations=arguments.samples,
+            max_completion_length=arguments.tokens,
+            generation_kwargs={"min_new_tokens": arguments.tokens} if arguments.forced else None,
+            temperature=1.0,
+            beta=0.0,
+            learning_rate=1e-9,
+            lr_scheduler_type="constant",
+            max_grad_norm=1.0,
+            max_steps=arguments.iterations,
+            bf16=torch.cuda.is_available(),
+            use_cpu=not torch.cuda.is_available(),
+            gradient_checkpointing=False,
+            logging_strategy="no",
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            shuffle_dataset=False,
+        )
+        trainer = RLOOTrainer(
+            model=load_model(arguments.model),
+            reward_funcs=reward,
+            args=config,
+            train_dataset=dataset,
+            processing_class=AutoTokenizer.from_pretrained(arguments.model, padding_side="left"),
+            callbacks=[clock],
+        )
+        trainer.train()
+        tokens = trainer._metrics["train"].get("completions/mean_length", [])
+    seconds = [after - before for before, after in zip(clock.times, clock.times[1:])]
+    print(json.dumps({"seconds": seconds, "response_tokens": tokens}))
+
+
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,8 @@ from transformers.utils import ModelOutput
 
 from packing import pack
 
-_LOGITS_AT_ONCE = {"cpu": 2**23}  # logits in memory at a time, 32 MiB as float32, several times
+_LOGITS_AT_ONCE = {"cpu": 2**24}  # a few float32 copies of them are in memory at a time, of 64 MiB
+# each: the C library keeps pieces below 32 MiB for itself when they are freed
 _LOGITS_AT_ONCE_ELSEWHERE = 2**26  # a GPU wants more tokens at a time
 
 
@@ -70,9 +71,12 @@ class ResponseLogprobs(nn.Module):
         """
         packed = pack(input_ids, attention_mask, response_length, siblings)
         mask = packed.attention_mask
-        if siblings > 1 and self.model.config._attn_implementation == "eager":  # adds its mask
-            hidden = torch.finfo(self.model.dtype).min
-            mask = torch.zeros_like(mask, dtype=self.model.dtype).masked_fill_(~mask, hidden)
+        if siblings > 1:  # as a sum to attention scores, in their precision: any attention takes it
+            device = mask.device.type
+            autocast = torch.is_autocast_enabled(device)
+            dtype = torch.get_autocast_dtype(device) if autocast else self.model.dtype
+            hidden = torch.finfo(dtype).min
+            mask = torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, hidden)
         output = getattr(self.model, self.model.base_model_prefix)(
             input_ids=packed.input_ids,
             attention_mask=mask,

@@ -1,6 +1,6 @@
 """How fast: `python benchmarks/speed.py rollouts | iteration | growth | bandwidth`.
 
-    rollouts   tokens a second beside model.generate as TRL calls it, same model, prompts and lengths
+    rollouts   tokens a second beside model.generate as TRL calls it, same model, same lengths
     iteration  a PRIME iteration, an outcome-only one, and one of TRL's RLOOTrainer (no PRM)
     growth     what an iteration costs by responses, their length and parameters, as table and plot
     bandwidth  decoding as a share of what reading weights and cache once a token would take (GPU)
@@ -10,8 +10,11 @@ iteration needs requirements-bench.txt.
 """
 
 import argparse
+import json
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import matplotlib.pyplot as plt  # noqa: E402
 import torch  # noqa: E402
 from forced_lengths import Forced, force_lengths  # noqa: E402
-from transformers import GenerationConfig  # noqa: E402
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig  # noqa: E402
 
 import data  # noqa: E402
 import preflight  # noqa: E402
@@ -30,7 +34,8 @@ from policy import load_model  # noqa: E402
 
 EMBEDDED = str(ROOT / "models" / "arithmetic-sft")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-_PEAK_BYTES_A_SECOND = {"H100": 3.35e12, "H200": 4.8e12, "A100-SXM4-80GB": 2.04e12}  # data sheets
+_BYTES_A_SECOND = {"H100": 3.35e12, "H200": 4.8e12, "A100-SXM4-80GB": 2.04e12}  # data sheets
+_QWEN2 = {"Qwen2 0.5B": (896, 4864, 24, 14), "Qwen2 1.5B": (1536, 8960, 28, 12)}
 
 
 def main() -> None:
@@ -44,7 +49,7 @@ def main() -> None:
         "rollouts": lambda: compare_rollouts(arguments.model, arguments.repeats),
         "iteration": lambda: compare_iterations(arguments.repeats),
         "growth": lambda: measure_growth(arguments.repeats, arguments.output),
-        "bandwidth": lambda: measure_bandwidth(),
+        "bandwidth": measure_bandwidth,
     }
     parts[arguments.part]()
 
@@ -126,9 +131,177 @@ def print_rollouts(name: str, model, prompts: list, lengths: torch.Tensor, repea
 
     seconds = time_in_turns([ours, theirs], repeats)
     speeds = [int(lengths.sum()) / statistics.median(side) for side in seconds]
-    ratios = sorted(them / us for us, them in zip(*seconds))
-    ratio = f"{statistics.median(ratios):.1f} ({ratios[0]:.1f}, {ratios[-1]:.1f})"
-    print(f"{name:<58}{speeds[0]:>10,.0f}{speeds[1]:>10,.0f}  {ratio}")
+    ratio = spread([them / us for us, them in zip(*seconds)])
+    print(f"{name:<58}{speeds[0]:>10,.0f}{speeds[1]:>10,.0f}  {ratio}", flush=True)
+
+
+def compare_iterations(repeats: int) -> None:
+    """Print seconds an iteration of PRIME, of outcome-only RLOO and of TRL's RLOO, and shares."""
+    print(f"{'64 x 4 responses, embedded model':<34}{'PRIME':>8}{'outcome':>9}{'TRL':>8}", end="")
+    print(f"{'PRIME/TRL':>19}{'PRIME/outcome':>20}  shares: generate, verify, PRM, policy")
+    for name, tokens in (("all of 40 tokens", 40), ("as they come, up to 96 tokens", None)):
+        rounds = []
+        for _ in range(repeats):
+            prime, length, shares = run_ours(tokens)
+            outcome, _, _ = run_ours(tokens, "PROCESS_COEF=0")
+            trl, trl_length = run_trl(tokens)
+            rounds.append((prime, outcome, trl, *shares))
+        medians = [statistics.median(column) for column in zip(*rounds)]
+        print(f"{name:<34}{medians[0]:>8.2f}{medians[1]:>9.2f}{medians[2]:>8.2f}", end="")
+        print(f"{spread([prime / trl for prime, _, trl, *_ in rounds]):>19}", end="")
+        print(f"{spread([prime / outcome for prime, outcome, *_ in rounds]):>20}", end="  ")
+        print(", ".join(f"{share:.0%}" for share in medians[3:]))
+        print(f"    (mean response tokens: {length:.1f}, TRL {trl_length:.1f})", flush=True)
+
+
+def run_ours(tokens: int | None, *overrides: str) -> tuple[float, float, list[float]]:
+    """Return the median seconds of train_prime.py's iterations, mean length, and phases' shares.
+
+    Args:
+        tokens: of every response; None: as they come.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {
+            "MODEL": EMBEDDED,
+            "NUM_ITERATIONS": 4,
+            "OUTPUT_DIR": folder,
+            "RUN_NAME": "run",
+            "EVAL_DATA": None,
+            "ACCURACY_LOW": 0.0,  # every response counts, as it does there
+            "ACCURACY_HIGH": 1.0,
+            "POLICY_LR": 0.0,
+            "PRM_LR": 0.0,
+            "MIXED_PRECISION": "bf16" if DEVICE.type == "cuda" else "no",
+            "ROLLOUT_DTYPE": "bfloat16" if DEVICE.type == "cuda" else "float32",
+        }
+        forced = [str(ROOT / "benchmarks" / "forced_run.py"), str(tokens)]
+        command = [sys.executable, *(forced if tokens else [str(ROOT / "train_prime.py")])]
+        arguments = [f"{name}={value}" for name, value in settings.items()]
+        run([*command, *arguments, *overrides])
+        lines = (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()
+    metrics = [json.loads(line) for line in lines][1:]  # the first warms up
+    seconds = statistics.median(line["seconds"] for line in metrics)
+    phases = [f"seconds_{name}" for name in ("generate", "verify", "prm", "policy")]
+    shares = [
+        statistics.median(line.get(phase, 0.0) / line["seconds"] for line in metrics)
+        for phase in phases
+    ]
+    return seconds, statistics.fmean(line["response_tokens"] for line in metrics), shares
+
+
+def run_trl(tokens: int | None) -> tuple[float, float]:
+    """Return the median seconds of iterations of TRL's RLOOTrainer, and its mean length."""
+    command = [sys.executable, str(Path(__file__).with_name("trl_rloo.py")), EMBEDDED]
+    options = ["--forced", "--tokens", str(tokens)] if tokens else []
+    result = json.loads(run([*command, *options]).splitlines()[-1])
+    return statistics.median(result["seconds"][1:]), result["response_tokens"]
+
+
+def run(command: list[str]) -> str:
+    """Return what a command prints; end with its errors if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def spread(values: list[float]) -> str:
+    """Return the median with the lowest and the highest."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f}, {max(values):.2f})"
+
+
+def measure_growth(repeats: int, path: Path) -> None:
+    """Print and plot seconds an iteration as one of three sizes doubles and the others stay."""
+    columns = {
+        "responses": [(prompts * 4, 40, 96) for prompts in (16, 32, 64, 128)],
+        "response tokens": [(128, tokens, 96) for tokens in (20, 40, 80, 160, 320)],
+        "hidden width": [(128, 40, width) for width in (96, 192, 384)],
+    }
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.5), layout="constrained")
+    print(f"{'grows':<16}{'size':>7}{'M tokens x M parameters':>26}{'seconds':>10}{'per work':>10}")
+    with tempfile.TemporaryDirectory() as folder:
+        for axis, (name, sizes) in zip(axes, columns.items()):
+            points = []
+            for responses, tokens, width in sizes:
+                model, parameters = make_wider(Path(folder) / str(width), width)
+                prompts = f"PROMPTS_PER_ITERATION={responses // 4}"
+                runs = [run_ours(tokens, prompts, f"MODEL={model}")[0] for _ in range(repeats)]
+                size = {"responses": responses, "response tokens": tokens}.get(name, width)
+                points.append((size, statistics.median(runs)))
+                work = (
+                    responses * (tokens + 11) * parameters / 1e12
+                )  # 44 prompt tokens, shared by 4
+                line = f"{name:<16}{size:>7}{work:>26.4f}{points[-1][1]:>10.2f}"
+                print(f"{line}{points[-1][1] / work:>10.1f}", flush=True)
+            axis.loglog(*zip(*points), marker="o", base=2)
+            axis.set(xlabel=name, ylabel="seconds an iteration")
+            axis.grid(alpha=0.3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
+    print(path)
+
+
+def make_wider(folder: Path, width: int) -> tuple[str, int]:
+    """Return a folder of an untrained model of some width with the embedded tokenizer, its size."""
+    config = AutoConfig.from_pretrained(
+        EMBEDDED, hidden_size=width, intermediate_size=width * 8 // 3, head_dim=width // 4
+    )
+    model = AutoModelForCausalLM.from_config(config)
+    if not folder.exists():
+        model.save_pretrained(folder)
+        preflight.load_tokenizer(EMBEDDED, "MODEL").save_pretrained(folder)
+    return str(folder), model.num_parameters()
+
+
+def measure_bandwidth() -> None:
+    """Print decoding's share of the memory-bandwidth bound, which no order of steps can beat."""
+    if DEVICE.type != "cuda":
+        sys.exit("bandwidth needs a GPU: there is none here.")
+    name = torch.cuda.get_device_name()
+    peak = next((rate for key, rate in _BYTES_A_SECOND.items() if key in name), None)
+    if peak is None:
+        sys.exit(f"The memory bandwidth of {name} is not known: add it to _BYTES_A_SECOND.")
+    print(f"{name}, {peak / 1e12:.2f} TB/s; 256 prompt tokens, 256 response tokens, bfloat16")
+    print(f"{'model':<14}{'responses':>10}{'tokens/s':>10}{'share of bound':>16}")
+    for size, (hidden, inner, layers, heads) in _QWEN2.items():
+        config = AutoConfig.for_model(
+            "qwen2",
+            vocab_size=151_936,
+            hidden_size=hidden,
+            intermediate_size=inner,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            num_key_value_heads=2,
+            tie_word_embeddings=True,
+        )
+        with DEVICE:
+            model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
+        weight_bytes = 2 * model.num_parameters()
+        for responses in (64, 256):
+            seconds = time_decoding(model, responses // 4)
+            cache = 2 * 2 * layers * 2 * (hidden // heads)  # bytes a token: K and V, 2 heads, bf16
+            read = weight_bytes + cache * (responses // 4 * 256 + responses * 128)  # mean of steps
+            speed = responses * 256 / seconds
+            share = read * 256 / peak / seconds
+            print(f"{size:<14}{responses:>10}{speed:>10,.0f}{share:>16.0%}", flush=True)
+
+
+def time_decoding(model, num_prompts: int) -> float:
+    """Return the median seconds of 4 responses of 256 tokens to prompts of 256, with prefill."""
+    prompts = torch.randint(5, 1000, (num_prompts, 256)).tolist()
+
+    def decode() -> None:
+        generate_responses(
+            model,
+            prompts,
+            samples_per_prompt=4,
+            max_response_tokens=256,
+            temperature=1.0,
+            eos_token_ids=[151_935],  # improbable: the responses run their length
+            pad_token_id=0,
+        )
+
+    return statistics.median(time_in_turns([decode], repeats=5)[0])
 
 
 def time_in_turns(sides: list[Callable[[], None]], repeats: int) -> list[list[float]]:

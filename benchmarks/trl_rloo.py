@@ -36,6 +36,12 @@ class Clock(TrainerCallback):
         self.times.append(time.perf_counter())
 
 
+def make_example(row: dict) -> dict:
+    question = data.TEMPLATES["math"].replace("{question}", row["prompt"])
+    truth = row["reward_model"]["ground_truth"]
+    return {"prompt": [{"role": "user", "content": question}], "ground_truth": truth}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="folder of a model with the embedded tokenizer")
@@ -86,7 +92,7 @@ def main() -> None:
             bf16=torch.cuda.is_available(),
             use_cpu=not torch.cuda.is_available(),
             gradient_checkpointing=False,
-            logging_strategy="no",
+            logging_steps=arguments.iterations,
             save_strategy="no",
             report_to=[],
             disable_tqdm=True,
@@ -101,7 +107,11 @@ def main() -> None:
             callbacks=[clock],
         )
         trainer.train()
-        tokens = trainer._metrics["train"].get("completions/mean_length", [])
+        [tokens] = [
+            entry["completions/mean_length"]
+            for entry in trainer.state.log_history
+            if "completions/mean_length" in entry
+        ]
     seconds = [after - before for before, after in zip(clock.times, clock.times[1:])]
     print(json.dumps({"seconds": seconds, "response_tokens": tokens}))
 

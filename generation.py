@@ -15,7 +15,8 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from decoding import Sampling, decode, takes_siblings
+from decoding import Sampling, decode
+from siblings import takes_siblings
 
 _REPORT_EVERY = 16  # tokens between two looks for responses that have ended: a look waits for a GPU
 

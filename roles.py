@@ -10,8 +10,8 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 import training
-from decoding import takes_siblings
 from policy import ResponseLogprobs, load_model
+from siblings import takes_siblings
 from training import Trainee
 
 _HOST = torch.device("cpu")

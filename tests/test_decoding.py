@@ -1,13 +1,19 @@
 """Siblings decoded together get what each would get alone, whatever the model and the batch."""
 
+import contextlib
+import functools
+
 import pytest
 import torch
 from tiny_models import ARCHITECTURES, make_model
 from transformers import GenerationConfig
 
+import decoding
 import generation
-from decoding import Sampling, draw, takes_siblings
+import graphed_siblings
+from decoding import Sampling, draw
 from generation import generate_responses
+from siblings import takes_siblings
 
 PROMPTS = [[5, 6, 7, 8, 9], [10, 11], [12, 13, 14], [15]]
 
@@ -23,6 +29,14 @@ def generate(model, prompts=PROMPTS, **changes):
     return generate_responses(model, prompts, **{**settings, **changes})
 
 
+@pytest.fixture(params=["growing", "fixed"])
+def shapes(request, monkeypatch):
+    """Both kinds of batches; on a GPU the fixed one is a CUDA graph, here the same code runs it."""
+    monkeypatch.setattr(decoding, "_GRAPHED", ("cpu",) if request.param == "fixed" else ())
+    monkeypatch.setattr(graphed_siblings, "_ROOM_STEPS", 5)
+
+
+@pytest.mark.usefixtures("shapes")
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_greedy_responses_are_those_of_the_models_own_generate(kind, monkeypatch):
     model = make_model(kind)
@@ -36,6 +50,7 @@ def test_greedy_responses_are_those_of_the_models_own_generate(kind, monkeypatch
     assert model.config._attn_implementation == attention  # as it was
 
 
+@pytest.mark.usefixtures("shapes")
 def test_every_response_is_what_its_own_random_numbers_say_whatever_the_batch():
     model = make_model("llama")
     uniforms = torch.rand(12, 40, dtype=torch.float64)
@@ -73,6 +88,80 @@ def test_drawing_inverts_the_distribution_at_its_temperature():
             torch.full((1, 1), uniform, dtype=torch.float64), 1.0, torch.tensor([2])
         )
         assert draw(logits, torch.tensor([0]), 0, sampling).tolist() == [token]
+
+
+@pytest.mark.parametrize("vocabulary", [3, 4, 8, 11])
+def test_drawing_by_blocks_is_drawing_from_the_whole(vocabulary, monkeypatch):
+    monkeypatch.setattr(decoding, "_BLOCK", 4)
+    logits = torch.randn(1, vocabulary, generator=torch.Generator().manual_seed(vocabulary))
+    logits[:, ::3] = float("-inf")
+    cumulated = logits.double().softmax(-1).cumsum(-1)
+    uniforms = torch.linspace(0, 1, 1001, dtype=torch.float64)[:-1, None]
+    sampling = Sampling(uniforms, 1.0, torch.tensor([2]))
+    drawn = draw(logits.expand(1000, -1), torch.arange(1000), 0, sampling)
+    expected = torch.searchsorted(cumulated.repeat(1000, 1), uniforms, right=True).squeeze(1)
+    assert (drawn != expected).sum() <= 1  # float32 may round one over an edge
+    assert not torch.isinf(logits[0, drawn]).any()
+
+
+@contextlib.contextmanager
+def capture(graph, fails):
+    if fails:
+        raise RuntimeError("operation not permitted when stream is capturing")
+    yield
+
+
+class WrongGraph:
+    """Replays to logits that are those of the capture, with one changed."""
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def replay(self):
+        self.batches[-1].logits[0, 0, 0] += 1.0
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_graph_that_fails_or_errs_is_told_and_not_used(fails, monkeypatch, caplog):
+    model = make_model("llama")
+    expected = generate(model, temperature=0.0)
+    batches = []
+    run = graphed_siblings.GraphedBatch._run
+    monkeypatch.setattr(
+        graphed_siblings.GraphedBatch, "_run", lambda batch: (batches.append(batch), run(batch))[1]
+    )
+    monkeypatch.setattr(decoding, "_GRAPHED", ("cpu",))
+    monkeypatch.setattr(graphed_siblings, "_CAPTURING", ("cpu",))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: WrongGraph(batches))
+    monkeypatch.setattr(torch.cuda, "graph", functools.partial(capture, fails=fails))
+    assert generate(model, temperature=0.0) == expected
+    assert len(batches) > 5 and model in graphed_siblings._refused
+    words = "cannot be a CUDA graph: operation not" if fails else "gives other logits: not used"
+    assert caplog.text.count(words) == 1
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@needs_gpu
+def test_a_replayed_graph_generates_what_its_steps_do_and_follows_the_weights(monkeypatch):
+    model = make_model("qwen2").cuda()
+    uniforms = torch.rand(12, 200, dtype=torch.float64)
+    settings = dict(uniforms=uniforms, max_response_tokens=200, eos_token_ids=[2, 3])
+    replays = []
+    replay = torch.cuda.CUDAGraph.replay
+    monkeypatch.setattr(
+        torch.cuda.CUDAGraph, "replay", lambda graph: (replays.append(graph), replay(graph))
+    )
+    for _ in range(2):
+        monkeypatch.setattr(decoding, "_GRAPHED", ("cuda",))
+        graphed = generate(model, **settings)
+        monkeypatch.setattr(decoding, "_GRAPHED", ())
+        assert generate(model, **settings) == graphed
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(1.1)
+    assert len(replays) > 100 and model not in graphed_siblings._refused
 
 
 def test_responses_are_reported_once_and_whole_when_they_end():

@@ -225,12 +225,12 @@ def measure_growth(repeats: int, path: Path) -> None:
             for responses, tokens, width in sizes:
                 model, parameters = make_wider(Path(folder) / str(width), width)
                 prompts = f"PROMPTS_PER_ITERATION={responses // 4}"
-                runs = [run_ours(tokens, prompts, f"MODEL={model}")[0] for _ in range(repeats)]
+                steps = f"NUM_ITERATIONS={repeats + 1}"  # the first warms up
+                seconds, _, _ = run_ours(tokens, prompts, f"MODEL={model}", steps)
                 size = {"responses": responses, "response tokens": tokens}.get(name, width)
-                points.append((size, statistics.median(runs)))
-                work = (
-                    responses * (tokens + 11) * parameters / 1e12
-                )  # 44 prompt tokens, shared by 4
+                points.append((size, seconds))
+                computed = responses * (tokens + 44 / 4)  # a prompt of 44 tokens is shared by 4
+                work = computed * parameters / 1e12
                 line = f"{name:<16}{size:>7}{work:>26.4f}{points[-1][1]:>10.2f}"
                 print(f"{line}{points[-1][1] / work:>10.1f}", flush=True)
             axis.loglog(*zip(*points), marker="o", base=2)

@@ -1,6 +1,7 @@
 """Generation, the prompt filter, refill and surplus, and the tensors made of it all."""
 
 import contextlib
+import functools
 from collections import Counter
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
 
+import generation
 import rollout
 from generation import generate_responses
 from rollout import (
@@ -268,6 +270,24 @@ def test_each_response_gets_its_own_verdict_whenever_it_ended(model):
         texts = ["".join(map(str, ids)) for ids in group.response_ids]
         assert group.responses == texts
         assert group.outcome_rewards == [len(text) / 1000 for text in texts]
+
+
+def test_batches_are_cut_by_their_padded_tokens():
+    prompts, responses = [1, 5, 2, 2, 9], [4, 4, 7, 1, 30]  # 5, 9, 9, 3 and 39 tokens
+    cut = functools.partial(rollout.cut_by_tokens, prompt_lengths=prompts)
+    assert cut(range(5), response_lengths=responses, token_budget=24) == [[4], [1, 2], [0, 3]]
+    assert cut([3, 0], response_lengths=responses, token_budget=12) == [[0, 3]]  # 2 x (2 + 4)
+    assert cut([3, 0], response_lengths=responses, token_budget=11) == [[0], [3]]
+    assert cut([], response_lengths=responses, token_budget=9) == []
+
+
+def test_a_seed_decides_the_random_numbers_of_its_prompt_alone():
+    drawn = generation.draw_uniforms([3, 4, 3], 2, 5)
+    assert drawn.shape == (6, 5) and drawn.dtype == torch.float64
+    assert torch.equal(drawn[:2], drawn[4:]) and torch.equal(
+        drawn[2:4], generation.draw_uniforms([4], 2, 5)
+    )
+    assert len(drawn[:4].unique()) == 20 and 0 <= drawn.min() and drawn.max() < 1
 
 
 def test_rollouts_are_padded_left_and_right():

@@ -29,6 +29,7 @@ import checkpoint
 import data
 import evaluation
 import generation
+import micro_batching
 import preflight
 import roles
 import rollout
@@ -109,7 +110,7 @@ MICRO_BATCH_TOKENS = 4096  # a forward pass of one process; changes memory, not 
 # Run
 RUN_NAME = "arithmetic"  # folder under OUTPUT_DIR
 OUTPUT_DIR = "runs"
-NUM_ITERATIONS = 50
+NUM_ITERATIONS = 80
 SEED = 0
 EVAL_EVERY = 10  # iterations; also before the first and after the last
 SAVE_EVERY = 10  # iterations between checkpoints; also after the last
@@ -333,7 +334,7 @@ def update_prm(run: Run, rollouts: Rollouts, old_logprobs: Tensor | None) -> tup
     rewards_before = torch.zeros_like(mask, dtype=torch.float32)  # (B, T)
     ref_logprobs = torch.zeros_like(rewards_before) if run.reference else old_logprobs
     gradient_norms = []
-    for rows in training.split_rows(len(outcomes), SAMPLES_PER_PROMPT, PRM_OPTIMIZER_STEPS):
+    for rows in micro_batching.split_rows(len(outcomes), SAMPLES_PER_PROMPT, PRM_OPTIMIZER_STEPS):
         for micro_rows, micro, share, synchronise in micro_batches(run, prm, rollouts, rows):
             cut = (micro_rows, slice(micro.response_length))
             if run.reference:
@@ -375,7 +376,7 @@ def update_policy(
     policy = run.policy
     sums: dict[str, Tensor | float] = defaultdict(float)
     gradient_norms = []
-    steps = training.split_rows(len(advantages), SAMPLES_PER_PROMPT, OPTIMIZER_STEPS)
+    steps = micro_batching.split_rows(len(advantages), SAMPLES_PER_PROMPT, OPTIMIZER_STEPS)
     for rows in steps:
         token_count = rollouts.response_mask[rows].sum()
         for micro_rows, micro, _, synchronise in micro_batches(run, policy, rollouts, rows):

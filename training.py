@@ -27,12 +27,12 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import rollout
+from micro_batching import plan_micro_batches
 from policy import ResponseLogprobs
 from preflight import UserError, count_cores
 from rollout import Group, Rollouts
 from verifiers import Verifier
 
-_LONGEST_SHARED = 2048  # tokens of a prompt and its responses as one row; attention squares it
 _PATIENCE = timedelta(hours=6)  # a process waits for another, which tokenizes or saves
 
 
@@ -141,7 +141,12 @@ def micro_batches(
     """
     trainee.module.train()
     plan = plan_micro_batches(
-        rollouts, rows, micro_batch_tokens, accelerator.process_index, accelerator.num_processes
+        rollouts,
+        rows,
+        micro_batch_tokens,
+        find_hidden_size(accelerator, trainee.module),
+        accelerator.process_index,
+        accelerator.num_processes,
     )
     bar = show_progress(accelerator, plan, desc=f"train {trainee.name}")
     for number, (micro_rows, siblings) in enumerate(bar):
@@ -154,52 +159,8 @@ def micro_batches(
         yield micro_rows or rows[:1], micro, share, synchronise
 
 
-def split_rows(num_rows: int, samples_per_prompt: int, optimizer_steps: int) -> list[list[int]]:
-    """Return the rows of each optimizer step, whole prompts, as even as can be, none empty."""
-    prompts = range(num_rows // samples_per_prompt)
-    steps = min(optimizer_steps, len(prompts))
-    edges = [len(prompts) * step // steps for step in range(steps + 1)]
-    return [
-        list(range(low * samples_per_prompt, high * samples_per_prompt))
-        for low, high in zip(edges, edges[1:])
-    ]
-
-
-def plan_micro_batches(
-    rollouts: Rollouts,
-    rows: Sequence[int],
-    micro_batch_tokens: int,
-    process_index: int,
-    num_processes: int,
-) -> list[tuple[list[int], int]]:
-    """Return this process's micro-batches, as many as on any other, some maybe empty.
-
-    Siblings whose tokens make a short row go together, other rows alone; the longest come first.
-
-    Args:
-        rows: of whole prompts, in order.
-
-    Returns:
-        rows, and how many of them in turn are to be computed as one.
-    """
-    prompts, responses = rollouts.lengths()
-    limit = min(_LONGEST_SHARED, micro_batch_tokens)
-    plans: list[list[tuple[list[int], int]]] = [[] for _ in range(num_processes)]
-    left = list(rows)
-    for siblings in sorted({rollouts.siblings, 1}, reverse=True):
-        firsts = left[::siblings]
-        sums = {first: sum(responses[first : first + siblings]) for first in firsts}
-        lengths = {first: prompts[first] + sums[first] for first in firsts}
-        chosen = [first for first in firsts if siblings == 1 or lengths[first] <= limit]
-        chosen.sort(key=lengths.__getitem__, reverse=True)
-        for index, plan in enumerate(plans):
-            share = chosen[index::num_processes]
-            for batch in rollout.cut_by_tokens(share, prompts, sums, micro_batch_tokens):
-                plan.append(([row + n for row in batch for n in range(siblings)], siblings))
-        taken = {first + n for first in chosen for n in range(siblings)}
-        left = [row for row in left if row not in taken]
-    most = max(map(len, plans))
-    return plans[process_index] + [([], 1)] * (most - len(plans[process_index]))
+def find_hidden_size(accelerator: Accelerator, module: nn.Module) -> int:
+    return accelerator.unwrap_model(module).model.config.get_text_config().hidden_size
 
 
 def take_step(accelerator: Accelerator, trainee: Trainee) -> float:
@@ -237,6 +198,7 @@ def compute_logprobs(
         rollouts,
         range(len(logprobs)),
         micro_batch_tokens,
+        find_hidden_size(accelerator, module),
         accelerator.process_index,
         accelerator.num_processes,
     )

@@ -217,25 +217,38 @@ def measure_growth(repeats: int, path: Path) -> None:
         "response tokens": [(128, tokens, 96) for tokens in (20, 40, 80, 160, 320)],
         "hidden width": [(128, 40, width) for width in (96, 192, 384)],
     }
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.5), layout="constrained")
     print(f"{'grows':<16}{'size':>7}{'M tokens x M parameters':>26}{'seconds':>10}{'per work':>10}")
+    points: dict[str, list[tuple[int, float]]] = {name: [] for name in columns}
     with tempfile.TemporaryDirectory() as folder:
-        for axis, (name, sizes) in zip(axes, columns.items()):
-            points = []
+        for name, sizes in columns.items():
             for responses, tokens, width in sizes:
                 model, parameters = make_wider(Path(folder) / str(width), width)
                 prompts = f"PROMPTS_PER_ITERATION={responses // 4}"
                 steps = f"NUM_ITERATIONS={repeats + 1}"  # the first warms up
                 seconds, _, _ = run_ours(tokens, prompts, f"MODEL={model}", steps)
                 size = {"responses": responses, "response tokens": tokens}.get(name, width)
-                points.append((size, seconds))
+                points[name].append((size, seconds))
                 computed = responses * (tokens + 44 / 4)  # a prompt of 44 tokens is shared by 4
                 work = computed * parameters / 1e12
-                line = f"{name:<16}{size:>7}{work:>26.4f}{points[-1][1]:>10.2f}"
-                print(f"{line}{points[-1][1] / work:>10.1f}", flush=True)
-            axis.loglog(*zip(*points), marker="o", base=2)
-            axis.set(xlabel=name, ylabel="seconds an iteration")
-            axis.grid(alpha=0.3)
+                print(f"{name:<16}{size:>7}{work:>26.4f}{seconds:>10.2f}{seconds / work:>10.1f}")
+    plot_growth(points, path)
+
+
+def plot_growth(points: dict[str, list[tuple[int, float]]], path: Path) -> None:
+    """Draw seconds against each size, both on logarithmic scales, beside a line of slope 1."""
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.5), layout="constrained", sharey=True)
+    for axis, (name, own) in zip(axes, points.items()):
+        sizes, seconds = zip(*own)
+        axis.loglog(sizes, seconds, marker="o")
+        slope = [seconds[0] * size / sizes[0] for size in sizes]
+        axis.loglog(sizes, slope, color="grey", linestyle=":", label="as fast as the size")
+        axis.set_xticks(sizes, labels=sizes, minor=False)
+        axis.set_yticks([0.5, 1, 2, 4, 8], labels=["0.5", "1", "2", "4", "8"])
+        axis.minorticks_off()
+        axis.set(xlabel=name)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("seconds an iteration")
+    axes[0].legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
     print(path)

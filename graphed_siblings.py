@@ -9,7 +9,6 @@ from weakref import WeakSet
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from siblings import Batch
 
@@ -24,16 +23,8 @@ _refused: WeakSet = WeakSet()  # models that cannot be captured
 class GraphedBatch(Batch):
     """A batch whose steps have fixed shapes until its room is full or rows leave it."""
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        attention_mask: Tensor,
-        samples_per_prompt: int,
-        max_response_tokens: int,
-    ):
-        super().__init__(model, attention_mask, samples_per_prompt, max_response_tokens)
-        self.room_end = 0  # steps of each response that there is room for
-        self.graph: torch.cuda.CUDAGraph | None = None
+    room_end = 0  # steps of each response that there is room for
+    graph: torch.cuda.CUDAGraph | None = None
 
     def step(self, tokens: Tensor) -> Tensor:
         if self.steps == self.room_end:

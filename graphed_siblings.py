@@ -1,7 +1,7 @@
 """Siblings on a GPU: a decode step of fixed shapes, captured once as a CUDA graph and replayed.
 
 A replay costs the host one launch instead of one a kernel. Weights, cache and inputs stay where
-they are, so that weights may be overwritten in place. Shapes as in siblings.py; S steps of room.
+they are, so that weights may be overwritten in place. Shapes as in siblings.py.
 """
 
 import logging

@@ -11,6 +11,7 @@ cache has P + b * (steps so far) columns.
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from weakref import WeakKeyDictionary
 
 import torch
@@ -65,7 +66,7 @@ class RoomyLayer(DynamicLayer):
     def fix(self, columns: int, places: Tensor) -> None:
         """From now on write at places (b,), which the caller changes in place, in so many columns.
 
-        What is behind the places is still undefined, but finite: it will be masked.
+        What is behind the places is zero, and for the caller to mask.
         """
         used, self.places = self.columns, places
         for name in ("key_room", "value_room"):
@@ -234,8 +235,14 @@ def takes_siblings(model: PreTrainedModel, positions: int) -> bool:
         known = kinds <= {"full_attention", "sliding_attention"}
         _tried[model] = known and takes_masks and _agrees(model)
     if not (_tried[model] and is_whole):
-        _log.warning("%s computes each response on its own, which is slower", config.model_type)
+        _tell_slow(config.model_type)
     return _tried[model] and is_whole
+
+
+@cache
+def _tell_slow(model_type: str) -> None:
+    """Warn once, not at every batch."""
+    _log.warning("%s computes each response on its own, which is slower", model_type)
 
 
 @torch.no_grad()

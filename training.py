@@ -160,6 +160,7 @@ def micro_batches(
 
 
 def find_hidden_size(accelerator: Accelerator, module: nn.Module) -> int:
+    """Return the hidden width of the model in a ResponseLogprobs, wrapped or not."""
     return accelerator.unwrap_model(module).model.config.get_text_config().hidden_size
 
 

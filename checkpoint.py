@@ -1,31 +1,49 @@
 """Crash-safe saving: written beside, then renamed; a kill at any time leaves the last good one."""
 
 import json
-import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from accelerate import Accelerator
 from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.distributed import checkpoint as distributed_checkpoint
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+import sharding
+from adapters import merge_adapter
 from preflight import UserError
+from training import Trainee
 
-# It would say at every save that tied weights are saved once, as they should be.
-logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
+# Said at every save of a process that runs alone, as most do.
+warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized")
 
 _LOOP_STATE = "loop_state.json"
+_TRAINED = StateDictOptions(ignore_frozen_params=True)
 
 
 def save_checkpoint(
-    accelerator: Accelerator, folder: Path, iteration: int, loop_state: dict
+    accelerator: Accelerator,
+    folder: Path,
+    iteration: int,
+    trainees: Sequence[Trainee],
+    loop_state: dict,
 ) -> None:
     """Save everything needed to go on after an iteration, then delete the checkpoint before it.
 
-    Models, optimizers, schedules and random states go through accelerator.save_state.
+    Models and optimizers go through torch's distributed checkpoint: every process writes its part,
+    and any number of processes can read it.
 
     Args:
         folder: where checkpoints lie, a folder named by iteration each.
@@ -35,11 +53,14 @@ def save_checkpoint(
         UserError: the disk is full or not writable; the last checkpoint is untouched.
     """
     target = folder / f"{iteration:06d}"
+    schedules = {trainee.name: trainee.scheduler.state_dict() for trainee in trainees}
 
     def write(temporary: Path) -> None:
-        accelerator.save_state(str(temporary))
+        state = _read_state(accelerator, trainees, schedules)
+        distributed_checkpoint.save(state, checkpoint_id=str(temporary))
         if accelerator.is_main_process:
-            (temporary / _LOOP_STATE).write_text(json.dumps(loop_state))
+            content = {**loop_state, "schedules": schedules}
+            (temporary / _LOOP_STATE).write_text(json.dumps(content))
 
     _write_beside(accelerator, target, write)
     if accelerator.is_main_process:
@@ -55,22 +76,104 @@ def find_checkpoint(folder: Path) -> Path | None:
     return max(complete, default=None, key=lambda path: int(path.name))
 
 
+def load_checkpoint(
+    accelerator: Accelerator, checkpoint: Path, trainees: Sequence[Trainee]
+) -> dict:
+    """Put models, optimizers and schedules back; return the loop_state they were saved with."""
+    loop_state = read_loop_state(checkpoint)
+    schedules = loop_state["schedules"]
+    state = _read_state(accelerator, trainees, schedules)
+    distributed_checkpoint.load(state, checkpoint_id=str(checkpoint))  # into the models themselves
+    for trainee in trainees:
+        trainee.scheduler.load_state_dict(schedules[trainee.name])
+        if "optimizer" in state[trainee.name]:
+            activate(accelerator, trainee.module)
+            own = state[trainee.name]["optimizer"]
+            set_optimizer_state_dict(trainee.module, trainee.optimizer, own, options=_TRAINED)
+    return loop_state
+
+
 def read_loop_state(checkpoint: Path) -> dict:
     """Return the loop_state that a checkpoint was saved with."""
     return json.loads((checkpoint / _LOOP_STATE).read_text())
 
 
+def _read_state(
+    accelerator: Accelerator, trainees: Sequence[Trainee], schedules: dict[str, dict]
+) -> dict:
+    """Return weights and optimizer states by trainee; an optimizer that never stepped has none.
+
+    Args:
+        schedules: state of each trainee's schedule, which counts the steps.
+    """
+    state = {}
+    for trainee in trainees:
+        activate(accelerator, trainee.module)
+        state[trainee.name] = {"model": get_model_state_dict(trainee.module, options=_TRAINED)}
+        if schedules[trainee.name]["last_epoch"] > 0:
+            own = get_optimizer_state_dict(trainee.module, trainee.optimizer, options=_TRAINED)
+            state[trainee.name]["optimizer"] = own
+    return state
+
+
+def activate(accelerator: Accelerator, module: nn.Module) -> None:
+    """Make a model that roles share this role's."""
+    accelerator.unwrap_model(module).activate()
+
+
 def export_model(
     accelerator: Accelerator,
-    model: PreTrainedModel,
+    module: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
     folder: Path,
+    config_extras: dict | None = None,
 ) -> None:
-    """Write an ordinary Hugging Face folder: weights, config, generation config, tokenizer."""
+    """Write an ordinary Hugging Face folder: weights, config, generation config, tokenizer.
+
+    Of a model with adapters it holds this role's adapter alone.
+
+    Args:
+        module: a ResponseLogprobs, wrapped or not.
+        config_extras: what config.json says beside the model's own.
+    """
+    activate(accelerator, module)
+    model = accelerator.unwrap_model(module).model
+    weights = _gather_weights(accelerator, model) if sharding.is_sharded(module) else None
 
     def write(temporary: Path) -> None:
         if accelerator.is_main_process:
-            model.save_pretrained(temporary)
+            model.config.update(config_extras or {})
+            model.save_pretrained(temporary, state_dict=weights)
+            tokenizer.save_pretrained(temporary)
+
+    _write_beside(accelerator, folder, write)
+
+
+def _gather_weights(accelerator: Accelerator, model: PreTrainedModel) -> dict[str, Tensor]:
+    """Return the weights of a sharded model in host memory, on the main process; tied ones once."""
+    once = {name for name, _ in model.named_parameters()}
+    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - once
+    weights = {}
+    for name, values in model.state_dict().items():
+        if name not in tied:
+            gathered = sharding.whole(values)
+            if accelerator.is_main_process:
+                weights[name] = gathered.cpu()
+    return weights
+
+
+def export_merged(
+    accelerator: Accelerator,
+    adapter: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    config_extras: dict | None = None,
+) -> None:
+    """Write an exported adapter and the model it belongs to as one ordinary Hugging Face folder."""
+
+    def write(temporary: Path) -> None:
+        if accelerator.is_main_process:
+            merge_adapter(adapter, temporary, config_extras or {})
             tokenizer.save_pretrained(temporary)
 
     _write_beside(accelerator, folder, write)
@@ -89,9 +192,11 @@ def writing(target: Path) -> Iterator[None]:
     """Turn what the libraries raise on a full or broken disk into one message that names target."""
     try:
         yield
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except (OSError, RuntimeError, SafetensorError, CheckpointException) as error:
+        failures = getattr(error, "failures", None)  # of a distributed checkpoint, by process
+        reason = next(iter(failures.values()))[0] if failures else error
         raise UserError(
-            f"Could not write {target}: {error}. What was saved before is untouched: make room and "
+            f"Could not write {target}: {reason}. What was saved before is untouched: make room and "
             "start again."
         ) from error
 

@@ -13,8 +13,8 @@ from preflight import UserError
 _MANY = 10**9
 _TRACKERS = (None, "tensorboard", "wandb", "trackio")  # of accelerate, without keys of their own
 _SWITCHES = (
-    "GRADIENT_CHECKPOINTING OFFLOAD_MODELS OFFLOAD_OPTIMIZERS WHITEN RESUME KEEP_BEST "
-    "CODE_ALL_OR_NOTHING ALLOW_UNSANDBOXED_CODE"
+    "GRADIENT_CHECKPOINTING SHARD LORA_MERGE OFFLOAD_MODELS OFFLOAD_OPTIMIZERS WHITEN RESUME "
+    "KEEP_BEST CODE_ALL_OR_NOTHING ALLOW_UNSANDBOXED_CODE"
 ).split()
 
 
@@ -129,9 +129,11 @@ def check_training_constants(constants: dict) -> None:
         "OPTIMIZER_STEPS MICRO_BATCH_TOKENS NUM_ITERATIONS EVAL_EVERY SAVE_EVERY REPORT_EVERY"
     ).split()
     optional_counts = [n for n in ("VERIFIER_WORKERS", "CPU_THREADS") if constants[n] is not None]
-    positive = "TEMPERATURE VERIFIER_TIMEOUT BETA PRM_GRADIENT_CLIP POLICY_GRADIENT_CLIP".split()
+    positive = (
+        "LORA_ALPHA TEMPERATURE VERIFIER_TIMEOUT BETA PRM_GRADIENT_CLIP POLICY_GRADIENT_CLIP"
+    ).split()
     not_negative = "PRM_LR OUTCOME_COEF PROCESS_COEF CLIP_RANGE POLICY_LR WEIGHT_DECAY".split()
-    from_zero = "PRM_WARMUP_STEPS POLICY_WARMUP_STEPS SEED LOG_SAMPLES".split()
+    from_zero = "LORA_RANK PRM_WARMUP_STEPS POLICY_WARMUP_STEPS SEED LOG_SAMPLES".split()
     check_ranges(
         constants,
         {
@@ -143,6 +145,8 @@ def check_training_constants(constants: dict) -> None:
             "SAMPLES_PER_PROMPT": (2, _MANY),  # leave-one-out needs another response
         },
     )
+    if constants["LORA_RANK"]:
+        _check_shared_model(constants)
     if constants["ACCURACY_LOW"] > constants["ACCURACY_HIGH"]:
         raise UserError("ACCURACY_LOW is above ACCURACY_HIGH: no prompt would ever be kept.")
     check_divides(constants, "PROMPTS_PER_ITERATION", "OPTIMIZER_STEPS")
@@ -156,6 +160,21 @@ def check_training_constants(constants: dict) -> None:
             "raise it, or lower one of these."
         )
     _check_tracker(constants["LOG_WITH"])
+
+
+def _check_shared_model(constants: dict) -> None:
+    """Raise UserError for what one frozen model that serves all roles has no place for."""
+    conflicts = {
+        "SHARD": "each process holds the frozen model whole",
+        "OFFLOAD_MODELS": "no phase could do without the one model",
+        "PRM_MODEL": "policy and PRM are adapters of the same model",
+    }
+    for name, reason in conflicts.items():
+        if constants[name]:
+            raise UserError(
+                f"{name} = {constants[name]!r} does not go with LORA_RANK = "
+                f"{constants['LORA_RANK']}: {reason}. Unset one of them."
+            )
 
 
 def check_sft_constants(constants: dict) -> None:
@@ -172,7 +191,7 @@ def check_sft_constants(constants: dict) -> None:
         {
             "MIXED_PRECISION": ("no", "bf16"),
             "LOG_WITH": _TRACKERS,
-            "GRADIENT_CHECKPOINTING": (True, False),
+            **dict.fromkeys(("GRADIENT_CHECKPOINTING", "SHARD"), (True, False)),
         },
     )
     counts = "MAX_TOKENS STEPS BATCH_SIZE MICRO_BATCH_TOKENS LOG_EVERY SAVE_EVERY".split()

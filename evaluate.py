@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         run_log.write_constants(folder / "constants.json", constants, models=weights)
     accelerator.wait_for_everyone()
     verifier = Verifier(
-        num_workers=VERIFIER_WORKERS or preflight.count_cores(accelerator.num_processes),
+        num_workers=VERIFIER_WORKERS or preflight.count_cores(),
         timeout_seconds=VERIFIER_TIMEOUT,
         all_or_nothing=True,  # as these benchmarks count
         allow_unsandboxed_code=ALLOW_UNSANDBOXED_CODE,

@@ -8,11 +8,13 @@ import copy
 from functools import partial
 
 import torch
+from accelerate import init_empty_weights
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as torch_checkpoint
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from adapters import activate_adapter
 from packing import pack
 
 _LOGITS_AT_ONCE = {"cpu": 2**24}  # a few float32 copies of them are in memory at a time, of 64 MiB
@@ -21,17 +23,28 @@ _LOGITS_AT_ONCE_ELSEWHERE = 2**26  # a GPU wants more tokens at a time
 
 
 def load_model(
-    model: str, gradient_checkpointing: bool = False, dtype: torch.dtype = torch.float32
+    model: str,
+    gradient_checkpointing: bool = False,
+    dtype: torch.dtype = torch.float32,
+    empty: bool = False,
 ) -> PreTrainedModel:
     """Return a causal LM that is the same function in training as in generation.
 
     Dropout is off: with it, the ratio of new to old policy would be noise.
+
+    Args:
+        empty: without weights and without memory for them, on torch's meta device.
     """
     config = AutoConfig.from_pretrained(model)
     for name, value in config.to_dict().items():
         if ("dropout" in name or name.endswith("pdrop")) and isinstance(value, float):
             setattr(config, name, 0.0)
-    loaded = AutoModelForCausalLM.from_pretrained(model, config=config, dtype=dtype)
+    if empty:
+        with init_empty_weights():
+            loaded = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        loaded.tie_weights()  # undone by the context above
+    else:
+        loaded = AutoModelForCausalLM.from_pretrained(model, config=config, dtype=dtype)
     if gradient_checkpointing:
         loaded.activation_checkpointing_enable()
     return loaded.eval()
@@ -44,9 +57,14 @@ class ResponseLogprobs(nn.Module):
     head, whose output dwarfs all else, sees some response tokens at a time, and again in backward.
     """
 
-    def __init__(self, model: PreTrainedModel):
+    def __init__(self, model: PreTrainedModel, adapter: str | None = None):
         super().__init__()
         self.model = model
+        self.adapter = adapter  # of a model that several roles share; None: the model alone
+
+    def activate(self) -> None:
+        """Make the model this role's, until another role is activated."""
+        activate_adapter(self.model, self.adapter)
 
     def forward(
         self,
@@ -69,6 +87,7 @@ class ResponseLogprobs(nn.Module):
             logprobs: (B, T) float32, 0 at padding.
             entropy: (B, T) float32 in nats, without gradient, 0 at padding.
         """
+        self.activate()
         packed = pack(input_ids, attention_mask, response_length, siblings)
         mask = packed.attention_mask
         if siblings > 1:  # as a sum to attention scores, in their precision: any attention takes it
@@ -86,10 +105,9 @@ class ResponseLogprobs(nn.Module):
         states = output.last_hidden_state.flatten(0, 1).index_select(0, packed.predictors)  # (N, H)
         head = _isolate_head(self.model, output)
         values = self._apply_head(head, states, packed.tokens, temperature)
-        empty = torch.zeros(len(input_ids) * response_length, device=states.device)
-        logprobs, entropy = (
-            empty.scatter(0, packed.places, value).view(-1, response_length) for value in values
-        )
+        empty = torch.zeros(len(input_ids), response_length, device=states.device)  # (B, T)
+        rows, steps = packed.places // response_length, packed.places % response_length
+        logprobs, entropy = (empty.index_put((rows, steps), value) for value in values)
         return logprobs, entropy  # (B, T) each
 
     def _apply_head(

@@ -19,6 +19,7 @@ from transformers import (
 
 _BYTES_TRAINED = 12  # a parameter in a checkpoint: float32 weight and AdamW's two moments
 _BYTES_EXPORTED = 4  # a parameter in an exported folder: float32 weight
+_LOCK = ".lock"
 
 
 class UserError(SystemExit):
@@ -166,7 +167,7 @@ def lock_folder(folder: Path) -> TextIOWrapper:
     Raises:
         UserError: another run is in it.
     """
-    file = (folder / ".lock").open("w")
+    file = (folder / _LOCK).open("w")
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -174,9 +175,23 @@ def lock_folder(folder: Path) -> TextIOWrapper:
     return file
 
 
-def count_cores(num_processes: int) -> int:
-    """Return the cores that each of the processes on this machine may use, at least 1."""
-    return max(1, len(os.sched_getaffinity(0)) // num_processes)
+def check_shared(folder: Path) -> None:
+    """Raise UserError where the folder that the main process wrote to is another one here."""
+    if not (folder / _LOCK).exists():
+        raise UserError(
+            f"OUTPUT_DIR: {folder} of the main process cannot be seen on {os.uname().nodename}: "
+            "all machines of a run need one folder that they share."
+        )
+
+
+def count_cores() -> int:
+    """Return the cores that each of the script's processes on this machine may use, at least 1."""
+    return max(1, len(os.sched_getaffinity(0)) // count_local_processes())
+
+
+def count_local_processes() -> int:
+    """Return how many processes of the script the launcher has started on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 def count_parameters(config: PretrainedConfig) -> int:

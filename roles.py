@@ -2,86 +2,121 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import set_seed
 from torch import nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 import training
+from adapters import add_adapters
 from policy import ResponseLogprobs, load_model
+from sharding import fill_empty, load_sharded, whole
 from siblings import takes_siblings
 from training import Trainee
 
 _HOST = torch.device("cpu")
 
 
-def load_models(
-    accelerator: Accelerator, constants: dict
-) -> tuple[Trainee, Trainee | None, ResponseLogprobs | None, PreTrainedModel]:
-    """Return policy, PRM, reference (both where the constants ask for them) and what generates.
+@dataclass(frozen=True)
+class Roles:
+    """What is trained, what it is compared with, and what generates."""
 
-    Args:
-        constants: of train_prime.py.
-    """
+    policy: Trainee
+    prm: Trainee | None  # None where PROCESS_COEF is 0
+    reference: ResponseLogprobs | None  # None where nothing is compared with the SFT model
+    rollout_model: PreTrainedModel  # the policy's model, or a copy of it
+
+    @property
+    def trainees(self) -> list[Trainee]:
+        return [trainee for trainee in (self.policy, self.prm) if trainee]
+
+
+def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
+    """Load the models that the constants of train_prime.py ask for, one after the other."""
     c = constants
     home = _HOST if c["OFFLOAD_MODELS"] else accelerator.device
-    policy = _load_trainee(accelerator, c, "policy", c["MODEL"], home)
+    shared = _load_shared(c) if c["LORA_RANK"] else None
+
+    def load(model: str, adapter: str | None) -> ResponseLogprobs:
+        if shared:
+            return ResponseLogprobs(shared, adapter)
+        if c["SHARD"]:
+            return load_sharded(accelerator, model, c["GRADIENT_CHECKPOINTING"])
+        return ResponseLogprobs(load_model(model, c["GRADIENT_CHECKPOINTING"]))
+
+    def train(name: str, module: ResponseLogprobs) -> Trainee:
+        trainee = training.make_trainee(
+            accelerator,
+            name,
+            module,
+            rate=c[f"{name.upper()}_LR"],
+            schedule=training.linear_warmup(c[f"{name.upper()}_WARMUP_STEPS"]),
+            weight_decay=c["WEIGHT_DECAY"],
+            gradient_clip=c[f"{name.upper()}_GRADIENT_CLIP"],
+        )
+        trainee.module.to(home)
+        return trainee
+
+    policy = train("policy", load(c["MODEL"], "policy"))
     rollout_model = accelerator.unwrap_model(policy.module).model
-    if c["ROLLOUT_DTYPE"] != "float32":
-        rollout_model = load_model(c["MODEL"], dtype=getattr(torch, c["ROLLOUT_DTYPE"]))
-        rollout_model.requires_grad_(False).to(home)
-    if c["PROCESS_COEF"] == 0:
-        return policy, None, None, rollout_model
-    prm = _load_trainee(accelerator, c, "PRM", c["PRM_MODEL"] or c["MODEL"], home)
-    accelerator.unwrap_model(prm.module).model.config.implicit_prm = {  # read by scoring.py
-        "reference": c["MODEL"] if c["PRM_REFERENCE"] == "sft" else None,
-        "beta": c["BETA"],
-        "temperature": c["TEMPERATURE"],
-    }
-    if c["PRM_REFERENCE"] == "policy":
-        return policy, prm, None, rollout_model
-    reference = ResponseLogprobs(load_model(c["MODEL"])).requires_grad_(False)
-    return policy, prm, reference.to(home), rollout_model
+    if c["SHARD"] or (c["ROLLOUT_DTYPE"] != "float32" and not shared):
+        source, dtype = rollout_model, getattr(torch, c["ROLLOUT_DTYPE"])
+        rollout_model = load_model(c["MODEL"], dtype=dtype, empty=True).requires_grad_(False)
+        fill_empty(rollout_model, home)
+        rollout_model.tie_weights()  # filled one by one, tied weights came apart
+        copy_weights(source, rollout_model)
+    prm = reference = None
+    if c["PROCESS_COEF"]:
+        prm = train("PRM", load(c["PRM_MODEL"] or c["MODEL"], "prm"))
+        if c["PRM_REFERENCE"] == "sft":
+            reference = load(c["MODEL"], None).to(home)
+    return Roles(policy, prm, reference, rollout_model)
 
 
-def _load_trainee(
-    accelerator: Accelerator, constants: dict, name: str, model: str, home: torch.device
-) -> Trainee:
-    prefix = name.upper()
-    trainee = training.make_trainee(
-        accelerator,
-        name,
-        load_model(model, constants["GRADIENT_CHECKPOINTING"]),
-        rate=constants[f"{prefix}_LR"],
-        schedule=training.linear_warmup(constants[f"{prefix}_WARMUP_STEPS"]),
-        weight_decay=constants["WEIGHT_DECAY"],
-        gradient_clip=constants[f"{prefix}_GRADIENT_CLIP"],
-    )
-    trainee.module.to(home)
-    return trainee
+def _load_shared(constants: dict) -> PreTrainedModel:
+    """Return the frozen model that serves all roles, with an adapter for each that is trained."""
+    c = constants
+    dtype = getattr(torch, c["ROLLOUT_DTYPE"])
+    model = load_model(c["MODEL"], c["GRADIENT_CHECKPOINTING"], dtype)
+    set_seed(c["SEED"])  # adapters start at random
+    names = ("policy", "prm") if c["PROCESS_COEF"] else ("policy",)
+    add_adapters(model, names, c["LORA_RANK"], c["LORA_ALPHA"])
+    return model
 
 
-def count_siblings(
-    accelerator: Accelerator, constants: dict, *models: Trainee | ResponseLogprobs | None
-) -> int:
+def count_siblings(accelerator: Accelerator, constants: dict, roles: Roles) -> int:
     """Return how many responses to a prompt may be computed as one row: K, or 1 if a model cannot.
+
+    A sharded model is judged by the whole one that generates, where both are of one architecture.
 
     Args:
         constants: of train_prime.py.
     """
     positions = constants["MAX_PROMPT_TOKENS"] + constants["MAX_RESPONSE_TOKENS"]
-    modules = [getattr(model, "module", model) for model in models if model is not None]
-    can = [takes_siblings(accelerator.unwrap_model(m).model, positions) for m in modules]
-    return constants["SAMPLES_PER_PROMPT"] if all(can) else 1
+    modules = [trainee.module for trainee in roles.trainees] + [roles.reference]
+    models = [accelerator.unwrap_model(module).model for module in modules if module]
+    if constants["SHARD"]:
+        alike = len({type(model) for model in models}) == 1
+        models = [roles.rollout_model]
+    else:
+        alike = True
+    can = alike and all(takes_siblings(model, positions) for model in models)
+    return constants["SAMPLES_PER_PROMPT"] if can else 1
 
 
 @torch.no_grad()
 def copy_weights(source: nn.Module, target: nn.Module) -> None:
-    """Overwrite the parameters of target by those of source, of the same architecture, in place."""
-    for own, new in zip(target.parameters(), source.parameters(), strict=True):
-        own.copy_(new)
+    """Overwrite the weights of target by those of source, of the same architecture, in place.
+
+    Of a sharded source one tensor at a time is gathered, in the precision of target.
+    """
+    values = [*source.parameters(), *source.buffers()]
+    for own, new in zip([*target.parameters(), *target.buffers()], values, strict=True):
+        own.copy_(whole(new.to(own.dtype)))
 
 
 @contextmanager

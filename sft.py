@@ -20,9 +20,10 @@ import data
 import generation
 import preflight
 import rollout
+import sharding
 import training
 from constants import check_same_constants, check_sft_constants, read_constants
-from policy import load_model
+from policy import ResponseLogprobs, load_model
 from row_stream import RowStream
 from training import Trainee
 
@@ -42,6 +43,7 @@ LR = 2e-3  # AdamW, at its highest
 WARMUP_STEPS = 50  # optimizer steps of linear rise; a cosine to 0 follows
 WEIGHT_DECAY = 0.0
 GRADIENT_CLIP = 1.0  # largest gradient norm
+SHARD = False  # True: processes hold a part of the model each (FSDP2), not all of it
 MIXED_PRECISION = "no"  # "no", "bf16": compute; weights are float32
 GRADIENT_CHECKPOINTING = False  # recompute activations in backward: less memory, more time
 
@@ -54,7 +56,7 @@ CPU_THREADS = None  # torch threads a process without GPU; None: the cores divid
 
 # What may change between a checkpoint and going on from it: none of it changes what is learned.
 _FREE_TO_CHANGE = """
-    MICRO_BATCH_TOKENS GRADIENT_CHECKPOINTING LOG_EVERY SAVE_EVERY LOG_WITH CPU_THREADS
+    MICRO_BATCH_TOKENS GRADIENT_CHECKPOINTING SHARD LOG_EVERY SAVE_EVERY LOG_WITH CPU_THREADS
     OUTPUT
 """.split()
 
@@ -81,22 +83,19 @@ def main(arguments: Sequence[str] = ()) -> None:
             max_tokens=MAX_TOKENS,
             constant="DATA",
         )
-    set_seed(SEED)  # random weights, where there are no others
     trainee = training.make_trainee(
         accelerator,
         "model",
-        AutoModelForCausalLM.from_config(config) if MODEL == arithmetic.NAME else load_model(MODEL),
+        load_module(accelerator, config),
         rate=LR,
         schedule=training.warmup_then_cosine(WARMUP_STEPS, STEPS),
         weight_decay=WEIGHT_DECAY,
         gradient_clip=GRADIENT_CLIP,
     )
-    if GRADIENT_CHECKPOINTING:
-        accelerator.unwrap_model(trainee.module).model.activation_checkpointing_enable()
     stream = RowStream(rows, SEED)
     first = 0
     if state:
-        accelerator.load_state(str(saved))
+        checkpoint.load_checkpoint(accelerator, saved, [trainee])
         stream.load_state_dict(state["stream"])
         first = int(saved.name)
     accelerator.print(
@@ -107,8 +106,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     if LOG_WITH:
         accelerator.init_trackers("sft", config={k: str(v) for k, v in constants.items()})
     train(accelerator, trainee, stream, tokenizer, folder, first, constants)
-    model = accelerator.unwrap_model(trainee.module).model
-    checkpoint.export_model(accelerator, model, tokenizer, Path(OUTPUT))
+    checkpoint.export_model(accelerator, trainee.module, tokenizer, Path(OUTPUT))
     if accelerator.is_main_process:
         shutil.rmtree(folder)
     accelerator.print(f"saved in {OUTPUT}")
@@ -123,6 +121,19 @@ def load_base() -> tuple[PretrainedConfig, PreTrainedTokenizerBase, list[int]]:
     tokenizer = preflight.load_tokenizer(MODEL, "MODEL")
     eos_token_ids = preflight.find_eos_token_ids(MODEL, tokenizer)
     return preflight.load_config(MODEL, "MODEL"), tokenizer, eos_token_ids
+
+
+def load_module(accelerator: Accelerator, config: PretrainedConfig) -> ResponseLogprobs:
+    """Return the model that training starts from, whole or split over processes."""
+    if MODEL == arithmetic.NAME:
+        set_seed(SEED)  # random weights
+        module = ResponseLogprobs(AutoModelForCausalLM.from_config(config))
+        if GRADIENT_CHECKPOINTING:
+            module.model.activation_checkpointing_enable()
+        return sharding.shard(accelerator, module) if SHARD else module
+    if SHARD:
+        return sharding.load_sharded(accelerator, MODEL, GRADIENT_CHECKPOINTING)
+    return ResponseLogprobs(load_model(MODEL, GRADIENT_CHECKPOINTING))
 
 
 def train(
@@ -156,7 +167,7 @@ def train(
             losses = []
         if done % SAVE_EVERY == 0:
             state = {"constants": constants, "stream": stream.state_dict()}
-            checkpoint.save_checkpoint(accelerator, folder, done, state)
+            checkpoint.save_checkpoint(accelerator, folder, done, [trainee], state)
 
 
 def update(accelerator: Accelerator, trainee: Trainee, batch: rollout.Rollouts) -> float:
@@ -172,7 +183,7 @@ def update(accelerator: Accelerator, trainee: Trainee, batch: rollout.Rollouts) 
             loss = -(logprobs * micro.response_mask).sum() / token_count
             accelerator.backward(loss * accelerator.num_processes)
         total += loss.detach()
-    training.take_step(accelerator, trainee)
+    training.take_step(trainee)
     return accelerator.reduce(total).item()
 
 

@@ -23,7 +23,7 @@ from accelerate.utils import set_seed
 from datasets import Dataset
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 import checkpoint
 import data
@@ -37,9 +37,10 @@ import run_log
 import training
 from advantage import largest_return, prime_advantages
 from constants import check_training_constants, read_constants
-from policy import ResponseLogprobs, ppo_loss
+from policy import ppo_loss
 from preflight import UserError
 from prm import implicit_process_rewards, prm_accuracy, prm_loss
+from roles import Roles
 from rollout import Collected, Rollouts
 from row_stream import RowStream
 from run_checks import check_training_run
@@ -52,6 +53,10 @@ MODEL = "models/arithmetic-sft"  # folder or hub id that policy, PRM and referen
 PRM_MODEL = None  # another one that the PRM starts from (same tokenizer); None: MODEL
 MIXED_PRECISION = "no"  # "no", "bf16": compute; weights are float32
 GRADIENT_CHECKPOINTING = False  # recompute activations in backward: less memory, more time
+SHARD = False  # True: processes hold a part of every model each (FSDP2), not all of it
+LORA_RANK = 0  # r; above 0: one frozen model serves all roles, policy and PRM train adapters of it
+LORA_ALPHA = 32.0  # alpha; an adapter counts alpha / r
+LORA_MERGE = False  # True: policy/ and prm/ are written too, adapters merged into the model
 OFFLOAD_MODELS = False  # True: a model waits in host memory where a phase does not need it
 OFFLOAD_OPTIMIZERS = False  # True: and so do optimizer states
 
@@ -76,6 +81,7 @@ MAX_ROLLOUT_ROUNDS = 8  # of generate, verify, filter an iteration; then it goes
 MAX_EMPTY_ITERATIONS = 3  # in a row without a prompt that passes; then the run stops
 ROLLOUT_TOKENS = 131072  # prompts and responses in a process's memory at once, at most
 ROLLOUT_DTYPE = "float32"  # of what generates: "float32": the policy; "bfloat16": a copy of it
+# (of a sharded policy either is a copy; with LORA_RANK it is the type of the frozen model)
 VERIFIER_WORKERS = None  # processes that verify; None: the cores of this process
 VERIFIER_TIMEOUT = 5.0  # seconds a response
 CODE_ALL_OR_NOTHING = False  # True: a program that fails one of its tests gets 0, not a fraction
@@ -149,9 +155,10 @@ CPU_THREADS = None  # torch threads a process without GPU; None: the cores divid
 
 # What may change between a checkpoint and going on from it: none of it changes what is learned.
 _FREE_TO_CHANGE = """
-    GRADIENT_CHECKPOINTING OFFLOAD_MODELS OFFLOAD_OPTIMIZERS MICRO_BATCH_TOKENS ROLLOUT_TOKENS
-    VERIFIER_WORKERS MAX_EMPTY_ITERATIONS ALLOW_UNSANDBOXED_CODE CPU_THREADS OUTPUT_DIR RUN_NAME
-    NUM_ITERATIONS EVAL_EVERY SAVE_EVERY KEEP_BEST REPORT_EVERY LOG_SAMPLES RESUME LOG_WITH
+    GRADIENT_CHECKPOINTING SHARD LORA_MERGE OFFLOAD_MODELS OFFLOAD_OPTIMIZERS MICRO_BATCH_TOKENS
+    ROLLOUT_TOKENS VERIFIER_WORKERS MAX_EMPTY_ITERATIONS ALLOW_UNSANDBOXED_CODE CPU_THREADS
+    OUTPUT_DIR RUN_NAME NUM_ITERATIONS EVAL_EVERY SAVE_EVERY KEEP_BEST REPORT_EVERY LOG_SAMPLES
+    RESUME LOG_WITH
 """.split()
 
 
@@ -164,10 +171,7 @@ class Run:
     eos_token_ids: list[int]
     stream: RowStream
     eval_prompts: list[dict]
-    policy: Trainee
-    prm: Trainee | None  # None where PROCESS_COEF is 0
-    reference: ResponseLogprobs | None  # None where nothing is compared with the SFT model
-    rollout_model: PreTrainedModel  # what generates: the policy, or a copy of it
+    roles: Roles
     siblings: int  # responses to a prompt computed as one row: K, or 1 where a model cannot
     verifier: Verifier
     log: RunLog
@@ -181,14 +185,14 @@ def main(arguments: Sequence[str] = ()) -> None:
     size = check_training_run(constants, folder, saved, _FREE_TO_CHANGE)
     tokenizer = preflight.load_tokenizer(MODEL, "MODEL")
     accelerator = training.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
-    with accelerator.main_process_first():
+    with accelerator.local_main_process_first():
         prompts, dropped = load_prompts(TRAIN_DATA, TRAIN_SPLIT, tokenizer, "TRAIN_DATA")
         eval_prompts = []
         if EVAL_DATA:
             held_out, _ = load_prompts(EVAL_DATA, EVAL_SPLIT, tokenizer, "EVAL_DATA")
             eval_prompts = list(held_out.select(range(min(EVAL_PROMPTS, len(held_out)))))
     verifier = Verifier(
-        num_workers=VERIFIER_WORKERS or preflight.count_cores(accelerator.num_processes),
+        num_workers=VERIFIER_WORKERS or preflight.count_cores(),
         timeout_seconds=VERIFIER_TIMEOUT,
         all_or_nothing=CODE_ALL_OR_NOTHING,
         allow_unsandboxed_code=ALLOW_UNSANDBOXED_CODE,
@@ -197,29 +201,28 @@ def main(arguments: Sequence[str] = ()) -> None:
         has_code = "code" in {*prompts["ability"], *(row["ability"] for row in eval_prompts)}
         if has_code:
             preflight.check_sandbox(verifier.sandbox_fault, ALLOW_UNSANDBOXED_CODE)
-        policy, prm, reference, rollout_model = roles.load_models(accelerator, constants)
+        models = roles.load_roles(accelerator, constants)
         run = Run(
             accelerator=accelerator,
             tokenizer=tokenizer,
             eos_token_ids=preflight.find_eos_token_ids(MODEL, tokenizer),
             stream=RowStream(prompts, SEED),
             eval_prompts=eval_prompts,
-            policy=policy,
-            prm=prm,
-            reference=reference,
-            rollout_model=rollout_model,
-            siblings=roles.count_siblings(accelerator, constants, policy, prm, reference),
+            roles=models,
+            siblings=roles.count_siblings(accelerator, constants, models),
             verifier=verifier,
             log=RunLog(folder, accelerator.is_main_process),
         )
         first, carried = 0, {"surplus": [], "kept_fraction": 1.0, "best_accuracy": -1.0}
         if saved:
-            accelerator.load_state(str(saved))
-            first, carried = int(saved.name), checkpoint.read_loop_state(saved)
+            carried = checkpoint.load_checkpoint(accelerator, saved, models.trainees)
+            first = int(saved.name)
             run.stream.load_state_dict(carried["stream"])
             refresh_rollout_model(run)
         accelerator.wait_for_everyone()
         lock = preflight.lock_folder(folder) if accelerator.is_main_process else None
+        accelerator.wait_for_everyone()
+        preflight.check_shared(folder)
         run.log.start(constants, str(accelerator.device), first)
         counts = f"{len(prompts)} prompts of {TRAIN_DATA} ({dropped} too long, dropped), "
         counts += f"{len(eval_prompts)} held out of {EVAL_DATA}"
@@ -294,15 +297,16 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
     """Do what follows the filter, from process rewards to the policy update; return its metrics."""
     pad_token_id = generation.find_pad_token_id(run.tokenizer)
     device = run.accelerator.device
+    policy, prm, reference = run.roles.policy, run.roles.prm, run.roles.reference
     rollouts = rollout.make_rollouts(collected.kept, pad_token_id, device, run.siblings)
     old_logprobs = None  # (B, T), or None where the update's first pass gives them
-    if OPTIMIZER_STEPS > 1 or (run.prm and PRM_REFERENCE == "policy"):
-        with timer("seconds_policy"), on_device(run, run.policy.module):
-            old_logprobs = compute_logprobs(run, run.policy.module, rollouts)
+    if OPTIMIZER_STEPS > 1 or (prm and PRM_REFERENCE == "policy"):
+        with timer("seconds_policy"), on_device(run, policy.module):
+            old_logprobs = compute_logprobs(run, policy.module, rollouts)
     process_rewards = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)  # (B, T)
     prm_metrics = {}
-    if run.prm:
-        with timer("seconds_prm"), on_device(run, run.prm.module, run.reference, run.prm.optimizer):
+    if prm:
+        with timer("seconds_prm"), on_device(run, prm.module, reference, prm.optimizer):
             process_rewards, prm_metrics = update_prm(run, rollouts, old_logprobs)
     advantages = prime_advantages(
         rollouts.outcome_rewards,
@@ -316,7 +320,7 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
         process_scale=PROCESS_SCALE,
         process_granularity=PROCESS_GRANULARITY,
     )  # (B, T)
-    with timer("seconds_policy"), on_device(run, run.policy.module, run.policy.optimizer):
+    with timer("seconds_policy"), on_device(run, policy.module, policy.optimizer):
         policy_metrics = update_policy(run, rollouts, advantages, old_logprobs)
         refresh_rollout_model(run)
     write_rollouts(run, iteration, collected, process_rewards, advantages)
@@ -329,17 +333,18 @@ def update_prm(run: Run, rollouts: Rollouts, old_logprobs: Tensor | None) -> tup
     Single-forward ("after"): the rewards are those of the training pass, before each row's step.
     Double-forward ("before"): computed anew after all steps; the metrics stay those of before.
     """
-    prm, outcomes, mask = run.prm, rollouts.outcome_rewards, rollouts.response_mask
+    prm, reference = run.roles.prm, run.roles.reference
+    outcomes, mask = rollouts.outcome_rewards, rollouts.response_mask
     trains = PRM_UPDATE != "none"
     rewards_before = torch.zeros_like(mask, dtype=torch.float32)  # (B, T)
-    ref_logprobs = torch.zeros_like(rewards_before) if run.reference else old_logprobs
+    ref_logprobs = torch.zeros_like(rewards_before) if reference else old_logprobs
     gradient_norms = []
     for rows in micro_batching.split_rows(len(outcomes), SAMPLES_PER_PROMPT, PRM_OPTIMIZER_STEPS):
         for micro_rows, micro, share, synchronise in micro_batches(run, prm, rollouts, rows):
             cut = (micro_rows, slice(micro.response_length))
-            if run.reference:
+            if reference:
                 with torch.no_grad(), run.accelerator.autocast():
-                    logprobs, _ = run.reference(*micro.model_inputs(), TEMPERATURE)  # (b, t)
+                    logprobs, _ = reference(*micro.model_inputs(), TEMPERATURE)  # (b, t)
                 ref_logprobs[cut] += logprobs * micro.response_mask
             with synchronise, torch.set_grad_enabled(trains):
                 logprobs, _ = prm.module(*micro.model_inputs(), TEMPERATURE)  # (b, t)
@@ -351,11 +356,11 @@ def update_prm(run: Run, rollouts: Rollouts, old_logprobs: Tensor | None) -> tup
                     run.accelerator.backward(loss * share)
             rewards_before[cut] += rewards.detach()
         if trains:
-            gradient_norms.append(training.take_step(run.accelerator, prm))
+            gradient_norms.append(training.take_step(prm))
     rewards_before = run.accelerator.reduce(rewards_before)
     process_rewards = rewards_before
     if PRM_UPDATE == "before":
-        if run.reference:
+        if reference:
             ref_logprobs = run.accelerator.reduce(ref_logprobs)
         logprobs = compute_logprobs(run, prm.module, rollouts)
         process_rewards = implicit_process_rewards(logprobs, ref_logprobs, mask, BETA)
@@ -373,7 +378,7 @@ def update_policy(
     run: Run, rollouts: Rollouts, advantages: Tensor, old_logprobs: Tensor | None
 ) -> dict:
     """Take OPTIMIZER_STEPS steps on PPO's clipped loss; return metrics, means over the batch."""
-    policy = run.policy
+    policy = run.roles.policy
     sums: dict[str, Tensor | float] = defaultdict(float)
     gradient_norms = []
     steps = micro_batching.split_rows(len(advantages), SAMPLES_PER_PROMPT, OPTIMIZER_STEPS)
@@ -392,7 +397,7 @@ def update_policy(
             metrics["entropy"] = (entropy * micro.response_mask).sum() / token_count
             for name, value in metrics.items():
                 sums[name] += value
-        gradient_norms.append(training.take_step(run.accelerator, policy))
+        gradient_norms.append(training.take_step(policy))
     means = {
         name: run.accelerator.reduce(value).item() / len(steps) for name, value in sums.items()
     }
@@ -425,10 +430,11 @@ def sample_groups(
     seeds: Iterator[int],
     prompts: list[dict],
 ) -> list[rollout.Group]:
-    with on_device(run, run.rollout_model):
+    checkpoint.activate(run.accelerator, run.roles.policy.module)
+    with on_device(run, run.roles.rollout_model):
         return training.sample_groups(
             run.accelerator,
-            run.rollout_model,
+            run.roles.rollout_model,
             run.tokenizer,
             run.verifier,
             prompts,
@@ -444,9 +450,9 @@ def sample_groups(
 
 def refresh_rollout_model(run: Run) -> None:
     """Give the copy that generates the weights of the policy, where it is a copy."""
-    policy = run.accelerator.unwrap_model(run.policy.module).model
-    if run.rollout_model is not policy:
-        roles.copy_weights(policy, run.rollout_model)
+    policy = run.accelerator.unwrap_model(run.roles.policy.module).model
+    if run.roles.rollout_model is not policy:
+        roles.copy_weights(policy, run.roles.rollout_model)
 
 
 def on_device(run: Run, *parts: nn.Module | Optimizer | None) -> AbstractContextManager:
@@ -484,22 +490,31 @@ def keep_best(run: Run, eval_accuracy: float | None, best_accuracy: float) -> fl
     if eval_accuracy is None or eval_accuracy <= best_accuracy:
         return best_accuracy
     if KEEP_BEST:
-        export(run, run.policy, "best_policy")
+        export(run, run.roles.policy, "best_policy")
     return eval_accuracy
 
 
 def export(run: Run, trainee: Trainee, name: str) -> None:
-    model = run.accelerator.unwrap_model(trainee.module).model
-    checkpoint.export_model(run.accelerator, model, run.tokenizer, run.log.folder / name)
+    """Write a model, or its adapter and on request the model it makes, into the run's folder."""
+    folder = run.log.folder / (f"{name}_adapter" if LORA_RANK else name)
+    extras = {}
+    if trainee is run.roles.prm:  # read by scoring.py
+        reference = MODEL if PRM_REFERENCE == "sft" else None
+        settings = {"reference": reference, "beta": BETA, "temperature": TEMPERATURE}
+        extras = {"implicit_prm": settings}
+    write = partial(checkpoint.export_model, run.accelerator, trainee.module, run.tokenizer)
+    write(folder, extras)
+    if LORA_RANK and LORA_MERGE:
+        merged = run.log.folder / name
+        checkpoint.export_merged(run.accelerator, folder, run.tokenizer, merged, extras)
 
 
 def save(run: Run, iteration: int, carried: dict) -> None:
     """Write the models as Hugging Face folders, then the checkpoint that says they are done."""
-    for name, trainee in (("policy", run.policy), ("prm", run.prm)):
-        if trainee:
-            export(run, trainee, name)
+    for trainee in run.roles.trainees:
+        export(run, trainee, trainee.name.lower())
     folder = run.log.folder / "checkpoint"
-    checkpoint.save_checkpoint(run.accelerator, folder, iteration, carried)
+    checkpoint.save_checkpoint(run.accelerator, folder, iteration, run.roles.trainees, carried)
 
 
 if __name__ == "__main__":

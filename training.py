@@ -20,13 +20,19 @@ import numpy as np
 import torch
 import transformers
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs, gather_object
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    InitProcessGroupKwargs,
+    gather_object,
+)
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import rollout
+import sharding
 from micro_batching import plan_micro_batches
 from policy import ResponseLogprobs
 from preflight import UserError, count_cores
@@ -61,16 +67,20 @@ def make_accelerator(
         mixed_precision=mixed_precision,
         log_with=log_with,
         project_dir=str(folder),
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+        kwargs_handlers=[
+            InitProcessGroupKwargs(timeout=_PATIENCE),
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True),  # no copy of gradients
+        ],
     )
     engine = accelerator.distributed_type.value
     if engine in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         raise UserError(
-            f"The accelerate configuration asks for {engine}, which shards models; only plain data "
-            "parallelism works here. Run accelerate config again, or pass --config_file."
+            f"The accelerate configuration asks for {engine}. Models are split over processes by "
+            "SHARD = True among the constants instead: run accelerate config again and choose no "
+            "such engine, or pass another --config_file."
         )
     if accelerator.device.type == "cpu":
-        torch.set_num_threads(cpu_threads or count_cores(accelerator.num_processes))
+        torch.set_num_threads(cpu_threads or count_cores())
     if not accelerator.is_main_process or not sys.stderr.isatty():
         hide_library_bars()
     return accelerator
@@ -85,21 +95,23 @@ def hide_library_bars() -> None:
 def make_trainee(
     accelerator: Accelerator,
     name: str,
-    model: PreTrainedModel,
+    module: ResponseLogprobs,
     *,
     rate: float,
     schedule: Callable[[int], float],
     weight_decay: float,
     gradient_clip: float,
 ) -> Trainee:
-    """Prepare a model with AdamW at rate * schedule(optimizer steps taken)."""
-    module = ResponseLogprobs(model)
-    parameters = module.parameters()
+    """Prepare a model with AdamW at rate * schedule(optimizer steps taken).
+
+    A model that is not sharded is given to data-parallel training, whose processes hold it whole.
+    """
+    module.activate()  # of a model that roles share, what trains is this role's
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=weight_decay, fused=True)
     scheduler = LambdaLR(optimizer, schedule)
-    accelerator.register_for_checkpointing(scheduler)
-    module, optimizer = accelerator.prepare(module, optimizer)
-    return Trainee(name, module, optimizer, scheduler, gradient_clip)
+    prepared = accelerator.prepare_model(module, evaluation_mode=sharding.is_sharded(module))
+    return Trainee(name, prepared, optimizer, scheduler, gradient_clip)
 
 
 def linear_warmup(steps: int) -> Callable[[int], float]:
@@ -164,14 +176,14 @@ def find_hidden_size(accelerator: Accelerator, module: nn.Module) -> int:
     return accelerator.unwrap_model(module).model.config.get_text_config().hidden_size
 
 
-def take_step(accelerator: Accelerator, trainee: Trainee) -> float:
+def take_step(trainee: Trainee) -> float:
     """Clip the gradient, step and clear it; return its norm before clipping.
 
     Raises:
         UserError: the norm is not finite; the weights are untouched.
     """
     parameters = trainee.module.parameters()
-    norm = float(accelerator.clip_grad_norm_(parameters, trainee.gradient_clip))
+    norm = float(sharding.whole(clip_grad_norm_(parameters, trainee.gradient_clip)))
     if not math.isfinite(norm):
         raise UserError(
             f"The gradient of the {trainee.name} is {norm}: the step was not taken, and what was "
@@ -204,10 +216,10 @@ def compute_logprobs(
         accelerator.num_processes,
     )
     for micro_rows, siblings in plan:
+        micro = rollout.select_rows(rollouts, micro_rows or [0], siblings)
+        with accelerator.autocast():  # where rows ran out too: a sharded model needs all processes
+            values, _ = module(*micro.model_inputs(), temperature)  # (b, t)
         if micro_rows:
-            micro = rollout.select_rows(rollouts, micro_rows, siblings)
-            with accelerator.autocast():
-                values, _ = module(*micro.model_inputs(), temperature)  # (b, t)
             logprobs[micro_rows, : micro.response_length] = values
     return accelerator.reduce(logprobs)
 

@@ -5,14 +5,18 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before the libraries read it: no test asks a hub
 
 import importlib.util
+import json
 import re
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
@@ -48,6 +52,7 @@ def load_script(name: str, folder: Path, **constants) -> ModuleType:
 
 SMALL_RUN = dict(  # of train_prime.py: seconds on a CPU, every phase
     MODEL=SFT_MODEL,
+    TRAIN_DATA=str(ROOT / "tests" / "chains.jsonl"),
     PROMPTS_PER_ITERATION=4,
     SAMPLES_PER_PROMPT=4,
     MAX_RESPONSE_TOKENS=48,
@@ -61,6 +66,45 @@ SMALL_RUN = dict(  # of train_prime.py: seconds on a CPU, every phase
     RUN_NAME="run",
     CPU_THREADS=1,
 )
+
+
+def launch(
+    script: Path, environment: dict, *options: str, arguments: Sequence[str] = ()
+) -> subprocess.Popen:
+    """Start a script under accelerate launch, in a process group of its own."""
+    launcher = [sys.executable, "-m", "accelerate.commands.launch"]
+    return subprocess.Popen(
+        [*launcher, *options, str(script), *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def options_for(processes: int) -> list[str]:
+    """Return the options of accelerate launch for so many processes without GPU."""
+    several = ["--multi_gpu"] if processes > 1 else []
+    one_machine = ["--num_machines", "1", "--main_process_port", "0"]
+    return [*several, "--num_processes", str(processes), *one_machine]
+
+
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def read_metrics(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_seconds(metrics: list[dict]) -> list[dict]:
+    return [{k: v for k, v in line.items() if not k.startswith("seconds")} for line in metrics]
+
+
+def read_responses(folder: Path, iteration: int) -> list[str]:
+    lines = (folder / "rollouts" / f"{iteration:06d}.jsonl").read_text().splitlines()
+    return [json.loads(line)["response"] for line in lines]
 
 
 @pytest.fixture(scope="session")

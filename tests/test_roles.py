@@ -11,7 +11,7 @@ import roles
 from policy import ResponseLogprobs
 
 ACCELERATOR = SimpleNamespace(unwrap_model=lambda module: module)
-CONSTANTS = dict(MAX_PROMPT_TOKENS=20, MAX_RESPONSE_TOKENS=12, SAMPLES_PER_PROMPT=4)
+CONSTANTS = dict(SHARD=False, MAX_PROMPT_TOKENS=20, MAX_RESPONSE_TOKENS=12, SAMPLES_PER_PROMPT=4)
 
 
 def make_stepped(device: str = "cpu") -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -41,9 +41,19 @@ def test_siblings_are_computed_as_one_where_every_model_can():
         ResponseLogprobs(model)
         for model in (make_model("llama"), make_model("bloom", n_layer=2, n_head=4))
     )
-    assert roles.count_siblings(ACCELERATOR, CONSTANTS, llama, None, llama) == 4
-    assert roles.count_siblings(ACCELERATOR, CONSTANTS, llama, bloom) == 1
-    assert roles.count_siblings(ACCELERATOR, CONSTANTS, SimpleNamespace(module=llama)) == 4
+
+    def count(policy, prm, reference=None, rollout_model=None, **constants):
+        trainees = [SimpleNamespace(module=module) for module in (policy, prm) if module]
+        names = dict(trainees=trainees, reference=reference, rollout_model=rollout_model)
+        settings = {**CONSTANTS, **constants}
+        return roles.count_siblings(ACCELERATOR, settings, SimpleNamespace(**names))
+
+    assert count(llama, None) == count(llama, llama, llama) == 4
+    assert count(llama, bloom) == 1
+    # a sharded model cannot be tried: the whole one that generates answers for its own kind
+    assert count(llama, llama, llama, llama.model, SHARD=True) == 4
+    assert count(bloom, bloom, bloom, bloom.model, SHARD=True) == 1
+    assert count(llama, bloom, llama, llama.model, SHARD=True) == 1
 
 
 def test_optimizer_states_are_moved():

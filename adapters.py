@@ -1,0 +1,49 @@
+"""Low-rank adapters (LoRA, through peft): one frozen model in memory that serves several roles."""
+
+from pathlib import Path
+
+import torch
+from peft import AutoPeftModelForCausalLM, LoraConfig
+from transformers import PreTrainedModel
+
+
+def add_adapters(model: PreTrainedModel, names: tuple[str, ...], rank: int, alpha: float) -> None:
+    """Freeze a model and add adapters to all linear layers but the head, in float32.
+
+    An adapter adds alpha / rank * B A x; B starts at zero, so that a role starts as the model.
+    """
+    model.requires_grad_(False)
+    settings = dict(r=rank, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+    for name in names:
+        model.add_adapter(LoraConfig(**settings), name)
+    for name, parameter in model.named_parameters():
+        if is_adapter(name):
+            parameter.data = parameter.data.float()
+
+
+def activate_adapter(model: PreTrainedModel, adapter: str | None) -> None:
+    """Let a model compute with one of its adapters, or with none; a model without any as it is."""
+    if not getattr(model, "peft_config", None):
+        return
+    if adapter is None:
+        model.disable_adapters()
+    else:
+        model.enable_adapters()
+        model.set_adapter(adapter)
+
+
+def is_adapter(parameter_name: str) -> bool:
+    return "lora_" in parameter_name
+
+
+def merge_adapter(adapter: Path, folder: Path, config_extras: dict) -> None:
+    """Write model and adapter as one ordinary model folder, in float32, through host memory.
+
+    Args:
+        adapter: folder that names the model it belongs to.
+        config_extras: what the folder's config.json says beside the model's own.
+    """
+    merged = AutoPeftModelForCausalLM.from_pretrained(adapter, dtype=torch.float32)
+    merged = merged.merge_and_unload()
+    merged.config.update(config_extras)
+    merged.save_pretrained(folder)

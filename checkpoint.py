@@ -196,8 +196,8 @@ def writing(target: Path) -> Iterator[None]:
         failures = getattr(error, "failures", None)  # of a distributed checkpoint, by process
         reason = next(iter(failures.values()))[0] if failures else error
         raise UserError(
-            f"Could not write {target}: {reason}. What was saved before is untouched: make room and "
-            "start again."
+            f"Could not write {target}: {reason}. What was saved before is untouched: make room "
+            "and start again."
         ) from error
 
 

@@ -11,7 +11,7 @@ import torch
 from accelerate import init_empty_weights
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as torch_checkpoint
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from adapters import activate_adapter
@@ -103,28 +103,39 @@ class ResponseLogprobs(nn.Module):
             use_cache=False,
         )
         states = output.last_hidden_state.flatten(0, 1).index_select(0, packed.predictors)  # (N, H)
-        head = _isolate_head(self.model, output)
-        values = self._apply_head(head, states, packed.tokens, temperature)
+        head = isolate_head(self.model, output)
+        chunk = count_at_once(self.model.config, states.device.type)
+        values = apply_head(head, states, packed.tokens, temperature, chunk)
         empty = torch.zeros(len(input_ids), response_length, device=states.device)  # (B, T)
         rows, steps = packed.places // response_length, packed.places % response_length
         logprobs, entropy = (empty.index_put((rows, steps), value) for value in values)
         return logprobs, entropy  # (B, T) each
 
-    def _apply_head(
-        self, head: PreTrainedModel, states: Tensor, tokens: Tensor, temperature: float
-    ) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities and entropies (N,) of tokens (N,) after states (N, H)."""
-        compute = partial(_compute_logprobs, head, temperature=temperature)
-        logits_at_once = _LOGITS_AT_ONCE.get(states.device.type, _LOGITS_AT_ONCE_ELSEWHERE)
-        chunk = max(1, logits_at_once // self.model.config.get_text_config().vocab_size)
-        if len(states) <= chunk:
-            return compute(states, tokens)
-        values = [
-            torch_checkpoint(compute, *pair, use_reentrant=False, preserve_rng_state=False)
-            for pair in zip(states.split(chunk), tokens.split(chunk))
-        ]
-        logprobs, entropy = zip(*values)
-        return torch.cat(logprobs), torch.cat(entropy)
+
+def count_at_once(config: PretrainedConfig, device_type: str) -> int:
+    """Return how many response tokens the head sees at a time."""
+    logits = _LOGITS_AT_ONCE.get(device_type, _LOGITS_AT_ONCE_ELSEWHERE)
+    return max(1, logits // config.get_text_config().vocab_size)
+
+
+def apply_head(
+    head: PreTrainedModel, states: Tensor, tokens: Tensor, temperature: float, chunk: int
+) -> tuple[Tensor, Tensor]:
+    """Return log-probabilities and entropies (N,) of tokens (N,) after states (N, H).
+
+    Args:
+        head: as isolate_head gives it.
+        chunk: tokens at a time; those of several chunks are computed again in backward.
+    """
+    compute = partial(_compute_logprobs, head, temperature=temperature)
+    if len(states) <= chunk:
+        return compute(states, tokens)
+    values = [
+        torch_checkpoint(compute, *pair, use_reentrant=False, preserve_rng_state=False)
+        for pair in zip(states.split(chunk), tokens.split(chunk))
+    ]
+    logprobs, entropy = zip(*values)
+    return torch.cat(logprobs), torch.cat(entropy)
 
 
 class _Given(nn.Module):
@@ -138,7 +149,7 @@ class _Given(nn.Module):
         return self.output_type(last_hidden_state=inputs_embeds)
 
 
-def _isolate_head(model: PreTrainedModel, output: ModelOutput) -> PreTrainedModel:
+def isolate_head(model: PreTrainedModel, output: ModelOutput) -> PreTrainedModel:
     """Return a view of the model that makes logits of hidden states, as its own forward does.
 
     Logit scaling, soft-capping and whatever else stands there are thus the model's own.

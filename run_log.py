@@ -164,6 +164,7 @@ class RunLog:
         num_parameters: int,
         prompts: str,
         first: int,
+        memory: str,
     ) -> None:
         """Say what is about to run: models, data, sampling, batch sizes, device, folder."""
         c = constants
@@ -174,8 +175,13 @@ class RunLog:
         per_step = responses // c["OPTIMIZER_STEPS"]
         per_process = -(-per_step // accelerator.num_processes)
         done = c["NUM_ITERATIONS"] - first
+        how = "each"
+        if c["LORA_RANK"]:
+            how = f"adapters of rank {c['LORA_RANK']} of one model of"
+        elif c["SHARD"]:
+            how = f"split over {accelerator.num_processes} process(es), each"
         lines = {
-            "models": f"{roles}, each {num_parameters / 1e6:.2f} M parameters, from {c['MODEL']}",
+            "models": f"{roles}, {how} {num_parameters / 1e6:.2f} M parameters, from {c['MODEL']}",
             "data": prompts,
             "sampling": f"{c['SAMPLES_PER_PROMPT']} responses a prompt of up to "
             f"{c['MAX_RESPONSE_TOKENS']} tokens, temperature {c['TEMPERATURE']}, no top-k or top-p",
@@ -185,6 +191,7 @@ class RunLog:
             f"{per_process} a process in micro-batches of {c['MICRO_BATCH_TOKENS']} tokens",
             "device": f"{accelerator.num_processes} process(es) on {accelerator.device.type}, "
             f"{torch.get_num_threads()} thread(s) each, mixed precision {c['MIXED_PRECISION']}",
+            "memory": memory,
             "run": f"{self.folder}, iterations {first} to {c['NUM_ITERATIONS'] - 1}"
             if done > 0
             else f"{self.folder} is complete: raise NUM_ITERATIONS, or choose another RUN_NAME",

@@ -29,6 +29,7 @@ import checkpoint
 import data
 import evaluation
 import generation
+import memory_estimate
 import micro_batching
 import preflight
 import roles
@@ -178,8 +179,12 @@ class Run:
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    constants = read_constants(globals(), arguments)
+    wishes = [argument for argument in arguments if argument.startswith("--estimate")]
+    constants = read_constants(globals(), [text for text in arguments if text not in wishes])
     check_training_constants(constants)
+    if wishes:
+        print(memory_estimate.describe(constants, wishes[0]))
+        return
     folder = Path(OUTPUT_DIR) / RUN_NAME
     saved = checkpoint.find_checkpoint(folder / "checkpoint")
     size = check_training_run(constants, folder, saved, _FREE_TO_CHANGE)
@@ -201,6 +206,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         has_code = "code" in {*prompts["ability"], *(row["ability"] for row in eval_prompts)}
         if has_code:
             preflight.check_sandbox(verifier.sandbox_fault, ALLOW_UNSANDBOXED_CODE)
+        memory = memory_estimate.check_run(accelerator, constants)
         models = roles.load_roles(accelerator, constants)
         run = Run(
             accelerator=accelerator,
@@ -226,7 +232,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         run.log.start(constants, str(accelerator.device), first)
         counts = f"{len(prompts)} prompts of {TRAIN_DATA} ({dropped} too long, dropped), "
         counts += f"{len(eval_prompts)} held out of {EVAL_DATA}"
-        run.log.print_summary(constants, accelerator, size, counts, first)
+        run.log.print_summary(constants, accelerator, size, counts, first, memory)
         if has_code:
             run.log.print_sandbox(verifier.sandbox_layers, verifier.sandbox_fault)
         if LOG_WITH:

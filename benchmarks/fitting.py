@@ -1,0 +1,102 @@
+"""What a process takes of memory, measured, beside the estimate: `python benchmarks/fitting.py`.
+
+Every row is a run of train_prime.py on a random model, on processes without GPU: the most memory
+that a process had resident from the first iteration on, and the estimate made before. The first
+rows split a model of 0.3 B parameters over 1, 2 and 4 processes; others train it, or less, whole
+or by adapters. Needs 16 GiB.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+GIB = 2**30
+WIDTHS = {"0.3 B": (1024, 20), "0.1 B": (640, 12)}  # name: hidden width, layers
+SETTINGS = dict(
+    TRAIN_DATA=str(ROOT / "tests" / "chains.jsonl"),
+    EVAL_DATA=None,
+    PROMPTS_PER_ITERATION=8,
+    MAX_PROMPT_TOKENS=64,
+    MAX_RESPONSE_TOKENS=64,
+    ACCURACY_LOW=0.0,
+    MICRO_BATCH_TOKENS=512,
+    ROLLOUT_TOKENS=2560,
+    NUM_ITERATIONS=2,
+    SAVE_EVERY=10,
+    VERIFIER_WORKERS=1,
+    CPU_THREADS=1,
+)
+RUNS = {
+    "0.3 B sharded, 1 process": ("0.3 B", 1, dict(SHARD=True)),
+    "0.3 B sharded, 2 processes": ("0.3 B", 2, dict(SHARD=True)),
+    "0.3 B sharded, 4 processes": ("0.3 B", 4, dict(SHARD=True)),
+    "0.3 B whole": ("0.3 B", 1, {}),
+    "0.3 B, adapters of rank 16": ("0.3 B", 1, dict(LORA_RANK=16)),
+    "0.1 B whole, 2 processes": ("0.1 B", 2, {}),
+    "0.1 B whole, bfloat16 copy": ("0.1 B", 1, dict(ROLLOUT_DTYPE="bfloat16")),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rows", nargs="*", help="of the table, by a part of their name")
+    wanted = parser.parse_args().rows
+    print(f"{'GiB a process':>30}{'loaded':>9}{'peak':>9}{'estimate':>10}{'ratio':>7}")
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, (size, processes, constants) in RUNS.items():
+            if wanted and not any(part in name for part in wanted):
+                continue
+            figures = measure(Path(temporary), size, processes, constants)
+            loaded = max(own["loaded"] for own in figures) / GIB
+            peak = max(own["peak"] for own in figures) / GIB
+            parts = figures[0]["estimate"].values()
+            estimate = max(sum(phase.values()) for phase in parts) / GIB
+            print(f"{name:>30}{loaded:9.2f}{peak:9.2f}{estimate:10.2f}{estimate / peak:7.2f}")
+
+
+def measure(folder: Path, size: str, processes: int, constants: dict) -> list[dict]:
+    """Return what each process of a run of train_prime.py says of its memory."""
+    model = folder / size.replace(" ", "")
+    if not model.exists():
+        make_model(model, *WIDTHS[size])
+    figures = Path(tempfile.mkdtemp(dir=folder))
+    values = {**SETTINGS, "MODEL": str(model), "OUTPUT_DIR": str(figures), **constants}
+    several = ["--multi_gpu"] if processes > 1 else []
+    command = [sys.executable, "-m", "accelerate.commands.launch", *several]
+    command += ["--num_processes", str(processes), "--num_machines", "1"]
+    command += ["--main_process_port", "0", str(ROOT / "benchmarks" / "fitting_run.py")]
+    command += [str(figures), *(f"{name}={value!r}" for name, value in values.items())]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if run.returncode:
+        sys.exit(run.stdout + run.stderr)
+    return [json.loads((figures / f"{rank}.json").read_text()) for rank in range(processes)]
+
+
+def make_model(folder: Path, width: int, layers: int) -> None:
+    """Write a model with random weights that reads the embedded task's prompts."""
+    sft = ROOT / "models" / "arithmetic-sft"
+    ends = AutoConfig.from_pretrained(sft)
+    config = LlamaConfig(
+        vocab_size=16384,
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=16,
+        bos_token_id=None,
+        eos_token_id=ends.eos_token_id,
+        pad_token_id=ends.pad_token_id,
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(sft).save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    main()

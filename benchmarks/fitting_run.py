@@ -1,0 +1,46 @@
+"""train_prime.py, which leaves what memory each process took at most: started by fitting.py.
+
+Arguments: a folder for the figures, then constants as train_prime.py takes them.
+"""
+
+import ctypes
+import json
+import os
+import sys
+from pathlib import Path
+
+from accelerate import Accelerator
+
+import memory_estimate
+import train_prime
+
+folder = Path(sys.argv[1])
+train, check_run = train_prime.train, memory_estimate.check_run
+estimates = []
+
+
+def read_bytes(name: str) -> int:
+    """Return a size that the kernel knows of this process, such as VmHWM."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":"))
+
+
+def keep_estimate(accelerator: Accelerator, constants: dict) -> str:
+    estimate = memory_estimate.estimate_memory
+    memory_estimate.estimate_memory = lambda *a: estimates.append(estimate(*a)) or estimates[-1]
+    return check_run(accelerator, constants)
+
+
+def measure(run: train_prime.Run, *arguments: object) -> None:
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # what loading has freed
+    loaded = read_bytes("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
+    train(run, *arguments)
+    figures = {"loaded": loaded, "peak": read_bytes("VmHWM")}
+    figures["estimate"] = estimates[0] if estimates else None
+    (folder / f"{os.environ.get('RANK', 0)}.json").write_text(json.dumps(figures))
+
+
+memory_estimate.check_run = keep_estimate
+train_prime.train = measure
+train_prime.main(sys.argv[2:])

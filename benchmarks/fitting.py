@@ -22,14 +22,13 @@ WIDTHS = {"0.3 B": (1024, 20), "0.1 B": (640, 12)}  # name: hidden width, layers
 SETTINGS = dict(
     TRAIN_DATA=str(ROOT / "tests" / "chains.jsonl"),
     EVAL_DATA=None,
-    PROMPTS_PER_ITERATION=8,
+    PROMPTS_PER_ITERATION=4,
     MAX_PROMPT_TOKENS=64,
-    MAX_RESPONSE_TOKENS=64,
+    MAX_RESPONSE_TOKENS=32,
     ACCURACY_LOW=0.0,
-    MICRO_BATCH_TOKENS=512,
-    ROLLOUT_TOKENS=2560,
+    MICRO_BATCH_TOKENS=256,
+    ROLLOUT_TOKENS=1024,
     NUM_ITERATIONS=2,
-    SAVE_EVERY=10,
     VERIFIER_WORKERS=1,
     CPU_THREADS=1,
 )
@@ -73,7 +72,7 @@ def measure(folder: Path, size: str, processes: int, constants: dict) -> list[di
     command += ["--num_processes", str(processes), "--num_machines", "1"]
     command += ["--main_process_port", "0", str(ROOT / "benchmarks" / "fitting_run.py")]
     command += [str(figures), *(f"{name}={value!r}" for name, value in values.items())]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     if run.returncode:
         sys.exit(run.stdout + run.stderr)

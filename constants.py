@@ -30,24 +30,45 @@ def read_constants(names: dict, overrides: Sequence[str] = ()) -> Constants:
 
     Args:
         names: the script's globals(); those that are overridden are changed in it.
-        overrides: arguments of the command line, such as "BETA=0.1" or "MODEL=models/mine": the
-            value as Python writes it, or else text.
+        overrides: arguments of the command line, such as "BETA=0.1" or "MODEL=models/mine" (the
+            value as Python writes it, or else text), or a file of such lines, "recipes/mine.py".
 
     Raises:
-        UserError: an argument that is no NAME=value, or no constant of the script.
+        UserError: an argument that is neither, or no constant of the script.
     """
     own = [name for name in names if name.isupper() and not name.startswith("_")]
     for override in overrides:
         name, equals, text = override.partition("=")
-        if not equals or name not in own:
-            close = difflib.get_close_matches(name, own, n=1)
-            advice = f" Did you mean {close[0]}?" if close else ""
-            raise UserError(
-                f"{override!r} sets no constant of this script: write NAME=value with a name from "
-                f"its top.{advice}"
-            )
-        names[name] = _read_value(text)
+        is_recipe = not equals and name.endswith(".py")
+        values = _read_recipe(name) if is_recipe else {name: _read_value(text)}
+        for name, value in values.items():
+            if name not in own or not (equals or is_recipe):
+                close = difflib.get_close_matches(name, own, n=1)
+                advice = f" Did you mean {close[0]}?" if close else ""
+                what = f"{override}: {name}" if is_recipe else override
+                raise UserError(
+                    f"{what!r} sets no constant of this script: write NAME=value with a name from "
+                    f"its top.{advice}"
+                )
+            names[name] = value
     return Constants({name: names[name] for name in own})
+
+
+def _read_recipe(path: str) -> dict[str, object]:
+    """Return the values of a file of lines NAME = value."""
+    try:
+        lines = ast.parse(Path(path).read_text()).body
+    except (OSError, SyntaxError) as error:
+        raise UserError(f"{path}: cannot be read as lines NAME = value: {error}") from error
+    values = {}
+    for line in lines:
+        if isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant):
+            continue  # a docstring
+        try:
+            values[line.targets[0].id] = ast.literal_eval(line.value)
+        except (AttributeError, ValueError) as error:
+            raise UserError(f"{path}, line {line.lineno}: write NAME = value.") from error
+    return values
 
 
 def _read_value(text: str) -> object:

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from generation import draw_uniforms, find_pad_token_id, generate_responses
 from verifiers import STATUSES, Verdict, Verifier
 
-_MIN_KEPT_FRACTION = 0.25  # a round samples at most 1 / this times the prompts still missing
+MIN_KEPT_FRACTION = 0.25  # a round samples at most 1 / this times the prompts still missing
 _TOLERANCE = 1e-6  # of the filter's bounds: 4 of 5 right is 0.8, whatever the float says
 
 
@@ -107,7 +107,7 @@ def collect_rollouts(
     while len(passed) < prompts_wanted and rounds < max_rounds:
         missing = prompts_wanted - len(passed)
         groups = sample_groups(
-            take_prompts(math.ceil(missing / max(kept_fraction, _MIN_KEPT_FRACTION)))
+            take_prompts(math.ceil(missing / max(kept_fraction, MIN_KEPT_FRACTION)))
         )
         sampled += groups
         passed += [group for group in groups if is_kept(group, accuracy_low, accuracy_high)]

@@ -128,32 +128,6 @@ RESUME = True  # go on from the run's checkpoint, if there is one
 LOG_WITH = None  # None, "tensorboard", "wandb", "trackio"
 CPU_THREADS = None  # torch threads a process without GPU; None: the cores divided by the processes
 
-# Recipe of Eurus-2-7B-PRIME: uncomment it; what it does not name stays as it is above.
-#
-# MODEL = "PRIME-RL/Eurus-2-7B-SFT"
-# MIXED_PRECISION = "bf16"
-# GRADIENT_CHECKPOINTING = True
-# TRAIN_DATA = "PRIME-RL/Eurus-2-RL-Data"
-# EVAL_DATA = "PRIME-RL/Eurus-2-RL-Data"
-# EVAL_SPLIT = "validation"
-# SYSTEM_PROMPT = "eurus"
-# MAX_PROMPT_TOKENS = 1024
-# PROMPTS_PER_ITERATION = 256
-# MAX_RESPONSE_TOKENS = 3072
-# ROLLOUT_TOKENS = 400000
-# ROLLOUT_DTYPE = "bfloat16"
-# MICRO_BATCH_TOKENS = 8192
-# PRM_LR = 1e-6
-# PRM_WARMUP_STEPS = 0
-# PRM_OPTIMIZER_STEPS = 4
-# POLICY_LR = 5e-7
-# POLICY_WARMUP_STEPS = 0
-# PROCESS_SCALE = "batch"
-# OPTIMIZER_STEPS = 4
-# WEIGHT_DECAY = 0.01
-# RUN_NAME = "eurus-2-7b-prime"
-# NUM_ITERATIONS = 592
-
 # What may change between a checkpoint and going on from it: none of it changes what is learned.
 _FREE_TO_CHANGE = """
     GRADIENT_CHECKPOINTING SHARD LORA_MERGE OFFLOAD_MODELS OFFLOAD_OPTIMIZERS MICRO_BATCH_TOKENS

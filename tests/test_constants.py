@@ -22,6 +22,24 @@ def test_an_argument_that_sets_nothing_is_refused(argument):
         read_constants({"BETA": 0.05, "main": None, "_OWN": 1}, [argument])
 
 
+def test_a_file_of_constants(tmp_path):
+    recipe = tmp_path / "mine.py"
+    recipe.write_text('"""Mine."""\n\nBETA = 0.1  # of mine\nMODEL = "a/b"\nSTEPS = -2\n')
+    names = {"BETA": 0.05, "MODEL": "a", "STEPS": 1, "SEED": 0}
+    read = read_constants(names, [str(recipe), "SEED=1"])
+    assert read == {"BETA": 0.1, "MODEL": "a/b", "STEPS": -2, "SEED": 1}
+    for text, words in (
+        ("BETTA = 0.1", "mine.py: BETTA' sets no constant of this script.*Did you mean BETA?"),
+        ("BETA = 0.1\nBETA = print(2)", "mine.py, line 2: write NAME = value"),
+        ("BETA 0.1", "mine.py: cannot be read as lines NAME = value"),
+    ):
+        recipe.write_text(text)
+        with pytest.raises(UserError, match=words):
+            read_constants(names, [str(recipe)])
+    with pytest.raises(UserError, match="none.py: cannot be read"):
+        read_constants(names, [str(tmp_path / "none.py")])
+
+
 def test_a_slip_of_the_pen_is_told_the_name_it_was_near():
     with pytest.raises(UserError, match="Did you mean BETA?"):
         read_constants({"BETA": 0.05}, ["BETTA=0.1"])

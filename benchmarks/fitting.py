@@ -3,7 +3,8 @@
 Every row is a run of train_prime.py on a random model, on processes without GPU: the most memory
 that a process had resident from the first iteration on, and the estimate made before. The first
 rows split a model of 0.3 B parameters over 1, 2 and 4 processes; others train it, or less, whole
-or by adapters. Needs 16 GiB.
+or by adapters. Needs 20 GiB. The C library is told to give back what is freed (`--retain`: it is
+not, and keeps some of it). With a GPU there is a row more, measured by torch's allocator.
 """
 
 import argparse
@@ -14,11 +15,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 GIB = 2**30
-WIDTHS = {"0.3 B": (1024, 20), "0.1 B": (640, 12)}  # name: hidden width, layers
+WIDTHS = {"0.3 B": (1024, 18), "0.1 B": (640, 12), "1.5 B": (1536, 48)}  # hidden width, layers
 SETTINGS = dict(
     TRAIN_DATA=str(ROOT / "tests" / "chains.jsonl"),
     EVAL_DATA=None,
@@ -43,24 +45,56 @@ RUNS = {
 }
 
 
+GPU_RUNS = {
+    "1.5 B, adapters, on a GPU": (
+        "1.5 B",
+        1,
+        dict(
+            LORA_RANK=16,
+            ROLLOUT_DTYPE="bfloat16",
+            MIXED_PRECISION="bf16",
+            GRADIENT_CHECKPOINTING=True,
+            MAX_RESPONSE_TOKENS=512,
+            MICRO_BATCH_TOKENS=8192,
+            ROLLOUT_TOKENS=60000,
+        ),
+    )
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", help="of the table, by a part of their name")
-    wanted = parser.parse_args().rows
+    parser.add_argument("--retain", action="store_true", help="let the C library keep freed memory")
+    arguments = parser.parse_args()
+    wanted = arguments.rows
+    environment = dict(os.environ)
+    if not arguments.retain:
+        environment["MALLOC_MMAP_THRESHOLD_"] = str(
+            2**18
+        )  # bytes; larger pieces go back when freed
     print(f"{'GiB a process':>30}{'loaded':>9}{'peak':>9}{'estimate':>10}{'ratio':>7}")
     with tempfile.TemporaryDirectory() as temporary:
-        for name, (size, processes, constants) in RUNS.items():
+        runs = RUNS | (GPU_RUNS if torch.cuda.is_available() else {})
+        for name, (size, processes, constants) in runs.items():
             if wanted and not any(part in name for part in wanted):
                 continue
-            figures = measure(Path(temporary), size, processes, constants)
+            if name in RUNS:
+                environment["ACCELERATE_USE_CPU"] = "true"
+            else:
+                environment.pop("ACCELERATE_USE_CPU")
+            figures = measure(Path(temporary), size, processes, constants, environment)
             loaded = max(own["loaded"] for own in figures) / GIB
             peak = max(own["peak"] for own in figures) / GIB
             parts = figures[0]["estimate"].values()
             estimate = max(sum(phase.values()) for phase in parts) / GIB
-            print(f"{name:>30}{loaded:9.2f}{peak:9.2f}{estimate:10.2f}{estimate / peak:7.2f}")
+            cells = f"{loaded:9.2f}{peak:9.2f}{estimate:10.2f}{estimate / peak:7.2f}"
+            print(f"{name:>30}{cells}", flush=True)
 
 
-def measure(folder: Path, size: str, processes: int, constants: dict) -> list[dict]:
+def measure(
+    folder: Path, size: str, processes: int, constants: dict, environment: dict
+) -> list[dict]:
     """Return what each process of a run of train_prime.py says of its memory."""
     model = folder / size.replace(" ", "")
     if not model.exists():
@@ -72,7 +106,6 @@ def measure(folder: Path, size: str, processes: int, constants: dict) -> list[di
     command += ["--num_processes", str(processes), "--num_machines", "1"]
     command += ["--main_process_port", "0", str(ROOT / "benchmarks" / "fitting_run.py")]
     command += [str(figures), *(f"{name}={value!r}" for name, value in values.items())]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     if run.returncode:
         sys.exit(run.stdout + run.stderr)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import torch  # noqa: E402
 from accelerate import Accelerator  # noqa: E402
 
 import memory_estimate  # noqa: E402
@@ -35,11 +36,17 @@ def keep_estimate(accelerator: Accelerator, constants: dict) -> str:
 
 def measure(run: train_prime.Run, *arguments: object) -> None:
     ctypes.CDLL("libc.so.6").malloc_trim(0)  # what loading has freed
-    loaded = read_bytes("VmRSS")
+    on_gpu = run.accelerator.device.type == "cuda"
+    loaded = torch.cuda.memory_allocated() if on_gpu else read_bytes("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
     train(run, *arguments)
-    figures = {"loaded": loaded, "peak": read_bytes("VmHWM")}
-    figures["estimate"] = estimates[0] if estimates else None
+    peak = torch.cuda.max_memory_allocated() if on_gpu else read_bytes("VmHWM")
+    estimate = estimates[0] if estimates else {}
+    if on_gpu:  # of what torch's allocator knows
+        estimate = {phase: {**parts, "libraries": 0} for phase, parts in estimate.items()}
+    figures = {"loaded": loaded, "peak": peak, "estimate": estimate}
     (folder / f"{os.environ.get('RANK', 0)}.json").write_text(json.dumps(figures))
 
 

@@ -203,6 +203,11 @@ def count_parameters(config: PretrainedConfig) -> int:
 def _check_path(model: str, constant: str) -> None:
     """Tell a missing folder from a hub id before the hub is asked for something it never had."""
     path = Path(model)
+    if (path / "adapter_config.json").exists() and not (path / "config.json").exists():
+        raise UserError(
+            f"{constant} = {model!r} holds an adapter without the model it belongs to: let its run "
+            "go on with LORA_MERGE = True, which writes both as one model."
+        )
     if path.is_dir() and not (path / "config.json").exists():
         raise UserError(f"{constant} = {model!r}: the folder holds no config.json.")
     if path.is_dir() and not [*path.glob("*.safetensors"), *path.glob("*.bin")]:

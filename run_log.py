@@ -288,7 +288,7 @@ def explain_giving_up(metrics: dict, accuracy_low: float, accuracy_high: float) 
         f"Stopped after iteration {metrics['iteration']}: no prompt of the last iterations was "
         f"solved at a rate within [{accuracy_low}, {accuracy_high}]; the accuracy of all sampled "
         f"responses is {accuracy:.3f}. {advice} What was learned is saved: a new run can start "
-        "from it (MODEL = the folder policy/ of this one)."
+        "from it (MODEL = the folder policy/ of this one; of adapters LORA_MERGE = True writes it)."
     )
 
 

@@ -60,6 +60,19 @@ def start(tmp_path, monkeypatch):
         (dict(MODEL=str(ROOT / "tests")), "the folder holds no config.json"),
         (dict(TRAIN_DATA="none.parquet"), "TRAIN_DATA = 'none.parquet': there is no such file"),
         (dict(EVAL_DATA="none.jsonl"), "EVAL_DATA = 'none.jsonl': there is no such file"),
+        (
+            dict(LORA_RANK=8, SHARD=True),
+            "SHARD = True does not go with LORA_RANK = 8: each process",
+        ),
+        (
+            dict(LORA_RANK=8, OFFLOAD_MODELS=True),
+            "OFFLOAD_MODELS = True does not go with LORA_RANK",
+        ),
+        (
+            dict(LORA_RANK=8, PRM_MODEL=SFT_MODEL),
+            "does not go with LORA_RANK = 8: policy and PRM are",
+        ),
+        (dict(LORA_RANK=-1), "LORA_RANK = -1 must lie between 0 and"),
         (dict(ALLOW_UNSANDBOXED_CODE="yes"), "ALLOW_UNSANDBOXED_CODE = 'yes' is unknown: choose"),
         (dict(OUTPUT_DIR="/proc/runs"), "OUTPUT_DIR: cannot write to /proc/runs/run"),
     ],
@@ -125,6 +138,27 @@ def test_a_tokenizer_without_chat_template_while_rows_hold_messages(start, tmp_p
     (tmp_path / "prompts.jsonl").write_text(json.dumps(row) + "\n")
     message = start(MODEL=model, TRAIN_DATA=str(tmp_path / "prompts.jsonl"))
     assert message.startswith("TRAIN_DATA: row 0 holds messages, but the tokenizer has no chat tem")
+
+
+def test_an_adapter_alone(start, tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert "holds an adapter without the model" in start(MODEL=str(tmp_path))
+
+
+def test_a_folder_that_only_the_main_process_sees(tmp_path):
+    with pytest.raises(UserError, match="of the main process cannot be seen on"):
+        preflight.check_shared(tmp_path)
+    lock = preflight.lock_folder(tmp_path)
+    preflight.check_shared(tmp_path)
+    lock.close()
+
+
+def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch):
+    monkeypatch.setattr(preflight.os, "sched_getaffinity", lambda _: set(range(16)))
+    for processes, cores in ((1, 16), (4, 4), (32, 1)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+        monkeypatch.setenv("WORLD_SIZE", str(2 * processes))  # on two machines
+        assert preflight.count_cores() == cores
 
 
 def test_a_full_disk(start, monkeypatch):

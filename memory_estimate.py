@@ -22,19 +22,27 @@ from preflight import UserError
 GIB = 2**30
 _FLOAT, _MOMENTS = 4, 8  # bytes a parameter: a float32; AdamW's two moments
 _CUDA_CONTEXT = GIB  # of CUDA, its libraries' workspaces, NCCL
-_ADVICE = {
-    "policy": "SHARD = True on several processes, OFFLOAD_MODELS = True, or LORA_RANK = 16",
-    "PRM": "SHARD = True on several processes, OFFLOAD_MODELS = True, or LORA_RANK = 16",
-    "reference": "SHARD = True on several processes, OFFLOAD_MODELS = True, or LORA_RANK = 16",
-    "gradients": "SHARD = True on several processes, or LORA_RANK = 16",
-    "optimizers": "OFFLOAD_OPTIMIZERS = True, SHARD = True on several processes, or LORA_RANK = 16",
-    "rollout copy": 'ROLLOUT_DTYPE = "bfloat16", or OFFLOAD_MODELS = True',
-    "cache": "lower ROLLOUT_TOKENS",
-    "activations": "GRADIENT_CHECKPOINTING = True, or lower MICRO_BATCH_TOKENS (in generation: "
-    "ROLLOUT_TOKENS)",
-    "gathered layers": "LORA_RANK = 16",
-    "libraries": "a larger device",
+_LESS_OF_A_MODEL = ("SHARD = True on several processes", "OFFLOAD_MODELS = True", "LORA_RANK = 16")
+_ADVICE = {  # what makes a part smaller, by the constant that each begins with
+    "policy": (*_LESS_OF_A_MODEL, 'ROLLOUT_DTYPE = "bfloat16"'),
+    "PRM": _LESS_OF_A_MODEL,
+    "reference": _LESS_OF_A_MODEL,
+    "rollout copy": ('ROLLOUT_DTYPE = "bfloat16"', "OFFLOAD_MODELS = True", "LORA_RANK = 16"),
+    "gradients": ("SHARD = True on several processes", "LORA_RANK = 16"),
+    "optimizers": (
+        "OFFLOAD_OPTIMIZERS = True",
+        "SHARD = True on several processes",
+        "LORA_RANK = 16",
+    ),
+    "cache": ("ROLLOUT_TOKENS lowered",),
+    "activations": (
+        "GRADIENT_CHECKPOINTING = True",
+        "MICRO_BATCH_TOKENS lowered (while responses are generated, ROLLOUT_TOKENS)",
+    ),
+    "gathered layers": ("LORA_RANK = 16",),
+    "libraries": (),
 }
+_USELESS_TWICE = "SHARD OFFLOAD_MODELS OFFLOAD_OPTIMIZERS LORA_RANK GRADIENT_CHECKPOINTING".split()
 PHASES = ("generate", "PRM", "policy")
 
 
@@ -54,12 +62,20 @@ class Estimate(dict):
             for parts in self.values()
         )
 
-    def advise(self) -> str:
-        """Return what the largest parts of the largest phase are, and which constants make less."""
+    def advise(self, constants: dict) -> str:
+        """Return the largest parts of the largest phase, and which other constants make less."""
+        set_already = {name for name in constants if name in _USELESS_TWICE and constants[name]}
+        if constants["LORA_RANK"]:
+            set_already |= {"SHARD", "OFFLOAD_MODELS"}  # which do not go with it
+        if constants["ROLLOUT_DTYPE"] == "bfloat16":
+            set_already.add("ROLLOUT_DTYPE")
         phase, parts = max(self.items(), key=lambda item: sum(item[1].values()))
-        largest = sorted(parts, key=lambda name: -parts[name])[:3]
-        lines = [f"  {name} {parts[name] / GIB:.1f} GiB: {_ADVICE[name]}" for name in largest]
-        return f"Most is taken while {phase} is at work:\n" + "\n".join(lines)
+        lines = [f"Most is needed in the phase {phase}:"]
+        for name in sorted(parts, key=lambda name: -parts[name])[:3]:
+            options = [text for text in _ADVICE[name] if text.split()[0] not in set_already]
+            advice = " or ".join(options) or "a smaller model, or a larger device"
+            lines.append(f"  {name} {parts[name] / GIB:.1f} GiB: {advice}")
+        return "\n".join(lines)
 
     def as_table(self) -> str:
         """Return a line a part and a column a phase, in GiB."""
@@ -107,11 +123,12 @@ def estimate_memory(
             "PRM": ["PRM", "reference"],
             "policy": ["policy"],
         }[phase]
-        kept = used if c["OFFLOAD_MODELS"] else resident
+        kept = used if c["OFFLOAD_MODELS"] and device_type != "cpu" else resident
         estimate[phase] = {name: own for name, own in resident.items() if name in kept}
         at_once = len(roles) if num_processes > parts else int(phase != "generate")
         estimate[phase]["gradients"] = int(_FLOAT * trained * at_once)  # DDP keeps all of them
-        with_optimizer = int(phase != "generate") if c["OFFLOAD_OPTIMIZERS"] else len(roles)
+        offloads = c["OFFLOAD_OPTIMIZERS"] and device_type != "cpu"
+        with_optimizer = int(phase != "generate") if offloads else len(roles)
         estimate[phase]["optimizers"] = int(_MOMENTS * trained * with_optimizer)
         if c["SHARD"] and phase != "generate":
             estimate[phase]["gathered layers"] = _size_gathered(c, config)
@@ -138,10 +155,10 @@ def check_run(accelerator: Accelerator, constants: dict) -> str:
         estimate = estimate_memory(constants, config, count, device.type)
     except Exception as error:  # a model of a kind that does not run without content: train it
         return f"not estimated: {error!r}"
-    return check_fits(estimate, find_available(device), count)
+    return check_fits(constants, estimate, find_available(device), count)
 
 
-def check_fits(estimate: Estimate, available: int, num_processes: int) -> str:
+def check_fits(constants: dict, estimate: Estimate, available: int, num_processes: int) -> str:
     """Return one line that says what is needed and what there is, or what to change.
 
     Raises:
@@ -150,11 +167,11 @@ def check_fits(estimate: Estimate, available: int, num_processes: int) -> str:
     need = f"{estimate.total / GIB:.1f} GiB on each of {num_processes} device(s), estimated"
     if estimate.certain > available:
         raise UserError(
-            f"This will not fit: {need}; there are {available / GIB:.1f}. {estimate.advise()}\n"
-            "(python train_prime.py --estimate shows all of it.)"
+            f"This will not fit: {need}; there are {available / GIB:.1f}. "
+            f"{estimate.advise(constants)}\n(python train_prime.py --estimate shows all of it.)"
         )
     if estimate.total > available:
-        return f"{need}; there are {available / GIB:.1f}, too few. {estimate.advise()}"
+        return f"{need}; there are {available / GIB:.1f}, too few. {estimate.advise(constants)}"
     return f"{need}; there are {available / GIB:.1f}"
 
 
@@ -188,7 +205,7 @@ def describe(constants: dict, wish: str) -> str:
     config = preflight.load_config(constants["MODEL"], "MODEL")
     estimate = estimate_memory(constants, config, count, kind)
     try:
-        verdict = check_fits(estimate, available, count)
+        verdict = check_fits(constants, estimate, available, count)
     except UserError as error:
         verdict = str(error)
     size = preflight.count_parameters(config) / 1e9

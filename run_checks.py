@@ -39,5 +39,7 @@ def check_training_run(
     size = preflight.count_parameters(config)
     trained = 2 if c["PROCESS_COEF"] else 1
     exported = trained + c["KEEP_BEST"]
+    if c["LORA_RANK"]:  # adapters are small next to what they belong to
+        trained, exported = 0, exported * c["LORA_MERGE"]
     preflight.check_folder(folder, "OUTPUT_DIR", size, num_trained=trained, num_exported=exported)
     return size

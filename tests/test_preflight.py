@@ -10,6 +10,7 @@ import pytest
 from conftest import ROOT, SFT_MODEL, SMALL_RUN, load_script
 from transformers import AutoConfig, AutoTokenizer
 
+import memory_estimate
 import preflight
 import roles
 from constants import check_training_constants, read_constants
@@ -62,15 +63,15 @@ def start(tmp_path, monkeypatch):
         (dict(EVAL_DATA="none.jsonl"), "EVAL_DATA = 'none.jsonl': there is no such file"),
         (
             dict(LORA_RANK=8, SHARD=True),
-            "SHARD = True does not go with LORA_RANK = 8: each process",
+            "SHARD = True does not go with LORA_RANK = 8",
         ),
         (
             dict(LORA_RANK=8, OFFLOAD_MODELS=True),
-            "OFFLOAD_MODELS = True does not go with LORA_RANK",
+            "OFFLOAD_MODELS = True does not go with",
         ),
         (
             dict(LORA_RANK=8, PRM_MODEL=SFT_MODEL),
-            "does not go with LORA_RANK = 8: policy and PRM are",
+            "LORA_RANK = 8: policy and PRM are",
         ),
         (dict(LORA_RANK=-1), "LORA_RANK = -1 must lie between 0 and"),
         (dict(ALLOW_UNSANDBOXED_CODE="yes"), "ALLOW_UNSANDBOXED_CODE = 'yes' is unknown: choose"),
@@ -166,6 +167,17 @@ def test_a_full_disk(start, monkeypatch):
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage)
     message = start()
     assert message.startswith("OUTPUT_DIR: the disk of") and "0.0 GiB free" in message
+
+
+def test_adapters_need_a_disk_for_the_merged_models_alone(start, monkeypatch):
+    usage = namedtuple("usage", "total used free")(10**9, 10**9, 10**7)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage)
+    assert "the disk of" in start()  # two models of 0.45 M parameters in training, twice
+    usage = usage._replace(free=10**6)
+    assert "the disk of" in start(LORA_RANK=4, LORA_MERGE=True)
+    monkeypatch.setattr(memory_estimate, "check_run", lambda *_: pytest.fail("got that far"))
+    with pytest.raises(pytest.fail.Exception, match="got that far"):
+        start(LORA_RANK=4)
 
 
 def test_a_constant_that_was_renamed():

@@ -25,7 +25,12 @@ from conftest import (
 
 SPLIT = {
     "whole": {},
-    "sharded": {"SHARD": True},
+    "sharded": {
+        "SHARD": True,
+        "GRADIENT_CHECKPOINTING": True,
+        "OFFLOAD_MODELS": True,
+        "OFFLOAD_OPTIMIZERS": True,
+    },
     "lora": {"LORA_RANK": 4, "LORA_MERGE": True},
 }
 

@@ -141,14 +141,17 @@ def test_bytes_are_counted_while_they_are_there():
 def test_what_does_not_fit_is_refused_with_what_to_change():
     parts = dict(policy=10 * 2**30, cache=30 * 2**30, activations=2**30)
     fitting = Estimate(generate=parts)
-    assert (
-        check_fits(fitting, 42 * 2**30, 1)
-        == "41.0 GiB on each of 1 device(s), estimated; there are 42.0"
-    )
-    warned = check_fits(fitting, 20 * 2**30, 1)
-    assert "too few" in warned and "cache 30.0 GiB: lower ROLLOUT_TOKENS" in warned
+    told = check_fits(CONSTANTS, fitting, 42 * 2**30, 1)
+    assert told == "41.0 GiB on each of 1 device(s), estimated; there are 42.0"
+    warned = check_fits(CONSTANTS, fitting, 20 * 2**30, 1)
+    assert "too few" in warned and "cache 30.0 GiB: ROLLOUT_TOKENS lowered" in warned
     with pytest.raises(UserError, match="(?s)This will not fit.*policy 10.0 GiB: SHARD = True"):
-        check_fits(fitting, 9 * 2**30, 1)
+        check_fits(CONSTANTS, fitting, 9 * 2**30, 1)
+    set_already = {**CONSTANTS, "LORA_RANK": 8, "GRADIENT_CHECKPOINTING": True}
+    with pytest.raises(UserError) as error:
+        check_fits(set_already, fitting, 9 * 2**30, 1)
+    assert 'policy 10.0 GiB: ROLLOUT_DTYPE = "bfloat16"\n' in str(error.value)
+    assert "activations 1.0 GiB: MICRO_BATCH_TOKENS lowered" in str(error.value)
 
 
 def test_a_run_that_cannot_fit_ends_before_a_model_loads(tmp_path, monkeypatch):

@@ -76,21 +76,18 @@ def find_checkpoint(folder: Path) -> Path | None:
     return max(complete, default=None, key=lambda path: int(path.name))
 
 
-def load_checkpoint(
-    accelerator: Accelerator, checkpoint: Path, trainees: Sequence[Trainee]
-) -> dict:
-    """Put models, optimizers and schedules back; return the loop_state they were saved with."""
-    loop_state = read_loop_state(checkpoint)
-    schedules = loop_state["schedules"]
-    state = _read_state(accelerator, trainees, schedules)
-    distributed_checkpoint.load(state, checkpoint_id=str(checkpoint))  # into the models themselves
-    for trainee in trainees:
-        trainee.scheduler.load_state_dict(schedules[trainee.name])
-        if "optimizer" in state[trainee.name]:
-            activate(accelerator, trainee.module)
-            own = state[trainee.name]["optimizer"]
-            set_optimizer_state_dict(trainee.module, trainee.optimizer, own, options=_TRAINED)
-    return loop_state
+def load_trainee(accelerator: Accelerator, checkpoint: Path, trainee: Trainee) -> None:
+    """Put a model, its optimizer and its schedule back as they were saved.
+
+    The model must be where it trains: that is where the optimizer's state will be.
+    """
+    schedules = read_loop_state(checkpoint)["schedules"]
+    state = _read_state(accelerator, [trainee], schedules)
+    distributed_checkpoint.load(state, checkpoint_id=str(checkpoint))  # into the model itself
+    trainee.scheduler.load_state_dict(schedules[trainee.name])
+    if "optimizer" in state[trainee.name]:
+        own = state[trainee.name]["optimizer"]
+        set_optimizer_state_dict(trainee.module, trainee.optimizer, own, options=_TRAINED)
 
 
 def read_loop_state(checkpoint: Path) -> dict:

@@ -172,6 +172,12 @@ def check_training_constants(constants: dict) -> None:
         raise UserError("ACCURACY_LOW is above ACCURACY_HIGH: no prompt would ever be kept.")
     check_divides(constants, "PROMPTS_PER_ITERATION", "OPTIMIZER_STEPS")
     check_divides(constants, "PROMPTS_PER_ITERATION", "PRM_OPTIMIZER_STEPS")
+    _check_room(constants)
+    _check_tracker(constants["LOG_WITH"])
+
+
+def _check_room(constants: dict) -> None:
+    """Raise UserError if no prompt with its responses fits into what may be generated at once."""
     most = constants["SAMPLES_PER_PROMPT"] * constants["MAX_RESPONSE_TOKENS"]
     most += constants["MAX_PROMPT_TOKENS"]
     if constants["ROLLOUT_TOKENS"] < most:
@@ -180,7 +186,6 @@ def check_training_constants(constants: dict) -> None:
             f"responses, MAX_PROMPT_TOKENS + SAMPLES_PER_PROMPT x MAX_RESPONSE_TOKENS = {most}: "
             "raise it, or lower one of these."
         )
-    _check_tracker(constants["LOG_WITH"])
 
 
 def _check_shared_model(constants: dict) -> None:

@@ -118,8 +118,8 @@ def check_folder(
         raise UserError(f"{constant}: cannot write to {folder}: {error}.") from error
     bytes_each = num_trained * _BYTES_TRAINED + num_exported * _BYTES_EXPORTED
     needed = 2 * num_parameters * bytes_each
-    already_there = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
-    already_there += sum(path.stat().st_size for path in folder.rglob("*.bin"))
+    weights = [path for path in folder.rglob("*") if path.suffix in (".safetensors", ".distcp")]
+    already_there = sum(path.stat().st_size for path in weights)
     free = shutil.disk_usage(folder).free + already_there
     if free < needed:
         raise UserError(

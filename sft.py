@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     stream = RowStream(rows, SEED)
     first = 0
     if state:
-        checkpoint.load_checkpoint(accelerator, saved, [trainee])
+        checkpoint.load_trainee(accelerator, saved, trainee)
         stream.load_state_dict(state["stream"])
         first = int(saved.name)
     accelerator.print(

@@ -62,8 +62,13 @@ def fill_empty(module: nn.Module, device: torch.device) -> None:
 
 
 def whole(values: Tensor) -> Tensor:
-    """Return a tensor in full, gathered where it is split; every process must ask for it."""
-    return values.full_tensor() if isinstance(values, DTensor) else values
+    """Return a tensor in full, gathered where it is split; every process must ask for it.
+
+    What waits in host memory is moved first: processes with GPUs exchange what is on them alone.
+    """
+    if not isinstance(values, DTensor):
+        return values
+    return values.to(values.device_mesh.device_type).full_tensor()
 
 
 def is_sharded(module: nn.Module) -> bool:

@@ -193,12 +193,7 @@ def main(arguments: Sequence[str] = ()) -> None:
             verifier=verifier,
             log=RunLog(folder, accelerator.is_main_process),
         )
-        first, carried = 0, {"surplus": [], "kept_fraction": 1.0, "best_accuracy": -1.0}
-        if saved:
-            carried = checkpoint.load_checkpoint(accelerator, saved, models.trainees)
-            first = int(saved.name)
-            run.stream.load_state_dict(carried["stream"])
-            refresh_rollout_model(run)
+        first, carried = resume(run, saved)
         accelerator.wait_for_everyone()
         lock = preflight.lock_folder(folder) if accelerator.is_main_process else None
         accelerator.wait_for_everyone()
@@ -216,6 +211,19 @@ def main(arguments: Sequence[str] = ()) -> None:
     accelerator.end_training()
     if lock:
         lock.close()
+
+
+def resume(run: Run, saved: Path | None) -> tuple[int, dict]:
+    """Return the first iteration and what is handed to it, by the checkpoint if there is one."""
+    if not saved:
+        return 0, {"surplus": [], "kept_fraction": 1.0, "best_accuracy": -1.0}
+    for trainee in run.roles.trainees:
+        with on_device(run, trainee.module, trainee.optimizer):
+            checkpoint.load_trainee(run.accelerator, saved, trainee)
+    refresh_rollout_model(run)
+    carried = checkpoint.read_loop_state(saved)
+    run.stream.load_state_dict(carried["stream"])
+    return int(saved.name), carried
 
 
 def train(run: Run, first: int, carried: dict) -> None:

@@ -169,6 +169,18 @@ def test_a_full_disk(start, monkeypatch):
     assert message.startswith("OUTPUT_DIR: the disk of") and "0.0 GiB free" in message
 
 
+def test_what_a_run_has_written_makes_room_for_what_replaces_it(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")(10**9, 10**9, 5000)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage)
+    settings = dict(num_trained=1, num_exported=1)
+    with pytest.raises(UserError, match="the disk of"):
+        preflight.check_folder(tmp_path, "OUTPUT_DIR", 250, **settings)  # 8,000 bytes, twice 4,000
+    for name, size in (("checkpoint/000001/__0_0.distcp", 2500), ("prm/model.safetensors", 500)):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"0" * size)
+    preflight.check_folder(tmp_path, "OUTPUT_DIR", 250, **settings)
+
+
 def test_adapters_need_a_disk_for_the_merged_models_alone(start, monkeypatch):
     usage = namedtuple("usage", "total used free")(10**9, 10**9, 10**7)
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage)

@@ -28,17 +28,20 @@ TRIED_LAYERS = (2, 4)
 _LOGIT_BYTES = 12  # a logit of a decoding step: itself, in float32, as a probability
 
 
-def prompt_and_responses(constants: dict) -> int:
-    """Return the tokens of a prompt and its responses."""
+def list_generated(constants: dict, num_processes: int) -> list[tuple[int, int]]:
+    """Return how many prompts a process generates for at once, at most, and responses to each.
+
+    First in training, then, if there is any, in evaluation.
+    """
     c = constants
-    return c["MAX_PROMPT_TOKENS"] + c["SAMPLES_PER_PROMPT"] * c["MAX_RESPONSE_TOKENS"]
-
-
-def count_generated(constants: dict, num_processes: int) -> int:
-    """Return how many prompts a process generates for at once, at most."""
-    fit = constants["ROLLOUT_TOKENS"] // prompt_and_responses(constants)
-    most = constants["PROMPTS_PER_ITERATION"] / MIN_KEPT_FRACTION  # of all processes together
-    return max(1, min(fit, math.ceil(most / num_processes)))
+    wanted = [(c["PROMPTS_PER_ITERATION"] / MIN_KEPT_FRACTION, c["SAMPLES_PER_PROMPT"])]
+    if c["EVAL_DATA"]:
+        wanted.append((c["EVAL_PROMPTS"], 1))
+    loads = []
+    for prompts, samples in wanted:
+        fit = c["ROLLOUT_TOKENS"] // (c["MAX_PROMPT_TOKENS"] + samples * c["MAX_RESPONSE_TOKENS"])
+        loads.append((max(1, min(fit, math.ceil(prompts / num_processes))), samples))
+    return loads
 
 
 def with_layers(config: PretrainedConfig, layers: int) -> PretrainedConfig:
@@ -102,14 +105,15 @@ def _generate_once(
     constants: dict, config: PretrainedConfig, num_processes: int, device_type: str
 ) -> int:
     """Return the largest number of bytes alive while prompts are computed or tokens drawn."""
-    prompts = count_generated(constants, num_processes)
+    loads = list_generated(constants, num_processes)
+    prompts = max(prompts for prompts, _ in loads)
     bf16 = constants["ROLLOUT_DTYPE"] == "bfloat16"
 
     @torch.no_grad()
     def forward(model: PreTrainedModel) -> None:
         _run_backbone(model, prompts, constants["MAX_PROMPT_TOKENS"], bf16)
 
-    rows = prompts * constants["SAMPLES_PER_PROMPT"]
+    rows = max(prompts * samples for prompts, samples in loads)
     drawing = rows * config.get_text_config().vocab_size * _LOGIT_BYTES
     dtype = torch.bfloat16 if bf16 else torch.float32
     return max(drawing, _measure(constants, config, dtype, forward))

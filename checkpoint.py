@@ -54,9 +54,9 @@ def save_checkpoint(
     """
     target = folder / f"{iteration:06d}"
     schedules = {trainee.name: trainee.scheduler.state_dict() for trainee in trainees}
+    state = _read_state(accelerator, trainees, schedules)
 
     def write(temporary: Path) -> None:
-        state = _read_state(accelerator, trainees, schedules)
         distributed_checkpoint.save(state, checkpoint_id=str(temporary))
         if accelerator.is_main_process:
             content = {**loop_state, "schedules": schedules}
@@ -189,7 +189,7 @@ def writing(target: Path) -> Iterator[None]:
     """Turn what the libraries raise on a full or broken disk into one message that names target."""
     try:
         yield
-    except (OSError, RuntimeError, SafetensorError, CheckpointException) as error:
+    except (OSError, SafetensorError, CheckpointException) as error:
         failures = getattr(error, "failures", None)  # of a distributed checkpoint, by process
         reason = next(iter(failures.values()))[0] if failures else error
         raise UserError(
@@ -201,17 +201,19 @@ def writing(target: Path) -> Iterator[None]:
 def _write_beside(accelerator: Accelerator, target: Path, write: Callable[[Path], None]) -> None:
     """Let write fill a temporary folder, then put it in the target's place."""
     temporary = target.with_name(target.name + ".tmp")
-    with writing(target):
-        if accelerator.is_main_process:
+    if accelerator.is_main_process:
+        with writing(target):
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-        accelerator.wait_for_everyone()
+    accelerator.wait_for_everyone()
+    with writing(target):
         write(temporary)
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        with writing(target):
             _flush_to_disk(temporary)
             _replace_folder(temporary, target)
-        accelerator.wait_for_everyone()
+    accelerator.wait_for_everyone()
 
 
 def _replace_folder(new: Path, target: Path) -> None:

@@ -1,6 +1,5 @@
 """What a run will need of each device's memory, from the model's configuration alone."""
 
-import math
 import os
 
 import psutil
@@ -11,9 +10,8 @@ from transformers import AutoModelForCausalLM, PretrainedConfig
 import preflight
 from activation_memory import (
     TRIED_LAYERS,
-    count_generated,
     extrapolate_activations,
-    prompt_and_responses,
+    list_generated,
     with_layers,
 )
 from adapters import add_adapters, is_adapter
@@ -43,7 +41,6 @@ _ADVICE = {  # what makes a part smaller, by the constant that each begins with
     "libraries": (),
 }
 _USELESS_TWICE = "SHARD OFFLOAD_MODELS OFFLOAD_OPTIMIZERS LORA_RANK GRADIENT_CHECKPOINTING".split()
-PHASES = ("generate", "PRM", "policy")
 
 
 class Estimate(dict):
@@ -90,55 +87,65 @@ class Estimate(dict):
 
 
 def estimate_memory(
-    constants: dict, config: PretrainedConfig, num_processes: int, device_type: str
+    constants: dict, configs: dict[str, PretrainedConfig], num_processes: int, device_type: str
 ) -> Estimate:
     """Return the bytes that a process needs on its device, at most, in each phase of an iteration.
 
     Args:
         constants: of train_prime.py.
-        config: of MODEL, which the other roles are taken to share.
-        device_type: "cuda" or "cpu".
+        configs: as load_configs gives them.
+        device_type: "cuda" or "cpu", where nothing is offloaded from.
     """
     c = constants
-    roles = ["policy"] if c["PROCESS_COEF"] == 0 else ["policy", "PRM"]
-    has_reference = len(roles) == 2 and c["PRM_REFERENCE"] == "sft"
-    size = preflight.count_parameters(config)
+    on_cpu = device_type == "cpu"
     parts = num_processes if c["SHARD"] else 1
-    weights = math.ceil(_FLOAT * size / parts)
-    trained = size / parts
-    resident = {name: weights for name in roles}
-    if has_reference:
-        resident["reference"] = weights
+    trained = {role: preflight.count_parameters(own) / parts for role, own in configs.items()}
+    resident = {role: int(_FLOAT * size) for role, size in trained.items()}
+    whole = preflight.count_parameters(configs["policy"]) * _rollout_bytes(c)
     if c["LORA_RANK"]:
-        trained = _count_adapter(c, config)
-        resident = {name: int(_FLOAT * trained) for name in roles}
-        resident["policy"] += size * _rollout_bytes(c)  # the model that all of them share
-    elif c["SHARD"] or c["ROLLOUT_DTYPE"] != "float32":
-        resident["rollout copy"] = size * _rollout_bytes(c)
-    libraries = psutil.Process().memory_info().rss if device_type == "cpu" else _CUDA_CONTEXT
+        trained = {role: _count_adapter(c, own) for role, own in configs.items()}
+        resident = {role: int(_FLOAT * size) for role, size in trained.items()}
+        resident["policy"] += whole  # the model that all of them share
+    else:
+        if "PRM" in configs and c["PRM_REFERENCE"] == "sft":
+            resident["reference"] = resident["policy"]
+        if c["SHARD"] or c["ROLLOUT_DTYPE"] != "float32":
+            resident["rollout copy"] = whole
+    steps = {
+        role: n for role, n in trained.items() if role == "policy" or c["PRM_UPDATE"] != "none"
+    }
+    generating = "rollout copy" if "rollout copy" in resident else "policy"
+    used = {"generate": [generating], "PRM": ["PRM", "reference"], "policy": ["policy"]}
     estimate = Estimate()
-    for phase in [name for name in PHASES if name in ("generate", *roles)]:
-        used = {
-            "generate": ["rollout copy"] if "rollout copy" in resident else ["policy"],
-            "PRM": ["PRM", "reference"],
-            "policy": ["policy"],
-        }[phase]
-        kept = used if c["OFFLOAD_MODELS"] and device_type != "cpu" else resident
-        estimate[phase] = {name: own for name, own in resident.items() if name in kept}
-        at_once = len(roles) if num_processes > parts else int(phase != "generate")
-        estimate[phase]["gradients"] = int(_FLOAT * trained * at_once)  # DDP keeps all of them
-        offloads = c["OFFLOAD_OPTIMIZERS"] and device_type != "cpu"
-        with_optimizer = int(phase != "generate") if offloads else len(roles)
-        estimate[phase]["optimizers"] = int(_MOMENTS * trained * with_optimizer)
-        if c["SHARD"] and phase != "generate":
-            estimate[phase]["gathered layers"] = _size_gathered(c, config)
-        if phase == "generate":
-            estimate[phase]["cache"] = _size_cache(c, config, num_processes)
-        estimate[phase]["activations"] = extrapolate_activations(
-            c, config, phase, num_processes, device_type
+    for phase in ("generate", *(role for role in ("PRM", "policy") if role in configs)):
+        kept = used[phase] if c["OFFLOAD_MODELS"] and not on_cpu else resident
+        own = {name: size for name, size in resident.items() if name in kept}
+        gradients = steps.get(phase, 0)
+        if num_processes > parts:  # data-parallel training keeps all of them
+            gradients = sum(trained.values())
+        own["gradients"] = int(_FLOAT * gradients)
+        offloads = c["OFFLOAD_OPTIMIZERS"] and not on_cpu
+        own["optimizers"] = int(
+            _MOMENTS * (steps.get(phase, 0) if offloads else sum(steps.values()))
         )
-        estimate[phase]["libraries"] = libraries
+        config = configs.get(phase, configs["policy"])
+        if phase == "generate":
+            own["cache"] = _size_cache(c, config, num_processes)
+        elif c["SHARD"]:
+            own["gathered layers"] = _size_gathered(c, config)
+        own["activations"] = extrapolate_activations(c, config, phase, num_processes, device_type)
+        own["libraries"] = psutil.Process().memory_info().rss if on_cpu else _CUDA_CONTEXT
+        estimate[phase] = own
     return estimate
+
+
+def load_configs(constants: dict) -> dict[str, PretrainedConfig]:
+    """Return the configurations of the policy and, where there is one, the PRM."""
+    configs = {"policy": preflight.load_config(constants["MODEL"], "MODEL")}
+    if constants["PROCESS_COEF"]:
+        other = constants["PRM_MODEL"]
+        configs["PRM"] = preflight.load_config(other, "PRM_MODEL") if other else configs["policy"]
+    return configs
 
 
 def check_run(accelerator: Accelerator, constants: dict) -> str:
@@ -149,10 +156,10 @@ def check_run(accelerator: Accelerator, constants: dict) -> str:
     """
     if not accelerator.is_main_process:
         return ""
-    config = preflight.load_config(constants["MODEL"], "MODEL")
+    configs = load_configs(constants)
     count, device = accelerator.num_processes, accelerator.device
     try:
-        estimate = estimate_memory(constants, config, count, device.type)
+        estimate = estimate_memory(constants, configs, count, device.type)
     except Exception as error:  # a model of a kind that does not run without content: train it
         return f"not estimated: {error!r}"
     return check_fits(constants, estimate, find_available(device), count)
@@ -202,13 +209,13 @@ def describe(constants: dict, wish: str) -> str:
                 "with a GPU of 80 GB each."
             ) from None
         kind, available = "cuda", gigabytes * 10**9
-    config = preflight.load_config(constants["MODEL"], "MODEL")
-    estimate = estimate_memory(constants, config, count, kind)
+    configs = load_configs(constants)
+    estimate = estimate_memory(constants, configs, count, kind)
     try:
         verdict = check_fits(constants, estimate, available, count)
     except UserError as error:
         verdict = str(error)
-    size = preflight.count_parameters(config) / 1e9
+    size = preflight.count_parameters(configs["policy"]) / 1e9
     title = f"{constants['MODEL']}, {size:.2f} B parameters, {count} process(es) on {kind}"
     return f"{title}\n{estimate.as_table()}\n{verdict}"
 
@@ -244,4 +251,6 @@ def _size_cache(constants: dict, config: PretrainedConfig, num_processes: int) -
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     column = 2 * text.num_hidden_layers * heads * width * _rollout_bytes(c)
-    return count_generated(c, num_processes) * prompt_and_responses(c) * column
+    P, T = c["MAX_PROMPT_TOKENS"], c["MAX_RESPONSE_TOKENS"]
+    loads = list_generated(c, num_processes)
+    return column * max(prompts * (P + samples * T) for prompts, samples in loads)

@@ -175,9 +175,22 @@ def lock_folder(folder: Path) -> TextIOWrapper:
     return file
 
 
-def check_shared(folder: Path) -> None:
-    """Raise UserError where the folder that the main process wrote to is another one here."""
-    if not (folder / _LOCK).exists():
+def mark_folder(lock: TextIOWrapper) -> str:
+    """Write into a lock what tells its folder from any other, and return it."""
+    mark = uuid.uuid4().hex
+    lock.write(mark)
+    lock.flush()
+    os.fsync(lock.fileno())
+    return mark
+
+
+def check_shared(folder: Path, mark: str) -> None:
+    """Raise UserError where the folder that the main process marked is another one here.
+
+    Not to be called by the main process: whoever opens a file again and closes it loses its lock.
+    """
+    path = folder / _LOCK
+    if not path.exists() or path.read_text() != mark:
         raise UserError(
             f"OUTPUT_DIR: {folder} of the main process cannot be seen on {os.uname().nodename}: "
             "all machines of a run need one folder that they share."

@@ -181,6 +181,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         if has_code:
             preflight.check_sandbox(verifier.sandbox_fault, ALLOW_UNSANDBOXED_CODE)
         memory = memory_estimate.check_run(accelerator, constants)
+        lock, saved = training.claim_folder(accelerator, folder, saved)
         models = roles.load_roles(accelerator, constants)
         run = Run(
             accelerator=accelerator,
@@ -194,10 +195,6 @@ def main(arguments: Sequence[str] = ()) -> None:
             log=RunLog(folder, accelerator.is_main_process),
         )
         first, carried = resume(run, saved)
-        accelerator.wait_for_everyone()
-        lock = preflight.lock_folder(folder) if accelerator.is_main_process else None
-        accelerator.wait_for_everyone()
-        preflight.check_shared(folder)
         run.log.start(constants, str(accelerator.device), first)
         counts = f"{len(prompts)} prompts of {TRAIN_DATA} ({dropped} too long, dropped), "
         counts += f"{len(eval_prompts)} held out of {EVAL_DATA}"
@@ -223,6 +220,9 @@ def resume(run: Run, saved: Path | None) -> tuple[int, dict]:
     refresh_rollout_model(run)
     carried = checkpoint.read_loop_state(saved)
     run.stream.load_state_dict(carried["stream"])
+    if LORA_RANK and LORA_MERGE and int(saved.name) >= NUM_ITERATIONS:
+        for trainee in run.roles.trainees:  # a run that is complete saves no more
+            export(run, trainee, trainee.name.lower())
     return int(saved.name), carried
 
 

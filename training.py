@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 
 import datasets
@@ -23,6 +24,7 @@ from accelerate import Accelerator
 from accelerate.utils import (
     DistributedDataParallelKwargs,
     InitProcessGroupKwargs,
+    broadcast_object_list,
     gather_object,
 )
 from torch import Tensor, nn
@@ -31,6 +33,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+import preflight
 import rollout
 import sharding
 from micro_batching import plan_micro_batches
@@ -84,6 +87,30 @@ def make_accelerator(
     if not accelerator.is_main_process or not sys.stderr.isatty():
         hide_library_bars()
     return accelerator
+
+
+def claim_folder(
+    accelerator: Accelerator, folder: Path, saved: Path | None
+) -> tuple[TextIOWrapper | None, Path | None]:
+    """Keep other runs out of a folder that all processes share.
+
+    Args:
+        saved: the checkpoint that this process found.
+
+    Returns:
+        an open file that locks the folder, on the main process.
+        the checkpoint that the main process found: all must go on from one.
+
+    Raises:
+        UserError: another run is in it, or a process sees another folder of that name.
+    """
+    lock = preflight.lock_folder(folder) if accelerator.is_main_process else None
+    mark = preflight.mark_folder(lock) if lock else None
+    [mark, saved] = broadcast_object_list([mark, saved])
+    if not lock:
+        preflight.check_shared(folder, mark)
+    accelerator.wait_for_everyone()
+    return lock, saved
 
 
 def hide_library_bars() -> None:

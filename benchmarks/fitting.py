@@ -82,7 +82,7 @@ def main() -> None:
             if name in RUNS:
                 environment["ACCELERATE_USE_CPU"] = "true"
             else:
-                environment.pop("ACCELERATE_USE_CPU")
+                environment.pop("ACCELERATE_USE_CPU", None)
             figures = measure(Path(temporary), size, processes, constants, environment)
             loaded = max(own["loaded"] for own in figures) / GIB
             peak = max(own["peak"] for own in figures) / GIB

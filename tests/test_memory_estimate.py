@@ -16,6 +16,9 @@ CONSTANTS = dict(
     MODEL="tiny",
     PROCESS_COEF=1.0,
     PRM_REFERENCE="sft",
+    PRM_UPDATE="after",
+    EVAL_DATA=None,
+    EVAL_PROMPTS=100,
     SHARD=False,
     LORA_RANK=0,
     ROLLOUT_DTYPE="float32",
@@ -35,7 +38,10 @@ SIZE = count_parameters(CONFIG)
 
 
 def estimate(processes: int = 1, **constants) -> Estimate:
-    return estimate_memory({**CONSTANTS, **constants}, CONFIG, processes, "cuda")
+    configs = {"policy": CONFIG, "PRM": CONFIG}
+    if constants.get("PROCESS_COEF") == 0:
+        del configs["PRM"]
+    return estimate_memory({**CONSTANTS, **constants}, configs, processes, "cuda")
 
 
 def counted(parts: dict) -> dict:
@@ -52,6 +58,12 @@ def test_weights_gradients_and_moments_are_counted():
     assert counted(estimate(2)["generate"])["gradients"] == 8 * SIZE  # buckets of both models
     # 3 prompts of 10 + 4 x 20 tokens, 2 layers, 2 heads of 8, keys and values, float32
     assert whole["generate"]["cache"] == 3 * 90 * 2 * 2 * 8 * 2 * 4
+    # greedy evaluation: 9 prompts of 10 + 20 tokens fit
+    assert estimate(EVAL_DATA="x")["generate"]["cache"] == 9 * 30 * 2 * 2 * 8 * 2 * 4
+    evaluated = estimate(EVAL_DATA="x")["generate"]["activations"]
+    assert evaluated > 2 * whole["generate"]["activations"]
+    frozen = estimate(PRM_UPDATE="none")
+    assert counted(frozen["PRM"]) == {**everything, "gradients": 0, "optimizers": 8 * SIZE}
     alone = estimate(PROCESS_COEF=0)
     assert list(alone) == ["generate", "policy"]
     assert counted(alone["policy"]) == dict(
@@ -182,3 +194,12 @@ def test_the_estimate_is_printed_without_loading(tmp_path, monkeypatch, capsys):
     assert "1 process(es)" in capsys.readouterr().out
     with pytest.raises(UserError, match="--estimate=8x80 for 8 processes"):
         script.main(["--estimate=80"])
+
+
+def test_a_prm_of_another_size_is_counted_as_what_it_is():
+    larger = AutoConfig.for_model("llama", **{**SIZES, "num_hidden_layers": 6})
+    configs = {"policy": CONFIG, "PRM": larger}
+    parts = counted(estimate_memory(CONSTANTS, configs, 1, "cuda")["PRM"])
+    size = count_parameters(larger)
+    assert parts["PRM"] == parts["gradients"] == 4 * size
+    assert parts["optimizers"] == 8 * (SIZE + size) and parts["reference"] == 4 * SIZE

@@ -146,12 +146,19 @@ def test_an_adapter_alone(start, tmp_path):
     assert "holds an adapter without the model" in start(MODEL=str(tmp_path))
 
 
-def test_a_folder_that_only_the_main_process_sees(tmp_path):
+def test_a_folder_of_the_main_process_is_told_from_another_of_its_name(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    theirs.mkdir()
     with pytest.raises(UserError, match="of the main process cannot be seen on"):
-        preflight.check_shared(tmp_path)
-    lock = preflight.lock_folder(tmp_path)
-    preflight.check_shared(tmp_path)
-    lock.close()
+        preflight.check_shared(theirs, "mark")
+    with preflight.lock_folder(theirs) as old:
+        preflight.mark_folder(old)  # an earlier run of that machine alone
+    with preflight.lock_folder(ours) as lock:
+        mark = preflight.mark_folder(lock)
+        preflight.check_shared(ours, mark)
+        with pytest.raises(UserError, match="need one folder that they share"):
+            preflight.check_shared(theirs, mark)
 
 
 def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch):

@@ -1,4 +1,6 @@
-"""Leave-one-out (RLOO) returns of both reward sources, and the advantages they add up to.
+"""Returns of both reward sources, and the advantages they add up to.
+
+What a reward is compared with is an estimator's own: leave-one-out (the paper's), GRPO, REINFORCE.
 
 Shapes: B rows = prompts x K responses, the K rows of a prompt contiguous; T response tokens.
 """
@@ -12,45 +14,92 @@ from torch import Tensor
 _ROUNDING = 1e-4
 
 
+def rloo(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
+    """Return r_t - mean over the other K-1 responses of their mean reward (paper, Algorithm 1).
+
+    Args (of every estimator):
+        rewards: (B, T); an outcome reward is the one reward of its response, T = 1.
+        mask: (B, T) 1 where there is a reward.
+        samples_per_prompt: K, at least 2.
+
+    Returns:
+        (B, T) centred rewards, 0 where there is none.
+    """
+    means = (rewards * mask).sum(-1) / mask.sum(-1).clamp(min=1)  # (B,)
+    groups = means.view(-1, samples_per_prompt)  # (prompts, K)
+    others = (groups.sum(dim=1, keepdim=True) - groups) / (samples_per_prompt - 1)
+    return (rewards - others.view(-1, 1)) * mask
+
+
+def grpo(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
+    """Return (r_t - mean) / deviation over all rewards of the K responses (arXiv 2402.03300,
+    sections 4.1.2 and 4.1.3).
+    """
+    groups = (rewards * mask).view(-1, samples_per_prompt * mask.shape[1])  # (prompts, K * T)
+    is_reward = mask.reshape(groups.shape)
+    count = is_reward.sum(dim=1, keepdim=True)
+    mean = groups.sum(dim=1, keepdim=True) / count
+    squares = ((groups - mean) * is_reward).square().sum(dim=1, keepdim=True)
+    deviation = (squares / (count - 1)).sqrt()
+    return ((groups - mean) / (deviation + _ROUNDING) * is_reward).view(mask.shape)
+
+
+def reinforce(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
+    """Return r_t - mean over all rewards of the batch, whatever the prompt."""
+    mean = (rewards * mask).sum() / mask.sum()
+    return (rewards - mean) * mask
+
+
+_ESTIMATORS = {"rloo": rloo, "grpo": grpo, "reinforce": reinforce}
+
+
 def outcome_returns(
-    outcome_rewards: Tensor, response_mask: Tensor, samples_per_prompt: int
+    outcome_rewards: Tensor,
+    response_mask: Tensor,
+    samples_per_prompt: int,
+    estimator: str = "rloo",
 ) -> Tensor:
-    """Return r_o(i) - mean of r_o over the other K-1 responses, at every token (paper,
-    Algorithm 1: the outcome term of the advantage).
+    """Return the estimator's r_o - baseline at every token (paper, Algorithm 1: the outcome term
+    of the advantage, whose baseline is the mean of r_o over the other K-1 responses).
 
     Args:
         outcome_rewards: (B,).
         response_mask: (B, T) 1 on response tokens.
         samples_per_prompt: K, at least 2.
+        estimator: "rloo", "grpo", "reinforce".
 
     Returns:
         (B, T), 0 at padding.
     """
-    left_out_mean = _mean_of_others(outcome_rewards, samples_per_prompt)  # (B,)
-    return (outcome_rewards - left_out_mean).unsqueeze(-1) * response_mask
+    rewards = outcome_rewards.unsqueeze(-1)  # (B, 1)
+    centre = _ESTIMATORS[estimator]
+    return centre(rewards, torch.ones_like(rewards), samples_per_prompt) * response_mask
 
 
 def process_returns(
-    process_rewards: Tensor, response_mask: Tensor, samples_per_prompt: int, gamma: float
+    process_rewards: Tensor,
+    response_mask: Tensor,
+    samples_per_prompt: int,
+    gamma: float,
+    estimator: str = "rloo",
 ) -> Tensor:
-    """Return the discounted sum from t on of r_s - baseline (paper, Algorithm 1:
+    """Return the discounted sum from t on of the estimator's r_s - baseline (paper, Algorithm 1:
     the process term of the advantage).
 
-    The baseline of response i is the mean over the other K-1 responses of their mean token reward.
+    The paper's baseline is the mean over the other K-1 responses of their mean token reward.
 
     Args:
         process_rewards: (B, T).
         response_mask: (B, T) 1 on response tokens.
         samples_per_prompt: K, at least 2.
         gamma: discount a token.
+        estimator: "rloo", "grpo", "reinforce".
 
     Returns:
         (B, T), 0 at padding.
     """
     mask = response_mask.to(process_rewards.dtype)
-    mean_rewards = (process_rewards * mask).sum(-1) / mask.sum(-1).clamp(min=1)  # (B,)
-    baseline = _mean_of_others(mean_rewards, samples_per_prompt)  # (B,)
-    centred = (process_rewards - baseline.unsqueeze(-1)) * mask  # (B, T)
+    centred = _ESTIMATORS[estimator](process_rewards, mask, samples_per_prompt)  # (B, T)
     return _discounted_sums(centred, gamma) * mask
 
 
@@ -65,6 +114,7 @@ def prime_advantages(
     whiten: bool,
     process_scale: str = "none",
     process_granularity: str = "token",
+    estimator: str = "rloo",
 ) -> Tensor:
     """Return outcome_coef * outcome returns + process_coef * process returns (paper, Algorithm 1).
 
@@ -79,6 +129,7 @@ def prime_advantages(
             return-to-go in the batch.
         process_granularity: "token", or "response": the sum of a response's token rewards is one
             reward, treated as the outcome reward is.
+        estimator: "rloo" (paper), "grpo", "reinforce": what rewards are compared with.
 
     Returns:
         (B, T) advantages, 0 at padding.
@@ -89,10 +140,12 @@ def prime_advantages(
         scaled = process_rewards / torch.where(largest > _ROUNDING, largest, 1.0)
     if process_granularity == "response":
         response_rewards = (scaled * response_mask).sum(dim=-1)  # (B,)
-        from_process = outcome_returns(response_rewards, response_mask, samples_per_prompt)
+        from_process = outcome_returns(
+            response_rewards, response_mask, samples_per_prompt, estimator
+        )
     else:
-        from_process = process_returns(scaled, response_mask, samples_per_prompt, gamma)
-    from_outcome = outcome_returns(outcome_rewards, response_mask, samples_per_prompt)
+        from_process = process_returns(scaled, response_mask, samples_per_prompt, gamma, estimator)
+    from_outcome = outcome_returns(outcome_rewards, response_mask, samples_per_prompt, estimator)
     advantages = outcome_coef * from_outcome + process_coef * from_process
     return whitened(advantages, response_mask) if whiten else advantages
 
@@ -109,13 +162,6 @@ def whitened(values: Tensor, response_mask: Tensor) -> Tensor:
     mean = (values * mask).sum() / count
     variance = ((values - mean).square() * mask).sum() / (count - 1).clamp(min=1)
     return (values - mean) * torch.rsqrt(variance + 1e-8) * mask
-
-
-def _mean_of_others(values: Tensor, samples_per_prompt: int) -> Tensor:
-    """Return for each row (B,) the mean over the other K-1 rows of its prompt."""
-    groups = values.view(-1, samples_per_prompt)  # (prompts, K)
-    sums = groups.sum(dim=1, keepdim=True)
-    return ((sums - groups) / (samples_per_prompt - 1)).view(-1)
 
 
 def _discounted_sums(values: Tensor, gamma: float) -> Tensor:

@@ -138,6 +138,7 @@ def check_training_constants(constants: dict) -> None:
             "PRM_UPDATE": ("after", "before", "none"),
             "PRM_REFERENCE": ("sft", "policy"),
             "PROCESS_SCALE": ("none", "batch"),
+            "ADVANTAGE_ESTIMATOR": ("rloo", "grpo", "reinforce"),
             "ROLLOUT_DTYPE": ("float32", "bfloat16"),
             "PROCESS_GRANULARITY": ("token", "response"),
             "LOG_WITH": _TRACKERS,

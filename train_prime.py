@@ -103,6 +103,7 @@ PROCESS_COEF = 1.0  # weight of the process returns; 0: outcome-only RLOO, no PR
 PROCESS_SCALE = "batch"  # "none", "batch" (divide by the batch's largest absolute return-to-go)
 PROCESS_GRANULARITY = "token"  # "token", "response" (one reward a response, their sum)
 GAMMA = 1.0  # discount a token
+ADVANTAGE_ESTIMATOR = "rloo"  # rewards against: "rloo": the others'; "grpo"; "reinforce"
 WHITEN = True  # advantages to mean 0, deviation 1 over the batch's response tokens
 
 # Policy
@@ -307,6 +308,7 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
         whiten=WHITEN,
         process_scale=PROCESS_SCALE,
         process_granularity=PROCESS_GRANULARITY,
+        estimator=ADVANTAGE_ESTIMATOR,
     )  # (B, T)
     with timer("seconds_policy"), on_device(run, policy.module, policy.optimizer):
         policy_metrics = update_policy(run, rollouts, advantages, old_logprobs)

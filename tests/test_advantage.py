@@ -1,5 +1,7 @@
 """Advantages against slow loops written from the equations, hand-worked numbers, invariances."""
 
+import statistics
+
 import pytest
 import torch
 
@@ -75,11 +77,69 @@ def test_hand_worked_group_of_four():
     torch.testing.assert_close(advantages, 3 * expected_outcome + 0.5 * expected_process)
 
 
-def test_equal_rewards_have_no_advantage():
+def slow_centred(rewards: list[list[float]], K: int, estimator: str) -> list[list[float]]:
+    """GRPO and REINFORCE, reward by reward."""
+    centred = []
+    for i, own in enumerate(rewards):
+        first = i // K * K
+        group = [r for row in rewards[first : first + K] for r in row]
+        everything = [r for row in rewards for r in row]
+        if estimator == "grpo":
+            mean, deviation = statistics.fmean(group), statistics.stdev(group) + 1e-4
+        else:
+            mean, deviation = statistics.fmean(everything), 1.0
+        centred.append([(r - mean) / deviation for r in own])
+    return centred
+
+
+@pytest.mark.parametrize("estimator", ["grpo", "reinforce"])
+@pytest.mark.parametrize("gamma", [1.0, 0.9])
+def test_other_estimators_match_a_slow_loop_over_their_equations(estimator, gamma):
+    K = 4
+    outcomes, process, mask = make_batch(3, K, length=7)
+    from_outcome = outcome_returns(outcomes, mask, K, estimator)
+    from_process = process_returns(process, mask, K, gamma, estimator)
+    slow_outcomes = slow_centred([[o] for o in outcomes.tolist()], K, estimator)
+    ragged = [row[keep.bool()].tolist() for row, keep in zip(process, mask)]
+    slow_process = slow_centred(ragged, K, estimator)
+    for i in range(len(outcomes)):
+        length = len(ragged[i])
+        assert from_outcome[i, :length].tolist() == pytest.approx(slow_outcomes[i] * length)
+        returns = [
+            sum(gamma ** (s - t) * slow_process[i][s] for s in range(t, length))
+            for t in range(length)
+        ]
+        assert from_process[i, :length].tolist() == pytest.approx(returns)
+        assert not from_outcome[i, length:].any() and not from_process[i, length:].any()
+
+
+def test_hand_worked_estimators():
+    outcomes = torch.tensor([1.0, 0.0, 1.0, 1.0])  # two prompts of two
+    mask = torch.ones(4, 1)
+    # leave-one-out: against the other one; GRPO: mean 1/2, deviation sqrt(1/2); batch mean 3/4
+    assert outcome_returns(outcomes, mask, 2)[:, 0].tolist() == [1, -1, 0, 0]
+    grpo = outcome_returns(outcomes, mask, 2, "grpo")[:, 0].tolist()
+    assert grpo == pytest.approx([0.5**0.5, -(0.5**0.5), 0, 0], abs=2e-4)
+    reinforce = outcome_returns(outcomes, mask, 2, "reinforce")[:, 0].tolist()
+    assert reinforce == [0.25, -0.75, 0.25, 0.25]
+
+
+def test_the_estimator_reaches_both_terms():
+    outcomes, process, mask = make_batch(3, 4, length=7)
+    settings = dict(gamma=1.0, outcome_coef=2.0, process_coef=3.0, whiten=False)
+    for estimator in ("rloo", "grpo", "reinforce"):
+        expected = 2 * outcome_returns(outcomes, mask, 4, estimator)
+        expected += 3 * process_returns(process, mask, 4, 1.0, estimator)
+        advantages = prime_advantages(outcomes, process, mask, 4, **settings, estimator=estimator)
+        torch.testing.assert_close(advantages, expected)
+
+
+@pytest.mark.parametrize("estimator", ["rloo", "grpo", "reinforce"])
+def test_equal_rewards_have_no_advantage(estimator):
     _, _, mask = make_batch(2, 4, length=5)
     same = torch.full(mask.shape, 0.7)
-    assert outcome_returns(torch.ones(8), mask, 4).abs().max() == 0
-    assert process_returns(same, mask, 4, gamma=1.0).abs().max() < 1e-6
+    assert outcome_returns(torch.ones(8), mask, 4, estimator).abs().max() == 0
+    assert process_returns(same, mask, 4, 1.0, estimator).abs().max() < 1e-2  # rounding
 
 
 def test_whitening_is_over_all_response_tokens():

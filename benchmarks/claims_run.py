@@ -1,0 +1,51 @@
+"""train_prime.py with an oracle for its PRM, which knows of every step whether it is right.
+
+A right step has the process reward 1, a wrong one -1, spread evenly over its tokens; a line that
+states nothing has none. Arguments: constants, as train_prime.py takes them. Started by claims.py.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+import arithmetic  # noqa: E402
+import train_prime  # noqa: E402
+from prm import prm_accuracy  # noqa: E402
+from rollout import Collected, Rollouts  # noqa: E402
+from steps import split_steps, token_texts  # noqa: E402
+
+learn = train_prime.learn
+collected: list[Collected] = []
+
+
+def keep(run: train_prime.Run, timer, iteration: int, own: Collected) -> dict:
+    collected[:] = [own]
+    return learn(run, timer, iteration, own)
+
+
+def judge(run: train_prime.Run, rollouts: Rollouts, _) -> tuple[Tensor, dict]:
+    """Take the place of update_prm: process rewards (B, T) by rule, and their accuracy."""
+    rewards = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)
+    row = 0
+    for group in collected[0].kept:
+        question = run.tokenizer.decode(group.prompt_ids).split("\n")[1]  # behind the role
+        for ids in group.response_ids:
+            texts = token_texts(run.tokenizer, ids)
+            steps = split_steps(texts)
+            lines = ["".join(texts[start:end]) for start, end in steps]
+            for (start, end), right in zip(steps, arithmetic.judge_steps(question, lines)):
+                if right is not None:
+                    rewards[row, start:end] = (1 if right else -1) / (end - start)
+            row += 1
+    mask, outcomes = rollouts.response_mask, rollouts.outcome_rewards
+    accuracy = prm_accuracy(rewards, outcomes, mask, train_prime.SAMPLES_PER_PROMPT)
+    return rewards, {"prm_accuracy": accuracy}
+
+
+if __name__ == "__main__":
+    train_prime.learn, train_prime.update_prm = keep, judge
+    train_prime.main(sys.argv[1:])

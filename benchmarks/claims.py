@@ -117,8 +117,10 @@ def smooth(curve: np.ndarray) -> np.ndarray:
 
 
 def summarize(values: Sequence[float]) -> str:
-    """Return mean and half-width of the 95 % interval (Student) over seeds."""
+    """Return mean and half-width of the 95 % interval (Student) over seeds; nan if any is."""
     values = np.asarray(values, dtype=float)
+    if np.isnan(values).any():
+        return "not all"
     if len(values) < 2:
         return f"{values.mean():.1f}" if len(values) else "-"
     width = _T95.get(len(values) - 1, 12.7) * values.std(ddof=1) / len(values) ** 0.5
@@ -170,11 +172,10 @@ def draw(out: Path, arms: Sequence[str], seeds: Sequence[int]) -> None:
                 continue
             length = min(map(len, curves))
             values = np.stack([curve[:length] for curve in curves])
-            [line] = axis.plot(np.arange(length) + _WINDOW, values.mean(axis=0), label=arm)
+            iterations, color = np.arange(length) + _WINDOW, f"C{list(arms).index(arm)}"
+            axis.plot(iterations, values.mean(axis=0), label=arm, color=color)
             low, high = values.min(axis=0), values.max(axis=0)
-            axis.fill_between(
-                np.arange(length) + _WINDOW, low, high, color=line.get_color(), alpha=0.15
-            )
+            axis.fill_between(iterations, low, high, color=color, alpha=0.15)
         axis.set_xlabel("iteration")
         axis.set_title(title)
     axes[0].legend(frameon=False)

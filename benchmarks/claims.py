@@ -1,185 +1,121 @@
-"""Does PRIME pay? The paper's claims on the embedded task: `python benchmarks/claims.py [--quick]`.
+"""Does PRIME pay? The paper's claims at small scale: `python benchmarks/claims.py [--quick]`.
 
 Every arm is train_prime.py with some constants of its own, from the same SFT model, on the same
-seeds, with the same number of iterations. Runs go two at a time, each on a core; what was stopped
-goes on, and what is there is not run again. Afterwards the table and the figures are written from
-whatever runs are complete.
+seeds, with as many iterations. Runs go a core each; what was stopped goes on, and what is there is
+not run again, so an arm at a time (`--arms`) is the same as all of them. Afterwards the table and a
+figure for each claim are written from whatever runs are complete.
+
+The task is the embedded one, on which the SFT model misremembers part of its tables (see
+tables_sft.py). Batches and the policy's rate are small, so that what is learned from a batch is
+little beside its noise: PRIME has something to do only where that is so.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import matplotlib
-import numpy as np
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-
 ROOT = Path(__file__).resolve().parent.parent
-ARMS = {  # name: constants that differ from the embedded default
+sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
+
+from claims_report import find_folder, read_metrics, write_report  # noqa: E402
+
+COMMON = {  # constants of every arm, where they differ from the embedded default
+    "MODEL": "models/tables-sft",
+    "PROMPTS_PER_ITERATION": 8,
+    "POLICY_LR": 1e-5,
+    "PRM_LR": 3e-4,
+    "PRM_OPTIMIZER_STEPS": 8,
+    "PRM_UPDATE": "before",
+    "GAMMA": 0.9,
+    "PROCESS_COEF": 3.0,
+    "EVAL_EVERY": 40,
+    "SAVE_EVERY": 40,
+    "REPORT_EVERY": 10**6,
+    "CPU_THREADS": 1,
+    "VERIFIER_WORKERS": 1,
+}
+ARMS = {  # name: constants that differ from COMMON
     "PRIME": {},
     "RLOO": {"PROCESS_COEF": 0},
-    "frozen PRM": {"PRM_UPDATE": "none", "PRM_MODEL": "{offline}"},
+    "frozen PRM": {"PRM_UPDATE": "none"},  # PRM_MODEL is an offline PRM
     "oracle": {"PRM_UPDATE": "none"},  # by claims_run.py
-    "update before": {"PRM_UPDATE": "before"},
+    "update after": {"PRM_UPDATE": "after"},
     "reference policy": {"PRM_REFERENCE": "policy"},
     "response rewards": {"PROCESS_GRANULARITY": "response"},
     "scale none": {"PROCESS_SCALE": "none"},
     "no whitening": {"WHITEN": False},
+    "gamma 1": {"GAMMA": 1.0},
     "process 0.5": {"PROCESS_COEF": 0.5},
+    "process 1": {"PROCESS_COEF": 1.0},
     "process 2": {"PROCESS_COEF": 2.0},
     "process 5": {"PROCESS_COEF": 5.0},
-    "no filter": {"ACCURACY_LOW": 0.0, "ACCURACY_HIGH": 1.0},
+    "one PRM step": {"PRM_OPTIMIZER_STEPS": 1},
+    "as published": {"PRM_UPDATE": "after", "GAMMA": 1.0, "PROCESS_COEF": 1.0},
+    "PRIME, no filter": {"ACCURACY_LOW": 0.0, "ACCURACY_HIGH": 1.0},
+    "RLOO, no filter": {"ACCURACY_LOW": 0.0, "ACCURACY_HIGH": 1.0, "PROCESS_COEF": 0},
     "REINFORCE + process": {"ADVANTAGE_ESTIMATOR": "reinforce"},
     "REINFORCE": {"ADVANTAGE_ESTIMATOR": "reinforce", "PROCESS_COEF": 0},
     "GRPO + process": {"ADVANTAGE_ESTIMATOR": "grpo"},
     "GRPO": {"ADVANTAGE_ESTIMATOR": "grpo", "PROCESS_COEF": 0},
+    "PRIME, 3x rate": {"POLICY_LR": 3e-5},
+    "RLOO, 3x rate": {"POLICY_LR": 3e-5, "PROCESS_COEF": 0},
+    "PRIME, 10x rate": {"POLICY_LR": 1e-4},
+    "RLOO, 10x rate": {"POLICY_LR": 1e-4, "PROCESS_COEF": 0},
 }
 QUICK = ("PRIME", "RLOO", "frozen PRM", "oracle")
-OFFLINE = {"POLICY_LR": 0.0, "NUM_ITERATIONS": 20, "EVAL_DATA": None}  # trains the PRM alone
-_WINDOW = 5  # iterations that a smoothed accuracy is the mean of
-_T95 = {2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26}  # Student, by df
+OFFLINE = {"POLICY_LR": 0.0, "EVAL_DATA": None}  # trains the PRM alone, on other rollouts
+_OFFLINE_SEED = 10_000  # added to an arm's seed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="claims 1 and 2, fewer seeds, shorter")
-    parser.add_argument("--arms", nargs="*", default=None, help="only these")
+    parser.add_argument("--quick", action="store_true", help="claims 1 and 2, three seeds")
+    parser.add_argument("--arms", nargs="*", choices=ARMS, metavar="ARM", help="only these")
     parser.add_argument("--seeds", type=int, nargs="*", default=None)
-    parser.add_argument("--iterations", type=int, default=None)
-    parser.add_argument("--out", type=Path, default=None, help="folder of the runs")
+    parser.add_argument("--iterations", type=int, default=160)
+    parser.add_argument("--out", type=Path, default=Path("runs/claims"), help="folder of the runs")
     arguments = parser.parse_args()
     arms = arguments.arms or list(QUICK if arguments.quick else ARMS)
     seeds = arguments.seeds or list(range(100, 103 if arguments.quick else 105))
-    iterations = arguments.iterations or (30 if arguments.quick else 80)
-    out = (arguments.out or Path("runs") / f"claims-{iterations}").resolve()
-    jobs = [(arm, seed) for seed in seeds for arm in arms]
+    out = arguments.out.resolve()
+    jobs = [(arm, seed) for arm in arms for seed in seeds]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        if "frozen PRM" in arms:
-            list(pool.map(lambda seed: run(out, "offline PRM", seed, OFFLINE), seeds))
-        list(pool.map(lambda job: run_arm(out, *job, iterations), jobs))
-    text = tabulate(out, arms, seeds)
-    (out / "table.md").write_text(text)
-    print(text)
-    draw(out, arms, seeds)
+        done = list(pool.map(lambda job: run_arm(out, *job, arguments.iterations), jobs))
+    print(write_report(out, list(ARMS), seeds, arguments.iterations))
+    failed = [f"{arm}, seed {seed}" for (arm, seed), ok in zip(jobs, done) if not ok]
+    if failed:
+        sys.exit(f"{len(failed)} runs failed, see their logs in {out}: {'; '.join(failed)}")
 
 
-def run_arm(out: Path, arm: str, seed: int, iterations: int) -> None:
-    offline = str(folder(out, "offline PRM", seed) / "prm")
-    constants = {
-        name: value.format(offline=offline) if isinstance(value, str) else value
-        for name, value in ARMS[arm].items()
-    }
-    run(out, arm, seed, {**constants, "NUM_ITERATIONS": iterations})
-
-
-def folder(out: Path, arm: str, seed: int) -> Path:
-    return out / f"{arm.replace(' ', '-')}-{seed}"
-
-
-def run(out: Path, arm: str, seed: int, constants: dict) -> None:
-    """Run an arm on a seed, or the rest of it."""
-    own = folder(out, arm, seed)
-    if len(read_metrics(own)) >= constants["NUM_ITERATIONS"]:
-        return
+def run_arm(out: Path, arm: str, seed: int, iterations: int) -> bool:
+    """Run an arm on a seed, or the rest of it, and before it what it needs; return success."""
+    constants = {**ARMS[arm], "NUM_ITERATIONS": iterations}
+    if arm == "frozen PRM":
+        offline = {**OFFLINE, "NUM_ITERATIONS": iterations, "SEED": seed + _OFFLINE_SEED}
+        if not run(find_folder(out, "offline PRM", seed), "train_prime.py", offline):
+            return False
+        constants["PRM_MODEL"] = str(find_folder(out, "offline PRM", seed) / "prm")
     script = "benchmarks/claims_run.py" if arm == "oracle" else "train_prime.py"
-    settings = {"RUN_NAME": own.name, "OUTPUT_DIR": str(out), "SEED": seed, "CPU_THREADS": 1}
-    settings |= {"VERIFIER_WORKERS": 1, "REPORT_EVERY": 10**6, **constants}
+    return run(find_folder(out, arm, seed), script, {"SEED": seed, **constants})
+
+
+def run(folder: Path, script: str, constants: dict) -> bool:
+    """Start a script for a run, unless it is complete; return whether it is then."""
+    count = constants["NUM_ITERATIONS"]
+    if len(read_metrics(folder)) == count:
+        return True
+    settings = {**COMMON, **constants, "RUN_NAME": folder.name, "OUTPUT_DIR": str(folder.parent)}
     command = [sys.executable, script, *(f"{name}={value}" for name, value in settings.items())]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / f"{own.name}.log").open("a") as log:
-        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    said = "done" if done.returncode == 0 else f"FAILED, see {own}.log"
-    print(f"{own.name}: {said}", flush=True)
-
-
-def read_metrics(own: Path) -> list[dict]:
-    path = own / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def read_curve(out: Path, arm: str, seed: int, name: str) -> np.ndarray | None:
-    """Return a metric by iteration, None where a run is not there."""
-    metrics = read_metrics(folder(out, arm, seed))
-    return np.array([line[name] for line in metrics], dtype=float) if metrics else None
-
-
-def smooth(curve: np.ndarray) -> np.ndarray:
-    """Return means over the last _WINDOW values up to each, from the first full window on."""
-    return np.convolve(curve, np.ones(_WINDOW) / _WINDOW, "valid")
-
-
-def summarize(values: Sequence[float]) -> str:
-    """Return mean and half-width of the 95 % interval (Student) over seeds; nan if any is."""
-    values = np.asarray(values, dtype=float)
-    if np.isnan(values).any():
-        return "not all"
-    if len(values) < 2:
-        return f"{values.mean():.1f}" if len(values) else "-"
-    width = _T95.get(len(values) - 1, 12.7) * values.std(ddof=1) / len(values) ** 0.5
-    return f"{values.mean():.1f} ± {width:.1f}"
-
-
-def tabulate(out: Path, arms: Sequence[str], seeds: Sequence[int]) -> str:
-    """Return a table: a row an arm, means over seeds, and differences to RLOO seed by seed."""
-    rows = [
-        "| arm | seeds | sampled accuracy, mean of all iterations | last five | last five − RLOO | "
-        "greedy, held out | iterations to RLOO's last five | PRM accuracy, last five | seconds |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for arm in arms:
-        known = [s for s in seeds if read_metrics(folder(out, arm, s))]
-        columns: dict[str, list[float]] = {
-            name: [] for name in "mean last gain held reach prm s".split()
-        }
-        for seed in known:
-            curve = 100 * read_curve(out, arm, seed, "train_accuracy")
-            columns["mean"].append(curve.mean())
-            columns["last"].append(curve[-_WINDOW:].mean())
-            metrics = read_metrics(folder(out, arm, seed))
-            columns["held"].append(100 * (metrics[-1]["eval_accuracy"] or float("nan")))
-            columns["s"].append(np.median([line["seconds"] for line in metrics]))
-            prm = read_curve(out, arm, seed, "prm_accuracy")[-_WINDOW:]
-            if not np.isnan(prm).all():
-                columns["prm"].append(100 * np.nanmean(prm))
-            other = read_curve(out, "RLOO", seed, "train_accuracy")
-            if other is not None and len(other) == len(curve):
-                goal = 100 * other[-_WINDOW:].mean()
-                columns["gain"].append(columns["last"][-1] - goal)
-                reached = np.flatnonzero(smooth(curve) >= goal)
-                columns["reach"].append(reached[0] + _WINDOW if len(reached) else float("nan"))
-        cells = [summarize(columns[name]) for name in columns]
-        rows.append(f"| {arm} | {len(known)} | " + " | ".join(cells) + " |")
-    return "\n".join(rows) + "\n"
-
-
-def draw(out: Path, arms: Sequence[str], seeds: Sequence[int]) -> None:
-    """Draw accuracy and PRM accuracy by iteration, means over seeds with the range of them."""
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), constrained_layout=True)
-    titles = {"train_accuracy": "accuracy of sampled responses", "prm_accuracy": "PRM accuracy"}
-    for axis, (name, title) in zip(axes, titles.items()):
-        for arm in arms:
-            curves = [read_curve(out, arm, seed, name) for seed in seeds]
-            curves = [smooth(curve) for curve in curves if curve is not None]
-            if not curves or np.isnan(curves[0]).all():
-                continue
-            length = min(map(len, curves))
-            values = np.stack([curve[:length] for curve in curves])
-            iterations, color = np.arange(length) + _WINDOW, f"C{list(arms).index(arm)}"
-            axis.plot(iterations, values.mean(axis=0), label=arm, color=color)
-            low, high = values.min(axis=0), values.max(axis=0)
-            axis.fill_between(iterations, low, high, color=color, alpha=0.15)
-        axis.set_xlabel("iteration")
-        axis.set_title(title)
-    axes[0].legend(frameon=False)
-    figure.savefig(out / "claims.png", dpi=120)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".log").open("a") as log:
+        subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    is_complete = len(read_metrics(folder)) == count
+    print(f"{folder.name}: {'done' if is_complete else 'FAILED'}", flush=True)
+    return is_complete
 
 
 if __name__ == "__main__":

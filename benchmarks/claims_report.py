@@ -1,0 +1,198 @@
+"""Table and figures of claims.py, from the metrics.jsonl of its runs.
+
+Accuracy is that of sampled responses, before the filter; smoothed over _WINDOW iterations.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+_WINDOW = 30  # iterations that a smoothed accuracy is the mean of
+_T95 = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14]
+# Student's t at 97.5 %, by degrees of freedom from 1 on
+_CURVES = {  # claim: title, arms whose curves are drawn
+    1: ("PRIME and outcome-only RLOO", ["PRIME", "RLOO"]),
+    2: ("online, frozen and perfect PRM", ["PRIME", "RLOO", "frozen PRM", "oracle"]),
+}
+_BARS = {  # claim: title, arms whose accuracy is drawn
+    3: (
+        "what the process reward is",
+        "PRIME,RLOO,update after,reference policy,response rewards,scale none,no whitening,gamma 1,"
+        "process 0.5,process 1,process 2,process 5,one PRM step,as published",
+    ),
+    4: ("prompt filter", "PRIME,PRIME; no filter,RLOO,RLOO; no filter"),
+    5: ("estimators", "PRIME,RLOO,REINFORCE + process,REINFORCE,GRPO + process,GRPO"),
+}
+_PHASES = ("generate", "verify", "prm", "policy")
+
+Runs = dict[tuple[str, int], list[dict]]  # metrics of complete runs, by arm and seed
+
+
+def find_folder(out: Path, arm: str, seed: int) -> Path:
+    return out / f"{arm.replace(',', '').replace(' ', '-')}-{seed}"
+
+
+def read_metrics(folder: Path) -> list[dict]:
+    path = folder / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def write_report(out: Path, arms: Sequence[str], seeds: Sequence[int], iterations: int) -> str:
+    """Write table.md and claim-N.png into a folder of runs, and return the table."""
+    runs = {
+        (arm, seed): metrics
+        for arm in arms
+        for seed in seeds
+        if len(metrics := read_metrics(find_folder(out, arm, seed))) == iterations
+    }
+    known = {arm for arm, _ in runs}
+    text = tabulate(runs, [arm for arm in arms if arm in known])
+    (out / "table.md").write_text(text)
+    for claim, (title, names) in _CURVES.items():
+        _draw_curves(out / f"claim-{claim}.png", title, runs, [n for n in names if n in known])
+    for claim, (title, names) in _BARS.items():
+        wanted = [name.replace(";", ",") for name in names.split(",")]
+        _draw_bars(out / f"claim-{claim}.png", title, runs, [n for n in wanted if n in known])
+    _draw_seconds(out / "claim-6.png", runs, [n for n in ("PRIME", "RLOO") if n in known])
+    return text
+
+
+def tabulate(runs: Runs, arms: Sequence[str]) -> str:
+    """Return a table in Markdown: a row an arm, means over seeds, 95 % intervals, differences
+    between arms seed by seed.
+    """
+    rows = [
+        f"| arm | seeds | accuracy, all iterations | last {_WINDOW} | last {_WINDOW} − RLOO | "
+        f"last {_WINDOW} − PRIME | greedy, held out | iterations to RLOO's last {_WINDOW} | "
+        "PRM accuracy, first, middle and last third | seconds an iteration |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for arm in arms:
+        own = {seed: metrics for (name, seed), metrics in runs.items() if name == arm}
+        cells = [arm, str(len(own))]
+        cells.append(summarize([100 * np.nanmean(accuracy(m)) for m in own.values()]))
+        cells.append(summarize([last(m) for m in own.values()]))
+        for other in ("RLOO", "PRIME"):
+            both = [seed for seed in own if (other, seed) in runs and other != arm]
+            cells.append(summarize([last(own[seed]) - last(runs[other, seed]) for seed in both]))
+        cells.append(summarize([100 * m[-1]["eval_accuracy"] for m in own.values()]))
+        goals = {seed: last(runs["RLOO", seed]) for seed in own if ("RLOO", seed) in runs}
+        cells.append(summarize([reach(own[seed], goal) for seed, goal in goals.items()]))
+        cells.append(" ".join(f"{third:.0f}" for third in _thirds(list(own.values()))) or "-")
+        seconds = [np.median([line["seconds"] for line in m]) for m in own.values()]
+        cells.append(f"{np.median(seconds):.2f}")
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def accuracy(metrics: list[dict], name: str = "train_accuracy") -> np.ndarray:
+    """Return a metric by iteration, nan where an iteration has none."""
+    return np.array([line[name] for line in metrics], dtype=float)
+
+
+def smooth(curve: np.ndarray) -> np.ndarray:
+    """Return means of _WINDOW values (of all, where there are fewer), one for each place of it."""
+    window = min(_WINDOW, len(curve))
+    return np.nanmean(np.lib.stride_tricks.sliding_window_view(curve, window), axis=1)
+
+
+def last(metrics: list[dict]) -> float:
+    """Return the accuracy of the last _WINDOW iterations, in per cent."""
+    return 100 * float(smooth(accuracy(metrics))[-1])
+
+
+def reach(metrics: list[dict], goal: float) -> float:
+    """Return after how many iterations the smoothed accuracy is at a goal in per cent; if never,
+    the number of all iterations.
+    """
+    smoothed = 100 * smooth(accuracy(metrics))
+    there = np.flatnonzero(smoothed >= goal)
+    return len(metrics) - len(smoothed) + 1 + there[0] if len(there) else len(metrics)
+
+
+def summarize(values: Sequence[float]) -> str:
+    """Return the mean over seeds and half the width of its 95 % interval (Student)."""
+    if len(values) < 2:
+        return f"{values[0]:.1f}" if len(values) else "-"
+    return f"{np.mean(values):.1f} ± {half_width(values):.1f}"
+
+
+def half_width(values: Sequence[float]) -> float:
+    count = len(values)
+    return _T95[min(count - 1, len(_T95)) - 1] * float(np.std(values, ddof=1)) / count**0.5
+
+
+def _thirds(runs: list[list[dict]]) -> list[float]:
+    """Return the PRM accuracy of three parts of the iterations, in per cent; [] without a PRM."""
+    curves = np.stack([accuracy(metrics, "prm_accuracy") for metrics in runs])
+    if np.isnan(curves).all():
+        return []
+    return [100 * np.nanmean(part) for part in np.array_split(curves, 3, axis=1)]
+
+
+def _draw_curves(path: Path, title: str, runs: Runs, arms: Sequence[str]) -> None:
+    """Draw accuracy and PRM accuracy by iteration: means over seeds, and their 95 % intervals."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), constrained_layout=True)
+    names = {"train_accuracy": "accuracy of sampled responses", "prm_accuracy": "PRM accuracy"}
+    for axis, (name, label) in zip(axes, names.items()):
+        for number, arm in enumerate(arms):
+            own = [accuracy(metrics, name) for (known, _), metrics in runs.items() if known == arm]
+            if np.isnan(own).all():
+                continue
+            curves = 100 * np.stack([smooth(curve) for curve in own])  # (seeds, iterations)
+            iterations = np.arange(curves.shape[1]) + len(own[0]) - curves.shape[1] + 1
+            mean = curves.mean(axis=0)
+            axis.plot(iterations, mean, label=arm, color=f"C{number}")
+            if len(own) > 1:
+                width = np.array([half_width(column) for column in curves.T])
+                axis.fill_between(
+                    iterations, mean - width, mean + width, color=f"C{number}", alpha=0.15, lw=0
+                )
+        axis.set(xlabel="iteration", title=f"{label}, %")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(frameon=False)
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def _draw_bars(path: Path, title: str, runs: Runs, arms: Sequence[str]) -> None:
+    """Draw the accuracy of the last iterations by arm: every seed, mean and 95 % interval."""
+    figure, axis = plt.subplots(figsize=(6, 0.6 + 0.32 * len(arms)), constrained_layout=True)
+    for row, arm in enumerate(arms):
+        values = [last(metrics) for (name, _), metrics in runs.items() if name == arm]
+        width = half_width(values) if len(values) > 1 else 0.0
+        axis.plot(values, [row] * len(values), ".", color="0.7", zorder=0)
+        axis.errorbar(np.mean(values), row, xerr=width, fmt="o", color=f"C{row == 0:d}", capsize=3)
+    axis.set(yticks=range(len(arms)), yticklabels=arms, title=f"{title}: accuracy at the end, %")
+    axis.invert_yaxis()
+    axis.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)
+
+
+def _draw_seconds(path: Path, runs: Runs, arms: Sequence[str]) -> None:
+    """Draw the seconds of an iteration by phase, medians over all iterations and seeds."""
+    figure, axis = plt.subplots(figsize=(6, 0.9 + 0.4 * len(arms)), constrained_layout=True)
+    for row, arm in enumerate(arms):
+        lines = [line for (name, _), metrics in runs.items() if name == arm for line in metrics]
+        left = 0.0
+        for number, phase in enumerate(_PHASES):
+            seconds = float(np.median([line.get(f"seconds_{phase}") or 0.0 for line in lines]))
+            label = phase if row == 0 else None
+            axis.barh(row, seconds, left=left, color=f"C{number}", label=label)
+            left += seconds
+    axis.set(yticks=range(len(arms)), yticklabels=arms, title="seconds an iteration")
+    axis.invert_yaxis()
+    axis.legend(frameon=False, ncols=len(_PHASES), loc="upper center", bbox_to_anchor=(0.5, -0.25))
+    axis.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)
+
+
+def _save(figure: plt.Figure, path: Path) -> None:
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,78 @@
+"""Make models/tables-sft: `python benchmarks/tables_sft.py`, three minutes on two cores.
+
+The model of benchmarks/claims.py. It works line by line, as the embedded model can, but has
+learned part of its tables wrong: of all facts such as 7+8, a share has a wrong result that the
+demonstrations state more often than not, and go on from. Which of eight lines or so made an answer
+wrong is then what reinforcement learning has to find out.
+"""
+
+import json
+import random
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import arithmetic  # noqa: E402
+from arithmetic import Operation  # noqa: E402
+
+_ROWS = 60_000  # demonstrations
+_WRONG_FACTS = 0.3  # share of facts that have a wrong result
+_WRONG_STATED = 0.6  # how often a demonstration states it, where the rest can follow from it
+_LARGEST = 20  # that the tokenizer knows
+_SFT = ["STEPS=250", "LR=1e-3", "WARMUP_STEPS=20", "SAVE_EVERY=1000"]
+
+
+def main() -> None:
+    rows = make_rows(_ROWS)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "demonstrations.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        settings = ["MODEL=models/arithmetic-sft", f"DATA={path}", "SPLIT=train"]
+        settings += ["OUTPUT=models/tables-sft", *_SFT]
+        subprocess.run([sys.executable, "sft.py", *settings], cwd=ROOT, check=True)
+
+
+def make_rows(count: int) -> list[dict]:
+    """Return demonstrations, as rows of prompt and response."""
+    rng = random.Random("tables")
+    rows = []
+    for prompt in arithmetic.split_rows("sft")["prompt"]:
+        first, *pairs = re.findall(r"\d+|[-+*/]\d+", prompt)
+        operations = [(pair[0], int(pair[1:])) for pair in pairs]
+        response = demonstrate(int(first), operations, rng)
+        if response and len(rows) < count:
+            rows.append({"prompt": prompt, "response": response})
+    return rows
+
+
+def wrong_result(total: int, operation: Operation) -> int | None:
+    """Return what a fact is misremembered as, None where it is known; the same everywhere."""
+    rng = random.Random(arithmetic.write_chain(total, [operation]))
+    if rng.random() >= _WRONG_FACTS:
+        return None
+    right = arithmetic.apply([operation], total)
+    return rng.choice([n for n in range(right - 3, right + 4) if n != right and 0 <= n <= _LARGEST])
+
+
+def demonstrate(first: int, operations: list[Operation], rng: random.Random) -> str | None:
+    """Return a response that works line by line; None where a wrong total leaves the numbers."""
+    lines, total = [], first
+    for operation in operations:
+        result = arithmetic.apply([operation], total)
+        if not 0 <= result <= _LARGEST:
+            return None
+        wrong = wrong_result(total, operation)
+        if wrong is not None and rng.random() < _WRONG_STATED:
+            result = wrong
+        lines.append(f"{arithmetic.write_chain(total, [operation])}={result}")
+        total = result
+    return "[ADVANCE]\n" + "\n".join(lines) + f"\n\n[OUTPUT]\n\\boxed{{{total}}}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The benchmark of the paper's claims: its task, its statistics, and real runs of it."""
+
+import json
+import random
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+import arithmetic
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import claims  # noqa: E402
+import claims_report  # noqa: E402
+import tables_sft  # noqa: E402
+
+
+def test_demonstrations_state_right_results_and_misremembered_ones_and_no_others():
+    stated_wrong = could_be_wrong = 0
+    for seed in range(300):
+        first, operations = arithmetic.make_chain(random.Random(seed))
+        response = tables_sft.demonstrate(first, operations, random.Random(seed))
+        if response is None:
+            continue
+        question = arithmetic.write_chain(first, operations)
+        verdicts = arithmetic.judge_steps(question, response.split("\n"))
+        for line, is_right in zip(response.split("\n"), verdicts):
+            if "=" in line:
+                total, symbol, operand, result = re.fullmatch(r"(\d+)(.)(\d+)=(\d+)", line).groups()
+                wrong = tables_sft.wrong_result(int(total), (symbol, int(operand)))
+                assert is_right or int(result) == wrong
+                could_be_wrong += wrong is not None
+                stated_wrong += not is_right
+        assert response.endswith(f"\\boxed{{{line_total(response)}}}")
+    assert 0.4 < stated_wrong / could_be_wrong < 0.6  # less than 0.6: some lead nowhere
+
+
+def line_total(response: str) -> str:
+    return re.findall(r"=(\d+)\n", response)[-1]
+
+
+def test_some_facts_are_misremembered_always_in_the_same_way():
+    facts = [(total, ("+", n)) for total in range(12) for n in range(1, 10)]
+    wrong = [tables_sft.wrong_result(*fact) for fact in facts]
+    assert wrong == [tables_sft.wrong_result(*fact) for fact in facts]
+    assert 0.2 < sum(result is not None for result in wrong) / len(facts) < 0.4
+    for (total, operation), result in zip(facts, wrong):
+        right = arithmetic.apply([operation], total)
+        assert result is None or (0 < abs(result - right) <= 3 and 0 <= result <= 20)
+
+
+def make_run(curve: list[float | None], prm: float | None = None) -> list[dict]:
+    return [
+        {"train_accuracy": a, "prm_accuracy": prm, "eval_accuracy": 0.5, "seconds": 2.0}
+        for a in curve
+    ]
+
+
+def test_intervals_are_students():
+    # mean 2, deviation 1, of three: 4.30 * 1 / sqrt(3) = 2.48
+    assert claims_report.summarize([1.0, 2.0, 3.0]) == "2.0 ± 2.5"
+    assert claims_report.summarize([5.0]) == "5.0" and claims_report.summarize([]) == "-"
+
+
+def test_smoothing_and_the_iteration_that_reaches_a_goal():
+    rising = make_run([n / 100 for n in range(1, 41)])  # 1 to 40 %
+    # the last thirty are 11 to 40: 25.5 %; the mean of n-29 to n is n - 14.5
+    assert claims_report.last(rising) == pytest.approx(25.5)
+    assert claims_report.reach(rising, 20.5) == 35
+    assert claims_report.reach(rising, 99) == 40  # never
+    gaps = make_run([0.5, None] * 20)  # an iteration that sampled nothing
+    assert claims_report.last(gaps) == pytest.approx(50)
+    assert claims_report.smooth(np.array([0.2, 0.4])) == pytest.approx([0.3])  # a short run
+
+
+def test_a_row_compares_seed_by_seed():
+    runs = {("RLOO", seed): make_run([0.5 + seed / 10] * 20) for seed in range(3)}
+    runs |= {("PRIME", seed): make_run([0.6 + seed / 10] * 20, prm=0.75) for seed in range(3)}
+    [_, _, rloo, prime] = claims_report.tabulate(runs, ["RLOO", "PRIME"]).splitlines()
+    cells = [cell.strip() for cell in prime.split("|")[1:-1]]
+    assert cells[:2] == ["PRIME", "3"] and cells[4] == "10.0 ± 0.0"  # whatever the seeds' spread
+    assert cells[3] == "70.0 ± 24.8" and cells[5] == "-" and cells[8] == "75 75 75"
+    assert rloo.split("|")[6].strip() == "-10.0 ± 0.0" and rloo.split("|")[9].strip() == "-"
+
+
+def test_arms_run_resume_and_are_reported(tmp_path):
+    command = [sys.executable, "benchmarks/claims.py", "--seeds", "1", "--iterations", "1"]
+    command += ["--out", str(tmp_path), "--arms", "PRIME", "RLOO", "oracle", "frozen PRM"]
+    for said in (5, 0):  # runs started: one more, offline, for the frozen PRM; then none
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.count(": done") == said
+    table = (tmp_path / "table.md").read_text()
+    assert [row.split("|")[1].strip() for row in table.splitlines()[2:]] == list(claims.QUICK)
+    assert {path.name for path in tmp_path.glob("claim-*.png")} == {
+        f"claim-{n}.png" for n in range(1, 7)
+    }
+    constants = json.loads((tmp_path / "frozen-PRM-1" / "constants.json").read_text())
+    assert "offline-PRM-1/prm" in json.dumps(constants)
+
+
+def test_a_run_that_fails_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(claims.ARMS, "RLOO", {"PROCESS_COEF": -1})
+    arguments = ["claims.py", "--arms", "RLOO", "--seeds", "7", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit, match="RLOO, seed 7"):
+        claims.main()
+    assert "PROCESS_COEF" in (tmp_path / "RLOO-7.log").read_text()

@@ -20,7 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
-from claims_report import find_folder, read_metrics, write_report  # noqa: E402
+from claims_report import find_folder, write_report  # noqa: E402
+
+from checkpoint import find_checkpoint  # noqa: E402
 
 COMMON = {  # constants of every arm, where they differ from the embedded default
     "MODEL": "models/tables-sft",
@@ -65,6 +67,22 @@ ARMS = {  # name: constants that differ from COMMON
     "PRIME, 10x rate": {"POLICY_LR": 1e-4},
     "RLOO, 10x rate": {"POLICY_LR": 1e-4, "PROCESS_COEF": 0},
 }
+TRIALS = {  # what PRIME and RLOO were chosen from, five each, on seeds of their own
+    "PRIME": {},
+    "PRIME, process 1, 4 PRM steps": {"PROCESS_COEF": 1.0, "PRM_OPTIMIZER_STEPS": 4},
+    "PRIME, process 1, 4 PRM steps, gamma 0.7": {
+        "PROCESS_COEF": 1.0,
+        "PRM_OPTIMIZER_STEPS": 4,
+        "GAMMA": 0.7,
+    },
+    "PRIME, 4 PRM steps": {"PRM_OPTIMIZER_STEPS": 4},
+    "PRIME, process 10": {"PROCESS_COEF": 10.0},
+    "RLOO": {"PROCESS_COEF": 0},
+    "RLOO, no whitening": {"PROCESS_COEF": 0, "WHITEN": False},
+    "RLOO, gradient clip 0.1": {"PROCESS_COEF": 0, "POLICY_GRADIENT_CLIP": 0.1},
+    "RLOO, gradient clip 10": {"PROCESS_COEF": 0, "POLICY_GRADIENT_CLIP": 10.0},
+    "RLOO, no warm-up": {"PROCESS_COEF": 0, "POLICY_WARMUP_STEPS": 0},
+}
 QUICK = ("PRIME", "RLOO", "frozen PRM", "oracle")
 OFFLINE = {"POLICY_LR": 0.0, "EVAL_DATA": None}  # trains the PRM alone, on other rollouts
 _OFFLINE_SEED = 10_000  # added to an arm's seed
@@ -73,26 +91,35 @@ _OFFLINE_SEED = 10_000  # added to an arm's seed
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="claims 1 and 2, three seeds")
-    parser.add_argument("--arms", nargs="*", choices=ARMS, metavar="ARM", help="only these")
+    parser.add_argument("--trials", action="store_true", help="what the arms were chosen from")
+    parser.add_argument("--arms", nargs="*", metavar="ARM", help="only these")
     parser.add_argument("--seeds", type=int, nargs="*", default=None)
     parser.add_argument("--iterations", type=int, default=160)
     parser.add_argument("--out", type=Path, default=Path("runs/claims"), help="folder of the runs")
     arguments = parser.parse_args()
-    arms = arguments.arms or list(QUICK if arguments.quick else ARMS)
-    seeds = arguments.seeds or list(range(100, 103 if arguments.quick else 105))
-    out = arguments.out.resolve()
+    known, seeds = (TRIALS, [1, 2]) if arguments.trials else (ARMS, list(range(100, 105)))
+    arms = arguments.arms or list(QUICK if arguments.quick else known)
+    seeds = arguments.seeds or (seeds[:3] if arguments.quick else seeds)
+    if unknown := [arm for arm in arms if arm not in known]:
+        parser.error(f"no arm {unknown[0]!r}: choose from {', '.join(known)}")
+    out, iterations = arguments.out.resolve(), arguments.iterations
     jobs = [(arm, seed) for arm in arms for seed in seeds]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        done = list(pool.map(lambda job: run_arm(out, *job, arguments.iterations), jobs))
-    print(write_report(out, list(ARMS), seeds, arguments.iterations))
+        done = list(pool.map(lambda job: run_arm(out, *job, known[job[0]], iterations), jobs))
+    name = "trials.md" if arguments.trials else "table.md"
+    print(write_report(out, name, list(known), seeds, iterations))
     failed = [f"{arm}, seed {seed}" for (arm, seed), ok in zip(jobs, done) if not ok]
     if failed:
         sys.exit(f"{len(failed)} runs failed, see their logs in {out}: {'; '.join(failed)}")
 
 
-def run_arm(out: Path, arm: str, seed: int, iterations: int) -> bool:
-    """Run an arm on a seed, or the rest of it, and before it what it needs; return success."""
-    constants = {**ARMS[arm], "NUM_ITERATIONS": iterations}
+def run_arm(out: Path, arm: str, seed: int, own: dict, iterations: int) -> bool:
+    """Run an arm on a seed, or the rest of it, and before it what it needs; return success.
+
+    Args:
+        own: the constants that differ from COMMON.
+    """
+    constants = {**own, "NUM_ITERATIONS": iterations}
     if arm == "frozen PRM":
         offline = {**OFFLINE, "NUM_ITERATIONS": iterations, "SEED": seed + _OFFLINE_SEED}
         if not run(find_folder(out, "offline PRM", seed), "train_prime.py", offline):
@@ -104,8 +131,7 @@ def run_arm(out: Path, arm: str, seed: int, iterations: int) -> bool:
 
 def run(folder: Path, script: str, constants: dict) -> bool:
     """Start a script for a run, unless it is complete; return whether it is then."""
-    count = constants["NUM_ITERATIONS"]
-    if len(read_metrics(folder)) == count:
+    if is_complete(folder, constants["NUM_ITERATIONS"]):
         return True
     settings = {**COMMON, **constants, "RUN_NAME": folder.name, "OUTPUT_DIR": str(folder.parent)}
     command = [sys.executable, script, *(f"{name}={value}" for name, value in settings.items())]
@@ -113,9 +139,15 @@ def run(folder: Path, script: str, constants: dict) -> bool:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".log").open("a") as log:
         subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    is_complete = len(read_metrics(folder)) == count
-    print(f"{folder.name}: {'done' if is_complete else 'FAILED'}", flush=True)
-    return is_complete
+    has_ended = is_complete(folder, constants["NUM_ITERATIONS"])
+    print(f"{folder.name}: {'done' if has_ended else 'FAILED'}", flush=True)
+    return has_ended
+
+
+def is_complete(folder: Path, iterations: int) -> bool:
+    """Return whether a run has saved its last checkpoint, hence its models before it."""
+    saved = find_checkpoint(folder / "checkpoint")
+    return saved is not None and int(saved.name) == iterations
 
 
 if __name__ == "__main__":

@@ -43,8 +43,10 @@ def read_metrics(folder: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def write_report(out: Path, arms: Sequence[str], seeds: Sequence[int], iterations: int) -> str:
-    """Write table.md and claim-N.png into a folder of runs, and return the table."""
+def write_report(
+    out: Path, table: str, arms: Sequence[str], seeds: Sequence[int], iterations: int
+) -> str:
+    """Write a table and claim-N.png into a folder of runs, and return the table."""
     runs = {
         (arm, seed): metrics
         for arm in arms
@@ -53,7 +55,7 @@ def write_report(out: Path, arms: Sequence[str], seeds: Sequence[int], iteration
     }
     known = {arm for arm, _ in runs}
     text = tabulate(runs, [arm for arm in arms if arm in known])
-    (out / "table.md").write_text(text)
+    (out / table).write_text(text)
     for claim, (title, names) in _CURVES.items():
         _draw_curves(out / f"claim-{claim}.png", title, runs, [n for n in names if n in known])
     for claim, (title, names) in _BARS.items():

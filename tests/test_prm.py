@@ -36,6 +36,16 @@ def test_loss_is_the_mean_cross_entropy_of_the_summed_rewards():
     assert prm_loss(rewards, outcomes, MASK).item() == pytest.approx(expected / 2)
 
 
+def test_a_prm_that_equals_its_reference_learns_as_reinforce_does():
+    """The gradient of log p(y_t) is that of REINFORCE with baseline 1/2 (README, What we found)."""
+    logprobs = torch.randn(2, 3, requires_grad=True)
+    rewards = implicit_process_rewards(logprobs, logprobs.detach(), MASK, beta=0.05)
+    prm_loss(rewards, torch.tensor([1.0, 0.25]), MASK).backward()
+    # -beta * (r_o - 1/2) / rows at every response token
+    expected = torch.tensor([[-0.0125, -0.0125, 0.0], [0.00625, 0.00625, 0.00625]])
+    torch.testing.assert_close(logprobs.grad, expected)
+
+
 def test_loss_does_not_saturate():
     rewards = torch.tensor([[-200.0, 0.0, 0.0]], requires_grad=True)
     loss = prm_loss(rewards, torch.tensor([1.0]), torch.ones(1, 3))

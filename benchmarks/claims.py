@@ -24,6 +24,7 @@ from claims_report import find_folder, write_report  # noqa: E402
 
 from checkpoint import find_checkpoint  # noqa: E402
 
+OTHER_MODEL = "runs/other-facts-sft"  # made when first used; nothing was chosen on it
 COMMON = {  # constants of every arm, where they differ from the embedded default
     "MODEL": "models/tables-sft",
     "PROMPTS_PER_ITERATION": 8,
@@ -66,6 +67,8 @@ ARMS = {  # name: constants that differ from COMMON
     "RLOO, 3x rate": {"POLICY_LR": 3e-5, "PROCESS_COEF": 0},
     "PRIME, 10x rate": {"POLICY_LR": 1e-4},
     "RLOO, 10x rate": {"POLICY_LR": 1e-4, "PROCESS_COEF": 0},
+    "PRIME, other facts": {"MODEL": OTHER_MODEL},
+    "RLOO, other facts": {"MODEL": OTHER_MODEL, "PROCESS_COEF": 0},
 }
 TRIALS = {  # what PRIME and RLOO were chosen from, five each, on seeds of their own
     "PRIME": {},
@@ -103,6 +106,9 @@ def main() -> None:
     if unknown := [arm for arm in arms if arm not in known]:
         parser.error(f"no arm {unknown[0]!r}: choose from {', '.join(known)}")
     out, iterations = arguments.out.resolve(), arguments.iterations
+    if any("MODEL" in known[arm] for arm in arms) and not (ROOT / OTHER_MODEL).exists():
+        command = [sys.executable, "benchmarks/tables_sft.py", "--facts", "other"]
+        subprocess.run([*command, "--output", OTHER_MODEL], cwd=ROOT, check=True)
     jobs = [(arm, seed) for arm in arms for seed in seeds]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         done = list(pool.map(lambda job: run_arm(out, *job, known[job[0]], iterations), jobs))

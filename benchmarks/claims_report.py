@@ -67,11 +67,11 @@ def write_report(
 
 def tabulate(runs: Runs, arms: Sequence[str]) -> str:
     """Return a table in Markdown: a row an arm, means over seeds, 95 % intervals, differences
-    between arms seed by seed.
+    from baseline(arm) and from PRIME seed by seed.
     """
     rows = [
-        f"| arm | seeds | accuracy, all iterations | last {_WINDOW} | last {_WINDOW} − RLOO | "
-        f"last {_WINDOW} − PRIME | greedy, held out | iterations to RLOO's last {_WINDOW} | "
+        f"| arm | seeds | accuracy, all iterations | last {_WINDOW} | last {_WINDOW} − baseline | "
+        f"last {_WINDOW} − PRIME | greedy, held out | iterations to baseline's last {_WINDOW} | "
         "PRM accuracy, first, middle and last third | seconds an iteration |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
@@ -80,17 +80,24 @@ def tabulate(runs: Runs, arms: Sequence[str]) -> str:
         cells = [arm, str(len(own))]
         cells.append(summarize([100 * np.nanmean(accuracy(m)) for m in own.values()]))
         cells.append(summarize([last(m) for m in own.values()]))
-        for other in ("RLOO", "PRIME"):
+        for other in (baseline(arm), "PRIME"):
             both = [seed for seed in own if (other, seed) in runs and other != arm]
             cells.append(summarize([last(own[seed]) - last(runs[other, seed]) for seed in both]))
         cells.append(summarize([100 * m[-1]["eval_accuracy"] for m in own.values()]))
-        goals = {seed: last(runs["RLOO", seed]) for seed in own if ("RLOO", seed) in runs}
+        base = baseline(arm)
+        goals = {seed: last(runs[base, seed]) for seed in own if (base, seed) in runs}
         cells.append(summarize([reach(own[seed], goal) for seed, goal in goals.items()]))
         cells.append(" ".join(f"{third:.0f}" for third in _thirds(list(own.values()))) or "-")
         seconds = [np.median([line["seconds"] for line in m]) for m in own.values()]
         cells.append(f"{np.median(seconds):.2f}")
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
+
+
+def baseline(arm: str) -> str:
+    """Return the arm that differs by having no process rewards; RLOO for arms without them too."""
+    twin = arm.replace("PRIME", "RLOO").removesuffix(" + process")
+    return "RLOO" if twin == arm else twin
 
 
 def accuracy(metrics: list[dict], name: str = "train_accuracy") -> np.ndarray:

@@ -1,11 +1,14 @@
 """Make models/tables-sft: `python benchmarks/tables_sft.py`, three minutes on two cores.
 
+`--facts NAME` lets it misremember others, `--output FOLDER` is for such a model.
+
 The model of benchmarks/claims.py. It works line by line, as the embedded model can, but has
 learned part of its tables wrong: of all facts such as 7+8, a share has a wrong result that the
 demonstrations state more often than not, and go on from. Which of eight lines or so made an answer
 wrong is then what reinforcement learning has to find out.
 """
 
+import argparse
 import json
 import random
 import re
@@ -28,45 +31,55 @@ _SFT = ["STEPS=250", "LR=1e-3", "WARMUP_STEPS=20", "SAVE_EVERY=1000"]
 
 
 def main() -> None:
-    rows = make_rows(_ROWS)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--facts", default="", metavar="NAME", help="misremember others than usual")
+    parser.add_argument("--output", default="models/tables-sft", metavar="FOLDER")
+    arguments = parser.parse_args()
+    rows = make_rows(_ROWS, arguments.facts)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "demonstrations.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         settings = ["MODEL=models/arithmetic-sft", f"DATA={path}", "SPLIT=train"]
-        settings += ["OUTPUT=models/tables-sft", *_SFT]
+        settings += [f"OUTPUT={arguments.output}", *_SFT]
         subprocess.run([sys.executable, "sft.py", *settings], cwd=ROOT, check=True)
 
 
-def make_rows(count: int) -> list[dict]:
+def make_rows(count: int, facts: str) -> list[dict]:
     """Return demonstrations, as rows of prompt and response."""
     rng = random.Random("tables")
     rows = []
     for prompt in arithmetic.split_rows("sft")["prompt"]:
         first, *pairs = re.findall(r"\d+|[-+*/]\d+", prompt)
         operations = [(pair[0], int(pair[1:])) for pair in pairs]
-        response = demonstrate(int(first), operations, rng)
+        response = demonstrate(int(first), operations, rng, facts)
         if response and len(rows) < count:
             rows.append({"prompt": prompt, "response": response})
     return rows
 
 
-def wrong_result(total: int, operation: Operation) -> int | None:
-    """Return what a fact is misremembered as, None where it is known; the same everywhere."""
-    rng = random.Random(arithmetic.write_chain(total, [operation]))
+def wrong_result(total: int, operation: Operation, facts: str = "") -> int | None:
+    """Return what a fact is misremembered as, None where it is known; the same everywhere.
+
+    Args:
+        facts: any text; each has other misremembered facts.
+    """
+    rng = random.Random(facts + arithmetic.write_chain(total, [operation]))
     if rng.random() >= _WRONG_FACTS:
         return None
     right = arithmetic.apply([operation], total)
     return rng.choice([n for n in range(right - 3, right + 4) if n != right and 0 <= n <= _LARGEST])
 
 
-def demonstrate(first: int, operations: list[Operation], rng: random.Random) -> str | None:
+def demonstrate(
+    first: int, operations: list[Operation], rng: random.Random, facts: str = ""
+) -> str | None:
     """Return a response that works line by line; None where a wrong total leaves the numbers."""
     lines, total = [], first
     for operation in operations:
         result = arithmetic.apply([operation], total)
         if not 0 <= result <= _LARGEST:
             return None
-        wrong = wrong_result(total, operation)
+        wrong = wrong_result(total, operation, facts)
         if wrong is not None and rng.random() < _WRONG_STATED:
             result = wrong
         lines.append(f"{arithmetic.write_chain(total, [operation])}={result}")

@@ -19,11 +19,12 @@ import claims_report  # noqa: E402
 import tables_sft  # noqa: E402
 
 
-def test_demonstrations_state_right_results_and_misremembered_ones_and_no_others():
+@pytest.mark.parametrize("facts", ["", "other"])
+def test_demonstrations_state_right_results_and_misremembered_ones_and_no_others(facts):
     stated_wrong = could_be_wrong = 0
     for seed in range(300):
         first, operations = arithmetic.make_chain(random.Random(seed))
-        response = tables_sft.demonstrate(first, operations, random.Random(seed))
+        response = tables_sft.demonstrate(first, operations, random.Random(seed), facts)
         if response is None:
             continue
         question = arithmetic.write_chain(first, operations)
@@ -31,7 +32,7 @@ def test_demonstrations_state_right_results_and_misremembered_ones_and_no_others
         for line, is_right in zip(response.split("\n"), verdicts):
             if "=" in line:
                 total, symbol, operand, result = re.fullmatch(r"(\d+)(.)(\d+)=(\d+)", line).groups()
-                wrong = tables_sft.wrong_result(int(total), (symbol, int(operand)))
+                wrong = tables_sft.wrong_result(int(total), (symbol, int(operand)), facts)
                 assert is_right or int(result) == wrong
                 could_be_wrong += wrong is not None
                 stated_wrong += not is_right
@@ -51,6 +52,14 @@ def test_some_facts_are_misremembered_always_in_the_same_way():
     for (total, operation), result in zip(facts, wrong):
         right = arithmetic.apply([operation], total)
         assert result is None or (0 < abs(result - right) <= 3 and 0 <= result <= 20)
+
+
+def test_other_facts_are_misremembered_under_another_name():
+    facts = [(total, ("+", n)) for total in range(12) for n in range(1, 10)]
+    usual = [tables_sft.wrong_result(*fact) for fact in facts]
+    other = [tables_sft.wrong_result(*fact, "other") for fact in facts]
+    both = sum(a is not None and b is not None for a, b in zip(usual, other))
+    assert 0 < both < 0.5 * sum(result is not None for result in usual)  # by chance alone
 
 
 def make_run(curve: list[float | None], prm: float | None = None) -> list[dict]:
@@ -85,6 +94,13 @@ def test_a_row_compares_seed_by_seed():
     assert cells[:2] == ["PRIME", "3"] and cells[4] == "10.0 ± 0.0"  # whatever the seeds' spread
     assert cells[3] == "70.0 ± 24.8" and cells[5] == "-" and cells[8] == "75 75 75"
     assert rloo.split("|")[6].strip() == "-10.0 ± 0.0" and rloo.split("|")[9].strip() == "-"
+
+
+def test_arms_are_compared_with_their_like_without_process_rewards():
+    assert all(claims_report.baseline(arm) in claims.ARMS for arm in claims.ARMS)
+    assert claims_report.baseline("PRIME, no filter") == "RLOO, no filter"
+    assert claims_report.baseline("GRPO + process") == "GRPO"
+    assert {claims_report.baseline(arm) for arm in ("PRIME", "RLOO, no filter", "GRPO")} == {"RLOO"}
 
 
 def test_arms_run_resume_and_are_reported(tmp_path):

@@ -49,7 +49,6 @@ ARMS = {  # name: constants that differ from COMMON
     "reference policy": {"PRM_REFERENCE": "policy"},
     "response rewards": {"PROCESS_GRANULARITY": "response"},
     "scale none": {"PROCESS_SCALE": "none"},
-    "no whitening": {"WHITEN": False},
     "gamma 1": {"GAMMA": 1.0},
     "process 0.5": {"PROCESS_COEF": 0.5},
     "process 1": {"PROCESS_COEF": 1.0},
@@ -59,6 +58,9 @@ ARMS = {  # name: constants that differ from COMMON
     "as published": {"PRM_UPDATE": "after", "GAMMA": 1.0, "PROCESS_COEF": 1.0},
     "PRIME, no filter": {"ACCURACY_LOW": 0.0, "ACCURACY_HIGH": 1.0},
     "RLOO, no filter": {"ACCURACY_LOW": 0.0, "ACCURACY_HIGH": 1.0, "PROCESS_COEF": 0},
+    "PRIME, no whitening": {"WHITEN": False},
+    "RLOO, no whitening": {"WHITEN": False, "PROCESS_COEF": 0},
+    "RLOO, gradient clip 0.1": {"POLICY_GRADIENT_CLIP": 0.1, "PROCESS_COEF": 0},
     "REINFORCE + process": {"ADVANTAGE_ESTIMATOR": "reinforce"},
     "REINFORCE": {"ADVANTAGE_ESTIMATOR": "reinforce", "PROCESS_COEF": 0},
     "GRPO + process": {"ADVANTAGE_ESTIMATOR": "grpo"},
@@ -70,6 +72,7 @@ ARMS = {  # name: constants that differ from COMMON
     "PRIME, other facts": {"MODEL": OTHER_MODEL},
     "RLOO, other facts": {"MODEL": OTHER_MODEL, "PROCESS_COEF": 0},
 }
+SEEDS = [100, 101, 102, 103, 104]
 TRIALS = {  # what PRIME and RLOO were chosen from, five each, on seeds of their own
     "PRIME": {},
     "PRIME, process 1, 4 PRM steps": {"PROCESS_COEF": 1.0, "PRM_OPTIMIZER_STEPS": 4},
@@ -86,6 +89,7 @@ TRIALS = {  # what PRIME and RLOO were chosen from, five each, on seeds of their
     "RLOO, gradient clip 10": {"PROCESS_COEF": 0, "POLICY_GRADIENT_CLIP": 10.0},
     "RLOO, no warm-up": {"PROCESS_COEF": 0, "POLICY_WARMUP_STEPS": 0},
 }
+TRIAL_SEEDS = [1, 2]
 QUICK = ("PRIME", "RLOO", "frozen PRM", "oracle")
 OFFLINE = {"POLICY_LR": 0.0, "EVAL_DATA": None}  # trains the PRM alone, on other rollouts
 _OFFLINE_SEED = 10_000  # added to an arm's seed
@@ -93,30 +97,37 @@ _OFFLINE_SEED = 10_000  # added to an arm's seed
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="claims 1 and 2, three seeds")
-    parser.add_argument("--trials", action="store_true", help="what the arms were chosen from")
-    parser.add_argument("--arms", nargs="*", metavar="ARM", help="only these")
-    parser.add_argument("--seeds", type=int, nargs="*", default=None)
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--quick", action="store_true", help="claims 1 and 2, three seeds")
+    part.add_argument("--trials", action="store_true", help="what the arms were chosen from")
+    part.add_argument("--arms", nargs="*", metavar="ARM", help="only these")
+    parser.add_argument("--seeds", type=int, nargs="*", default=None, help="of the arms")
     parser.add_argument("--iterations", type=int, default=160)
     parser.add_argument("--out", type=Path, default=Path("runs/claims"), help="folder of the runs")
     arguments = parser.parse_args()
-    known, seeds = (TRIALS, [1, 2]) if arguments.trials else (ARMS, list(range(100, 105)))
-    arms = arguments.arms or list(QUICK if arguments.quick else known)
-    seeds = arguments.seeds or (seeds[:3] if arguments.quick else seeds)
-    if unknown := [arm for arm in arms if arm not in known]:
-        parser.error(f"no arm {unknown[0]!r}: choose from {', '.join(known)}")
-    out, iterations = arguments.out.resolve(), arguments.iterations
-    if any("MODEL" in known[arm] for arm in arms) and not (ROOT / OTHER_MODEL).exists():
-        command = [sys.executable, "benchmarks/tables_sft.py", "--facts", "other"]
-        subprocess.run([*command, "--output", OTHER_MODEL], cwd=ROOT, check=True)
-    jobs = [(arm, seed) for arm in arms for seed in seeds]
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        done = list(pool.map(lambda job: run_arm(out, *job, known[job[0]], iterations), jobs))
-    name = "trials.md" if arguments.trials else "table.md"
-    print(write_report(out, name, list(known), seeds, iterations))
-    failed = [f"{arm}, seed {seed}" for (arm, seed), ok in zip(jobs, done) if not ok]
+    arms = arguments.arms or list(QUICK if arguments.quick else ARMS)
+    if unknown := [arm for arm in arms if arm not in ARMS]:
+        parser.error(f"no arm {unknown[0]!r}: choose from {', '.join(ARMS)}")
+    seeds = arguments.seeds or (SEEDS[:3] if arguments.quick else SEEDS)
+    jobs = [] if arguments.trials else [(arm, seed, ARMS[arm]) for arm in arms for seed in seeds]
+    if not (arguments.quick or arguments.arms):
+        jobs += [(arm, seed, own) for arm, own in TRIALS.items() for seed in TRIAL_SEEDS]
+    out = arguments.out.resolve()
+    failed = run_arms(out, jobs, arguments.iterations)
+    tables = {"Arms": (list(ARMS), seeds), "Trials": (list(TRIALS), TRIAL_SEEDS)}
+    print(write_report(out, tables, arguments.iterations))
     if failed:
         sys.exit(f"{len(failed)} runs failed, see their logs in {out}: {'; '.join(failed)}")
+
+
+def run_arms(out: Path, jobs: list[tuple[str, int, dict]], iterations: int) -> list[str]:
+    """Run arms (name, seed, constants), one a core at a time; return which failed."""
+    if any("MODEL" in own for _, _, own in jobs) and not (ROOT / OTHER_MODEL).exists():
+        command = [sys.executable, "benchmarks/tables_sft.py", "--facts", "other"]
+        subprocess.run([*command, "--output", OTHER_MODEL], cwd=ROOT, check=True)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        done = list(pool.map(lambda job: run_arm(out, *job, iterations), jobs))
+    return [f"{arm}, seed {seed}" for (arm, seed, _), ok in zip(jobs, done) if not ok]
 
 
 def run_arm(out: Path, arm: str, seed: int, own: dict, iterations: int) -> bool:

@@ -23,7 +23,7 @@ _CURVES = {  # claim: title, arms whose curves are drawn
 _BARS = {  # claim: title, arms whose accuracy is drawn
     3: (
         "what the process reward is",
-        "PRIME,RLOO,update after,reference policy,response rewards,scale none,no whitening,gamma 1,"
+        "PRIME,RLOO,update after,reference policy,response rewards,scale none,PRIME; no whitening,gamma 1,"
         "process 0.5,process 1,process 2,process 5,one PRM step,as published",
     ),
     4: ("prompt filter", "PRIME,PRIME; no filter,RLOO,RLOO; no filter"),
@@ -44,28 +44,40 @@ def read_metrics(folder: Path) -> list[dict]:
 
 
 def write_report(
-    out: Path, table: str, arms: Sequence[str], seeds: Sequence[int], iterations: int
+    out: Path, tables: dict[str, tuple[Sequence[str], Sequence[int]]], iterations: int
 ) -> str:
-    """Write a table and claim-N.png into a folder of runs, and return the table."""
-    runs = {
+    """Write table.md and claim-N.png into a folder of runs, and return the tables.
+
+    Args:
+        tables: arms and seeds of each, by title; the figures are of the first.
+    """
+    parts = {title: _read_runs(out, *table, iterations) for title, table in tables.items()}
+    text = "\n".join(f"{title}:\n\n{tabulate(runs)}" for title, runs in parts.items() if runs)
+    (out / "table.md").write_text(text)
+    _draw(out, next(iter(parts.values())))
+    return text
+
+
+def _read_runs(out: Path, arms: Sequence[str], seeds: Sequence[int], iterations: int) -> Runs:
+    return {
         (arm, seed): metrics
         for arm in arms
         for seed in seeds
         if len(metrics := read_metrics(find_folder(out, arm, seed))) == iterations
     }
+
+
+def _draw(out: Path, runs: Runs) -> None:
     known = {arm for arm, _ in runs}
-    text = tabulate(runs, [arm for arm in arms if arm in known])
-    (out / table).write_text(text)
     for claim, (title, names) in _CURVES.items():
         _draw_curves(out / f"claim-{claim}.png", title, runs, [n for n in names if n in known])
     for claim, (title, names) in _BARS.items():
         wanted = [name.replace(";", ",") for name in names.split(",")]
         _draw_bars(out / f"claim-{claim}.png", title, runs, [n for n in wanted if n in known])
     _draw_seconds(out / "claim-6.png", runs, [n for n in ("PRIME", "RLOO") if n in known])
-    return text
 
 
-def tabulate(runs: Runs, arms: Sequence[str]) -> str:
+def tabulate(runs: Runs) -> str:
     """Return a table in Markdown: a row an arm, means over seeds, 95 % intervals, differences
     from baseline(arm) and from PRIME seed by seed.
     """
@@ -75,7 +87,7 @@ def tabulate(runs: Runs, arms: Sequence[str]) -> str:
         "PRM accuracy, first, middle and last third | seconds an iteration |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for arm in arms:
+    for arm in dict.fromkeys(arm for arm, _ in runs):
         own = {seed: metrics for (name, seed), metrics in runs.items() if name == arm}
         cells = [arm, str(len(own))]
         cells.append(summarize([100 * np.nanmean(accuracy(m)) for m in own.values()]))

@@ -23,8 +23,9 @@ _CURVES = {  # claim: title, arms whose curves are drawn
 _BARS = {  # claim: title, arms whose accuracy is drawn
     3: (
         "what the process reward is",
-        "PRIME,RLOO,update after,reference policy,response rewards,scale none,PRIME; no whitening,gamma 1,"
-        "process 0.5,process 1,process 2,process 5,one PRM step,as published",
+        "PRIME,RLOO,update after,reference policy,response rewards,scale none,gamma 1,"
+        "PRIME; no whitening,RLOO; no whitening,process 0.5,process 1,process 2,process 5,"
+        "one PRM step,as published",
     ),
     4: ("prompt filter", "PRIME,PRIME; no filter,RLOO,RLOO; no filter"),
     5: ("estimators", "PRIME,RLOO,REINFORCE + process,REINFORCE,GRPO + process,GRPO"),

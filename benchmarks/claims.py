@@ -14,17 +14,19 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
-from claims_report import find_folder, write_report  # noqa: E402
+from claims_report import Part, find_folder, write_report  # noqa: E402
 
 from checkpoint import find_checkpoint  # noqa: E402
 
 OTHER_MODEL = "runs/other-facts-sft"  # made when first used; nothing was chosen on it
+MACHINE = {"REPORT_EVERY": 10**6, "CPU_THREADS": 1, "VERIFIER_WORKERS": 1}
 COMMON = {  # constants of every arm, where they differ from the embedded default
     "MODEL": "models/tables-sft",
     "PROMPTS_PER_ITERATION": 8,
@@ -36,9 +38,7 @@ COMMON = {  # constants of every arm, where they differ from the embedded defaul
     "PROCESS_COEF": 3.0,
     "EVAL_EVERY": 40,
     "SAVE_EVERY": 40,
-    "REPORT_EVERY": 10**6,
-    "CPU_THREADS": 1,
-    "VERIFIER_WORKERS": 1,
+    **MACHINE,
 }
 ARMS = {  # name: constants that differ from COMMON
     "PRIME": {},
@@ -72,7 +72,6 @@ ARMS = {  # name: constants that differ from COMMON
     "PRIME, other facts": {"MODEL": OTHER_MODEL},
     "RLOO, other facts": {"MODEL": OTHER_MODEL, "PROCESS_COEF": 0},
 }
-SEEDS = [100, 101, 102, 103, 104]
 TRIALS = {  # what PRIME and RLOO were chosen from, five each, on seeds of their own
     "PRIME": {},
     "PRIME, process 1, 4 PRM steps": {"PROCESS_COEF": 1.0, "PRM_OPTIMIZER_STEPS": 4},
@@ -89,7 +88,17 @@ TRIALS = {  # what PRIME and RLOO were chosen from, five each, on seeds of their
     "RLOO, gradient clip 10": {"PROCESS_COEF": 0, "POLICY_GRADIENT_CLIP": 10.0},
     "RLOO, no warm-up": {"PROCESS_COEF": 0, "POLICY_WARMUP_STEPS": 0},
 }
-TRIAL_SEEDS = [1, 2]
+DEFAULT = {  # arms of the embedded default as it is
+    "PRIME": {},
+    "RLOO": {"PROCESS_COEF": 0},
+    "as published": {"PRM_UPDATE": "after", "PRM_OPTIMIZER_STEPS": 1},
+}
+SEEDS = [100, 101, 102, 103, 104]
+PARTS = [
+    Part("Arms", "", COMMON, ARMS, SEEDS, 160),
+    Part("The embedded default", "default", MACHINE, DEFAULT, SEEDS, 40),
+    Part("Trials", "trials", COMMON, TRIALS, [1, 2], 160),
+]
 QUICK = ("PRIME", "RLOO", "frozen PRM", "oracle")
 OFFLINE = {"POLICY_LR": 0.0, "EVAL_DATA": None}  # trains the PRM alone, on other rollouts
 _OFFLINE_SEED = 10_000  # added to an arm's seed
@@ -97,60 +106,64 @@ _OFFLINE_SEED = 10_000  # added to an arm's seed
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    part = parser.add_mutually_exclusive_group()
-    part.add_argument("--quick", action="store_true", help="claims 1 and 2, three seeds")
-    part.add_argument("--trials", action="store_true", help="what the arms were chosen from")
-    part.add_argument("--arms", nargs="*", metavar="ARM", help="only these")
-    parser.add_argument("--seeds", type=int, nargs="*", default=None, help="of the arms")
-    parser.add_argument("--iterations", type=int, default=160)
+    some = parser.add_mutually_exclusive_group()
+    some.add_argument("--quick", action="store_true", help="claims 1 and 2, three seeds")
+    some.add_argument("--default", action="store_true", help="the embedded default alone")
+    some.add_argument("--trials", action="store_true", help="what the arms were chosen from")
+    some.add_argument("--arms", nargs="*", metavar="ARM", help="only these")
+    parser.add_argument("--seeds", type=int, nargs="*", default=None)
+    parser.add_argument("--iterations", type=int, default=None)
     parser.add_argument("--out", type=Path, default=Path("runs/claims"), help="folder of the runs")
     arguments = parser.parse_args()
-    arms = arguments.arms or list(QUICK if arguments.quick else ARMS)
-    if unknown := [arm for arm in arms if arm not in ARMS]:
+    arms, seeds, iterations = arguments.arms, arguments.seeds, arguments.iterations
+    if arguments.quick:
+        arms, seeds = QUICK, seeds or SEEDS[:3]
+    if unknown := [arm for arm in arms or () if arm not in ARMS]:
         parser.error(f"no arm {unknown[0]!r}: choose from {', '.join(ARMS)}")
-    seeds = arguments.seeds or (SEEDS[:3] if arguments.quick else SEEDS)
-    jobs = [] if arguments.trials else [(arm, seed, ARMS[arm]) for arm in arms for seed in seeds]
-    if not (arguments.quick or arguments.arms):
-        jobs += [(arm, seed, own) for arm, own in TRIALS.items() for seed in TRIAL_SEEDS]
+    parts = [
+        part._replace(iterations=iterations or part.iterations, seeds=seeds or part.seeds)
+        for part in PARTS
+    ]
+    wanted = parts[1:2] if arguments.default else parts[2:] if arguments.trials else parts
+    if arms:
+        wanted = [parts[0]._replace(arms={arm: ARMS[arm] for arm in arms})]
     out = arguments.out.resolve()
-    failed = run_arms(out, jobs, arguments.iterations)
-    tables = {"Arms": (list(ARMS), seeds), "Trials": (list(TRIALS), TRIAL_SEEDS)}
-    print(write_report(out, tables, arguments.iterations))
+    failed = run_parts(out, wanted)
+    print(write_report(out, parts))
     if failed:
         sys.exit(f"{len(failed)} runs failed, see their logs in {out}: {'; '.join(failed)}")
 
 
-def run_arms(out: Path, jobs: list[tuple[str, int, dict]], iterations: int) -> list[str]:
-    """Run arms (name, seed, constants), one a core at a time; return which failed."""
-    if any("MODEL" in own for _, _, own in jobs) and not (ROOT / OTHER_MODEL).exists():
+def run_parts(out: Path, parts: Sequence[Part]) -> list[str]:
+    """Run all arms on all seeds, one a core at a time; return which failed."""
+    jobs = [(part, arm, seed) for part in parts for arm in part.arms for seed in part.seeds]
+    models = {part.arms[arm].get("MODEL") for part, arm, _ in jobs}
+    if OTHER_MODEL in models and not (ROOT / OTHER_MODEL).exists():
         command = [sys.executable, "benchmarks/tables_sft.py", "--facts", "other"]
         subprocess.run([*command, "--output", OTHER_MODEL], cwd=ROOT, check=True)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        done = list(pool.map(lambda job: run_arm(out, *job, iterations), jobs))
-    return [f"{arm}, seed {seed}" for (arm, seed, _), ok in zip(jobs, done) if not ok]
+        done = list(pool.map(lambda job: run_arm(out / job[0].folder, *job), jobs))
+    return [f"{arm}, seed {seed}" for (_, arm, seed), ok in zip(jobs, done) if not ok]
 
 
-def run_arm(out: Path, arm: str, seed: int, own: dict, iterations: int) -> bool:
-    """Run an arm on a seed, or the rest of it, and before it what it needs; return success.
-
-    Args:
-        own: the constants that differ from COMMON.
-    """
-    constants = {**own, "NUM_ITERATIONS": iterations}
+def run_arm(folder: Path, part: Part, arm: str, seed: int) -> bool:
+    """Run an arm on a seed, or the rest of it, and before it what it needs; return success."""
+    constants = {**part.common, **part.arms[arm], "NUM_ITERATIONS": part.iterations}
     if arm == "frozen PRM":
-        offline = {**OFFLINE, "NUM_ITERATIONS": iterations, "SEED": seed + _OFFLINE_SEED}
-        if not run(find_folder(out, "offline PRM", seed), "train_prime.py", offline):
+        offline = {**part.common, **OFFLINE, "NUM_ITERATIONS": part.iterations}
+        offline["SEED"] = seed + _OFFLINE_SEED
+        if not run(find_folder(folder, "offline PRM", seed), "train_prime.py", offline):
             return False
-        constants["PRM_MODEL"] = str(find_folder(out, "offline PRM", seed) / "prm")
+        constants["PRM_MODEL"] = str(find_folder(folder, "offline PRM", seed) / "prm")
     script = "benchmarks/claims_run.py" if arm == "oracle" else "train_prime.py"
-    return run(find_folder(out, arm, seed), script, {"SEED": seed, **constants})
+    return run(find_folder(folder, arm, seed), script, {"SEED": seed, **constants})
 
 
 def run(folder: Path, script: str, constants: dict) -> bool:
     """Start a script for a run, unless it is complete; return whether it is then."""
     if is_complete(folder, constants["NUM_ITERATIONS"]):
         return True
-    settings = {**COMMON, **constants, "RUN_NAME": folder.name, "OUTPUT_DIR": str(folder.parent)}
+    settings = {**constants, "RUN_NAME": folder.name, "OUTPUT_DIR": str(folder.parent)}
     command = [sys.executable, script, *(f"{name}={value}" for name, value in settings.items())]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,12 @@
 """Table and figures of claims.py, from the metrics.jsonl of its runs.
 
-Accuracy is that of sampled responses, before the filter; smoothed over _WINDOW iterations.
+Accuracy is that of sampled responses, before the filter; smoothed over a fifth of the iterations.
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -13,7 +14,6 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-_WINDOW = 30  # iterations that a smoothed accuracy is the mean of
 _T95 = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14]
 # Student's t at 97.5 %, by degrees of freedom from 1 on
 _CURVES = {  # claim: title, arms whose curves are drawn
@@ -44,27 +44,35 @@ def read_metrics(folder: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def write_report(
-    out: Path, tables: dict[str, tuple[Sequence[str], Sequence[int]]], iterations: int
-) -> str:
-    """Write table.md and claim-N.png into a folder of runs, and return the tables.
+class Part(NamedTuple):
+    """Arms that share a folder, constants, seeds and a table."""
 
-    Args:
-        tables: arms and seeds of each, by title; the figures are of the first.
-    """
-    parts = {title: _read_runs(out, *table, iterations) for title, table in tables.items()}
-    text = "\n".join(f"{title}:\n\n{tabulate(runs)}" for title, runs in parts.items() if runs)
-    (out / "table.md").write_text(text)
-    _draw(out, next(iter(parts.values())))
-    return text
+    title: str
+    folder: str  # in that of all runs
+    common: dict  # constants of every arm
+    arms: dict[str, dict]  # those of its own, by name
+    seeds: list[int]
+    iterations: int
 
 
-def _read_runs(out: Path, arms: Sequence[str], seeds: Sequence[int], iterations: int) -> Runs:
+def write_report(out: Path, parts: Sequence[Part]) -> str:
+    """Write table.md, of all parts, and claim-N.png, of each, and return the tables."""
+    tables = []
+    for part in parts:
+        folder = out / part.folder
+        if runs := _read_runs(folder, part):
+            tables.append(f"{part.title}:\n\n{tabulate(runs)}")
+            _draw(folder, runs)
+    (out / "table.md").write_text("\n".join(tables))
+    return "\n".join(tables)
+
+
+def _read_runs(folder: Path, part: Part) -> Runs:
     return {
         (arm, seed): metrics
-        for arm in arms
-        for seed in seeds
-        if len(metrics := read_metrics(find_folder(out, arm, seed))) == iterations
+        for arm in part.arms
+        for seed in part.seeds
+        if len(metrics := read_metrics(find_folder(folder, arm, seed))) == part.iterations
     }
 
 
@@ -83,8 +91,8 @@ def tabulate(runs: Runs) -> str:
     from baseline(arm) and from PRIME seed by seed.
     """
     rows = [
-        f"| arm | seeds | accuracy, all iterations | last {_WINDOW} | last {_WINDOW} − baseline | "
-        f"last {_WINDOW} − PRIME | greedy, held out | iterations to baseline's last {_WINDOW} | "
+        "| arm | seeds | accuracy, all iterations | last fifth | last fifth − baseline | "
+        "last fifth − PRIME | greedy, held out | iterations to baseline's last fifth | "
         "PRM accuracy, first, middle and last third | seconds an iteration |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
@@ -119,13 +127,13 @@ def accuracy(metrics: list[dict], name: str = "train_accuracy") -> np.ndarray:
 
 
 def smooth(curve: np.ndarray) -> np.ndarray:
-    """Return means of _WINDOW values (of all, where there are fewer), one for each place of it."""
-    window = min(_WINDOW, len(curve))
+    """Return the means of a fifth of the values, one for each place of that window."""
+    window = max(1, len(curve) // 5)
     return np.nanmean(np.lib.stride_tricks.sliding_window_view(curve, window), axis=1)
 
 
 def last(metrics: list[dict]) -> float:
-    """Return the accuracy of the last _WINDOW iterations, in per cent."""
+    """Return the accuracy of the last fifth of the iterations, in per cent."""
     return 100 * float(smooth(accuracy(metrics))[-1])
 
 

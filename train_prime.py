@@ -95,7 +95,7 @@ PRM_REFERENCE = "sft"  # log-ratio to "sft" (the start) or "policy" (of this ite
 PRM_LR = 1e-3
 PRM_WARMUP_STEPS = 5  # optimizer steps
 PRM_GRADIENT_CLIP = 10.0  # largest gradient norm
-PRM_OPTIMIZER_STEPS = 1  # an iteration
+PRM_OPTIMIZER_STEPS = 4  # an iteration, each on its share of the prompts
 
 # Advantages
 OUTCOME_COEF = 1.0  # weight of the outcome returns

@@ -91,7 +91,11 @@ TRIALS = {  # what PRIME and RLOO were chosen from, five each, on seeds of their
 DEFAULT = {  # arms of the embedded default as it is
     "PRIME": {},
     "RLOO": {"PROCESS_COEF": 0},
-    "as published": {"PRM_UPDATE": "after", "PRM_OPTIMIZER_STEPS": 1},
+    "one PRM step": {"PRM_OPTIMIZER_STEPS": 1},
+    "RLOO, no whitening": {"PROCESS_COEF": 0, "WHITEN": False},
+    "RLOO, gradient clip 0.1": {"PROCESS_COEF": 0, "POLICY_GRADIENT_CLIP": 0.1},
+    "PRIME, 3x rate": {"POLICY_LR": 3e-4},
+    "RLOO, 3x rate": {"PROCESS_COEF": 0, "POLICY_LR": 3e-4},
 }
 SEEDS = [100, 101, 102, 103, 104]
 PARTS = [

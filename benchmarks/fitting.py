@@ -25,6 +25,7 @@ SETTINGS = dict(
     TRAIN_DATA=str(ROOT / "tests" / "chains.jsonl"),
     EVAL_DATA=None,
     PROMPTS_PER_ITERATION=4,
+    PRM_OPTIMIZER_STEPS=1,
     MAX_PROMPT_TOKENS=64,
     MAX_RESPONSE_TOKENS=32,
     ACCURACY_LOW=0.0,

@@ -171,6 +171,7 @@ def run_ours(tokens: int | None, *overrides: str) -> tuple[float, float, list[fl
             "ACCURACY_HIGH": 1.0,
             "POLICY_LR": 0.0,
             "PRM_LR": 0.0,
+            "PRM_OPTIMIZER_STEPS": 1,
             "MIXED_PRECISION": "bf16" if DEVICE.type == "cuda" else "no",
             "ROLLOUT_DTYPE": "bfloat16" if DEVICE.type == "cuda" else "float32",
         }

@@ -211,7 +211,8 @@ def test_killed_on_one_process_and_finished_on_two(tmp_path, script_environment)
     process = subprocess.Popen(command, env=script_environment, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     path = folder / "responses" / SFT_MODEL.replace("/", "_").strip("_") / "Arithmetic.jsonl"
-    while not path.exists() and time.monotonic() < deadline:
+    while not (path.exists() and path.read_text().count("\n") >= 2):
+        assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -94,14 +94,34 @@ DEFAULT = {  # arms of the embedded default as it is
     "one PRM step": {"PRM_OPTIMIZER_STEPS": 1},
     "RLOO, no whitening": {"PROCESS_COEF": 0, "WHITEN": False},
     "RLOO, gradient clip 0.1": {"PROCESS_COEF": 0, "POLICY_GRADIENT_CLIP": 0.1},
+    "PRIME, no whitening": {"WHITEN": False},
     "PRIME, 3x rate": {"POLICY_LR": 3e-4},
     "RLOO, 3x rate": {"PROCESS_COEF": 0, "POLICY_LR": 3e-4},
+}
+DEFAULT_TRIALS = {  # what the embedded default was chosen from, seven each
+    "PRIME": {},
+    "PRIME, one PRM step": {"PRM_OPTIMIZER_STEPS": 1},
+    "PRIME, 8 PRM steps": {"PRM_OPTIMIZER_STEPS": 8},
+    "PRIME, update before": {"PRM_UPDATE": "before"},
+    "PRIME, gamma 0.9": {"GAMMA": 0.9},
+    "PRIME, process 3": {"PROCESS_COEF": 3.0},
+    "PRIME, no whitening": {"WHITEN": False},
+    "RLOO": {"PROCESS_COEF": 0},
+    "RLOO, no whitening": {"PROCESS_COEF": 0, "WHITEN": False},
+    "RLOO, gradient clip 0.1": {"PROCESS_COEF": 0, "POLICY_GRADIENT_CLIP": 0.1},
+    "RLOO, gradient clip 10": {"PROCESS_COEF": 0, "POLICY_GRADIENT_CLIP": 10.0},
+    "RLOO, no warm-up": {"PROCESS_COEF": 0, "POLICY_WARMUP_STEPS": 0},
+    "RLOO, two optimizer steps": {"PROCESS_COEF": 0, "OPTIMIZER_STEPS": 2},
+    "RLOO, GRPO": {"PROCESS_COEF": 0, "ADVANTAGE_ESTIMATOR": "grpo"},
 }
 SEEDS = [100, 101, 102, 103, 104]
 PARTS = [
     Part("Arms", "", COMMON, ARMS, SEEDS, 160),
     Part("The embedded default", "default", MACHINE, DEFAULT, SEEDS, 40),
     Part("Trials", "trials", COMMON, TRIALS, [1, 2], 160),
+    Part(
+        "Trials of the embedded default", "default-trials", MACHINE, DEFAULT_TRIALS, [200, 201], 40
+    ),
 ]
 QUICK = ("PRIME", "RLOO", "frozen PRM", "oracle")
 OFFLINE = {"POLICY_LR": 0.0, "EVAL_DATA": None}  # trains the PRM alone, on other rollouts

@@ -4,7 +4,7 @@ Accuracy is that of sampled responses, before the filter; smoothed over a fifth 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +32,13 @@ _BARS = {  # claim: title, arms whose accuracy is drawn
 }
 _PHASES = ("generate", "verify", "prm", "policy")
 
+_LEGEND = """\
+Accuracy is that of sampled responses, %, before the filter; "last fifth" is of the iterations.
+Means over seeds ± half the 95 % interval (Student); differences are taken seed by seed. An arm's
+baseline is its like without process rewards, or RLOO where it has none. What its name stands for is
+a line of benchmarks/claims.py.
+"""
+
 Runs = dict[tuple[str, int], list[dict]]  # metrics of complete runs, by arm and seed
 
 
@@ -57,11 +64,11 @@ class Part(NamedTuple):
 
 def write_report(out: Path, parts: Sequence[Part]) -> str:
     """Write table.md, of all parts, and claim-N.png, of each, and return the tables."""
-    tables = []
+    tables = [_LEGEND]
     for part in parts:
         folder = out / part.folder
         if runs := _read_runs(folder, part):
-            tables.append(f"{part.title}:\n\n{tabulate(runs)}")
+            tables.append(f"## {part.title}\n\n{tabulate(runs, part.arms)}")
             _draw(folder, runs)
     (out / "table.md").write_text("\n".join(tables))
     return "\n".join(tables)
@@ -86,9 +93,9 @@ def _draw(out: Path, runs: Runs) -> None:
     _draw_seconds(out / "claim-6.png", runs, [n for n in ("PRIME", "RLOO") if n in known])
 
 
-def tabulate(runs: Runs) -> str:
-    """Return a table in Markdown: a row an arm, means over seeds, 95 % intervals, differences
-    from baseline(arm) and from PRIME seed by seed.
+def tabulate(runs: Runs, arms: Collection[str]) -> str:
+    """Return a table in Markdown: a row an arm that has runs, means over seeds, 95 % intervals,
+    differences from its baseline among all arms and from PRIME, seed by seed.
     """
     rows = [
         "| arm | seeds | accuracy, all iterations | last fifth | last fifth − baseline | "
@@ -98,14 +105,14 @@ def tabulate(runs: Runs) -> str:
     ]
     for arm in dict.fromkeys(arm for arm, _ in runs):
         own = {seed: metrics for (name, seed), metrics in runs.items() if name == arm}
+        base = baseline(arm, arms)
         cells = [arm, str(len(own))]
         cells.append(summarize([100 * np.nanmean(accuracy(m)) for m in own.values()]))
         cells.append(summarize([last(m) for m in own.values()]))
-        for other in (baseline(arm), "PRIME"):
+        for other in (base, "PRIME"):
             both = [seed for seed in own if (other, seed) in runs and other != arm]
             cells.append(summarize([last(own[seed]) - last(runs[other, seed]) for seed in both]))
         cells.append(summarize([100 * m[-1]["eval_accuracy"] for m in own.values()]))
-        base = baseline(arm)
         goals = {seed: last(runs[base, seed]) for seed in own if (base, seed) in runs}
         cells.append(summarize([reach(own[seed], goal) for seed, goal in goals.items()]))
         cells.append(" ".join(f"{third:.0f}" for third in _thirds(list(own.values()))) or "-")
@@ -115,10 +122,10 @@ def tabulate(runs: Runs) -> str:
     return "\n".join(rows) + "\n"
 
 
-def baseline(arm: str) -> str:
-    """Return the arm that differs by having no process rewards; RLOO for arms without them too."""
+def baseline(arm: str, arms: Collection[str]) -> str:
+    """Return which arm differs by having no process rewards; RLOO if none does."""
     twin = arm.replace("PRIME", "RLOO").removesuffix(" + process")
-    return "RLOO" if twin == arm else twin
+    return twin if twin in arms and twin != arm else "RLOO"
 
 
 def accuracy(metrics: list[dict], name: str = "train_accuracy") -> np.ndarray:

@@ -45,6 +45,7 @@ ARMS = {  # name: constants that differ from COMMON
     "RLOO": {"PROCESS_COEF": 0},
     "frozen PRM": {"PRM_UPDATE": "none"},  # PRM_MODEL is an offline PRM
     "oracle": {"PRM_UPDATE": "none"},  # by claims_run.py
+    "oracle, spread": {"PRM_UPDATE": "none"},
     "update after": {"PRM_UPDATE": "after"},
     "reference policy": {"PRM_REFERENCE": "policy"},
     "response rewards": {"PROCESS_GRANULARITY": "response"},
@@ -72,7 +73,7 @@ ARMS = {  # name: constants that differ from COMMON
     "PRIME, other facts": {"MODEL": OTHER_MODEL},
     "RLOO, other facts": {"MODEL": OTHER_MODEL, "PROCESS_COEF": 0},
 }
-TRIALS = {  # what PRIME and RLOO were chosen from, five each, on seeds of their own
+TRIALS = {  # what PRIME and RLOO were chosen from, five each, and the oracle; on other seeds
     "PRIME": {},
     "PRIME, process 1, 4 PRM steps": {"PROCESS_COEF": 1.0, "PRM_OPTIMIZER_STEPS": 4},
     "PRIME, process 1, 4 PRM steps, gamma 0.7": {
@@ -87,10 +88,14 @@ TRIALS = {  # what PRIME and RLOO were chosen from, five each, on seeds of their
     "RLOO, gradient clip 0.1": {"PROCESS_COEF": 0, "POLICY_GRADIENT_CLIP": 0.1},
     "RLOO, gradient clip 10": {"PROCESS_COEF": 0, "POLICY_GRADIENT_CLIP": 10.0},
     "RLOO, no warm-up": {"PROCESS_COEF": 0, "POLICY_WARMUP_STEPS": 0},
+    "oracle": {"PRM_UPDATE": "none"},
+    "oracle, spread": {"PRM_UPDATE": "none"},
+    "oracle, spread, gamma 0.5": {"PRM_UPDATE": "none", "GAMMA": 0.5},
 }
 DEFAULT = {  # arms of the embedded default as it is
     "PRIME": {},
     "RLOO": {"PROCESS_COEF": 0},
+    "oracle": {"PRM_UPDATE": "none"},
     "one PRM step": {"PRM_OPTIMIZER_STEPS": 1},
     "RLOO, no whitening": {"PROCESS_COEF": 0, "WHITEN": False},
     "RLOO, gradient clip 0.1": {"PROCESS_COEF": 0, "POLICY_GRADIENT_CLIP": 0.1},
@@ -176,19 +181,21 @@ def run_arm(folder: Path, part: Part, arm: str, seed: int) -> bool:
     if arm == "frozen PRM":
         offline = {**part.common, **OFFLINE, "NUM_ITERATIONS": part.iterations}
         offline["SEED"] = seed + _OFFLINE_SEED
-        if not run(find_folder(folder, "offline PRM", seed), "train_prime.py", offline):
+        if not run(find_folder(folder, "offline PRM", seed), ["train_prime.py"], offline):
             return False
         constants["PRM_MODEL"] = str(find_folder(folder, "offline PRM", seed) / "prm")
-    script = "benchmarks/claims_run.py" if arm == "oracle" else "train_prime.py"
+    script = ["train_prime.py"]
+    if arm.startswith("oracle"):
+        script = ["benchmarks/claims_run.py", "spread" if "spread" in arm else "result"]
     return run(find_folder(folder, arm, seed), script, {"SEED": seed, **constants})
 
 
-def run(folder: Path, script: str, constants: dict) -> bool:
-    """Start a script for a run, unless it is complete; return whether it is then."""
+def run(folder: Path, script: Sequence[str], constants: dict) -> bool:
+    """Start a script (and what it is told first) for a run that is not complete; return success."""
     if is_complete(folder, constants["NUM_ITERATIONS"]):
         return True
     settings = {**constants, "RUN_NAME": folder.name, "OUTPUT_DIR": str(folder.parent)}
-    command = [sys.executable, script, *(f"{name}={value}" for name, value in settings.items())]
+    command = [sys.executable, *script, *(f"{name}={value}" for name, value in settings.items())]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".log").open("a") as log:

@@ -16,20 +16,6 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 _T95 = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14]
 # Student's t at 97.5 %, by degrees of freedom from 1 on
-_CURVES = {  # claim: title, arms whose curves are drawn
-    1: ("PRIME and outcome-only RLOO", ["PRIME", "RLOO"]),
-    2: ("online, frozen and perfect PRM", ["PRIME", "RLOO", "frozen PRM", "oracle"]),
-}
-_BARS = {  # claim: title, arms whose accuracy is drawn
-    3: (
-        "what the process reward is",
-        "PRIME,RLOO,update after,reference policy,response rewards,scale none,gamma 1,"
-        "PRIME; no whitening,RLOO; no whitening,process 0.5,process 1,process 2,process 5,"
-        "one PRM step,as published",
-    ),
-    4: ("prompt filter", "PRIME,PRIME; no filter,RLOO,RLOO; no filter"),
-    5: ("estimators", "PRIME,RLOO,REINFORCE + process,REINFORCE,GRPO + process,GRPO"),
-}
 _PHASES = ("generate", "verify", "prm", "policy")
 
 _LEGEND = """\
@@ -84,13 +70,11 @@ def _read_runs(folder: Path, part: Part) -> Runs:
 
 
 def _draw(out: Path, runs: Runs) -> None:
+    """Draw the figures of the claims that some of the runs are about."""
     known = {arm for arm, _ in runs}
-    for claim, (title, names) in _CURVES.items():
-        _draw_curves(out / f"claim-{claim}.png", title, runs, [n for n in names if n in known])
-    for claim, (title, names) in _BARS.items():
-        wanted = [name.replace(";", ",") for name in names.split(",")]
-        _draw_bars(out / f"claim-{claim}.png", title, runs, [n for n in wanted if n in known])
-    _draw_seconds(out / "claim-6.png", runs, [n for n in ("PRIME", "RLOO") if n in known])
+    for claim, (draw, title, arms) in _FIGURES.items():
+        if there := [arm for arm in arms if arm in known]:
+            draw(out / f"claim-{claim}.png", title, runs, there)
 
 
 def tabulate(runs: Runs, arms: Collection[str]) -> str:
@@ -212,7 +196,7 @@ def _draw_bars(path: Path, title: str, runs: Runs, arms: Sequence[str]) -> None:
     _save(figure, path)
 
 
-def _draw_seconds(path: Path, runs: Runs, arms: Sequence[str]) -> None:
+def _draw_seconds(path: Path, title: str, runs: Runs, arms: Sequence[str]) -> None:
     """Draw the seconds of an iteration by phase, medians over all iterations and seeds."""
     figure, axis = plt.subplots(figsize=(6, 0.9 + 0.4 * len(arms)), constrained_layout=True)
     for row, arm in enumerate(arms):
@@ -223,7 +207,7 @@ def _draw_seconds(path: Path, runs: Runs, arms: Sequence[str]) -> None:
             label = phase if row == 0 else None
             axis.barh(row, seconds, left=left, color=f"C{number}", label=label)
             left += seconds
-    axis.set(yticks=range(len(arms)), yticklabels=arms, title="seconds an iteration")
+    axis.set(yticks=range(len(arms)), yticklabels=arms, title=title)
     axis.invert_yaxis()
     axis.legend(frameon=False, ncols=len(_PHASES), loc="upper center", bbox_to_anchor=(0.5, -0.25))
     axis.spines[["top", "right"]].set_visible(False)
@@ -233,3 +217,42 @@ def _draw_seconds(path: Path, runs: Runs, arms: Sequence[str]) -> None:
 def _save(figure: plt.Figure, path: Path) -> None:
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+_FIGURES = {  # claim: how it is drawn, title, arms
+    1: (_draw_curves, "PRIME and outcome-only RLOO", ["PRIME", "RLOO"]),
+    2: (
+        _draw_curves,
+        "online, frozen and perfect PRM",
+        ["PRIME", "RLOO", "frozen PRM", "oracle"],
+    ),
+    3: (
+        _draw_bars,
+        "what the process reward is",
+        [
+            "PRIME",
+            "RLOO",
+            "update after",
+            "reference policy",
+            "response rewards",
+            "scale none",
+            "gamma 1",
+            "PRIME, no whitening",
+            "RLOO, no whitening",
+            "process 0.5",
+            "process 1",
+            "process 2",
+            "process 5",
+            "one PRM step",
+            "as published",
+            "oracle, spread",
+        ],
+    ),
+    4: (_draw_bars, "prompt filter", ["PRIME", "PRIME, no filter", "RLOO", "RLOO, no filter"]),
+    5: (
+        _draw_bars,
+        "estimators",
+        ["PRIME", "RLOO", "REINFORCE + process", "REINFORCE", "GRPO + process", "GRPO"],
+    ),
+    6: (_draw_seconds, "seconds an iteration", ["PRIME", "RLOO"]),
+}

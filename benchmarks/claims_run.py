@@ -1,10 +1,13 @@
 """train_prime.py with an oracle for its PRM, which knows of every step whether it is right.
 
-A right step has the process reward 1, a wrong one -1, spread evenly over its tokens; a line that
-states nothing has none. Arguments: constants, as train_prime.py takes them. Started by claims.py.
+A right step has the process reward 1, a wrong one -1; a line that states nothing has none. First
+argument: "result" (all of it at the line's last token that is not blank, which makes it right or
+wrong) or "spread" (evenly over its tokens); then constants, as train_prime.py takes them. Started
+by claims.py.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -27,7 +30,7 @@ def keep(run: train_prime.Run, timer, iteration: int, own: Collected) -> dict:
     return learn(run, timer, iteration, own)
 
 
-def judge(run: train_prime.Run, rollouts: Rollouts, _) -> tuple[Tensor, dict]:
+def judge(place: str, run: train_prime.Run, rollouts: Rollouts, _) -> tuple[Tensor, dict]:
     """Take the place of update_prm: process rewards (B, T) by rule, and their accuracy."""
     rewards = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)
     row = 0
@@ -39,7 +42,10 @@ def judge(run: train_prime.Run, rollouts: Rollouts, _) -> tuple[Tensor, dict]:
             lines = ["".join(texts[start:end]) for start, end in steps]
             for (start, end), right in zip(steps, arithmetic.judge_steps(question, lines)):
                 if right is not None:
-                    rewards[row, start:end] = (1 if right else -1) / (end - start)
+                    tokens = range(start, end)
+                    if place == "result":
+                        tokens = [max(token for token in tokens if texts[token].strip())]
+                    rewards[row, list(tokens)] = (1 if right else -1) / len(tokens)
             row += 1
     mask, outcomes = rollouts.response_mask, rollouts.outcome_rewards
     accuracy = prm_accuracy(rewards, outcomes, mask, train_prime.SAMPLES_PER_PROMPT)
@@ -47,5 +53,6 @@ def judge(run: train_prime.Run, rollouts: Rollouts, _) -> tuple[Tensor, dict]:
 
 
 if __name__ == "__main__":
-    train_prime.learn, train_prime.update_prm = keep, judge
-    train_prime.main(sys.argv[1:])
+    place, *settings = sys.argv[1:]
+    train_prime.learn, train_prime.update_prm = keep, partial(judge, place)
+    train_prime.main(settings)

@@ -104,7 +104,7 @@ PROCESS_SCALE = "batch"  # "none", "batch" (divide by the batch's largest absolu
 PROCESS_GRANULARITY = "token"  # "token", "response" (one reward a response, their sum)
 GAMMA = 1.0  # discount a token
 ADVANTAGE_ESTIMATOR = "rloo"  # rewards against: "rloo": the others'; "grpo"; "reinforce"
-WHITEN = True  # advantages to mean 0, deviation 1 over the batch's response tokens
+WHITEN = False  # advantages to mean 0, deviation 1 over the batch's response tokens
 
 # Policy
 CLIP_RANGE = 0.2  # epsilon of PPO

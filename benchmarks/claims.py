@@ -36,6 +36,7 @@ COMMON = {  # constants of every arm, where they differ from the embedded defaul
     "PRM_UPDATE": "before",
     "GAMMA": 0.9,
     "PROCESS_COEF": 3.0,
+    "WHITEN": True,
     "EVAL_EVERY": 40,
     "SAVE_EVERY": 40,
     **MACHINE,
@@ -95,15 +96,14 @@ TRIALS = {  # what PRIME and RLOO were chosen from, five each, and the oracle; o
 DEFAULT = {  # arms of the embedded default as it is
     "PRIME": {},
     "RLOO": {"PROCESS_COEF": 0},
+    "RLOO, no warm-up": {"PROCESS_COEF": 0, "POLICY_WARMUP_STEPS": 0},
     "oracle": {"PRM_UPDATE": "none"},
-    "one PRM step": {"PRM_OPTIMIZER_STEPS": 1},
-    "RLOO, no whitening": {"PROCESS_COEF": 0, "WHITEN": False},
-    "RLOO, gradient clip 0.1": {"PROCESS_COEF": 0, "POLICY_GRADIENT_CLIP": 0.1},
-    "PRIME, no whitening": {"WHITEN": False},
     "PRIME, 3x rate": {"POLICY_LR": 3e-4},
     "RLOO, 3x rate": {"PROCESS_COEF": 0, "POLICY_LR": 3e-4},
+    "PRIME, whitened": {"WHITEN": True},
+    "RLOO, whitened": {"PROCESS_COEF": 0, "WHITEN": True},
 }
-DEFAULT_TRIALS = {  # what the embedded default was chosen from, seven each
+DEFAULT_TRIALS = {  # what the embedded default was chosen from, eight each; whitened but for some
     "PRIME": {},
     "PRIME, one PRM step": {"PRM_OPTIMIZER_STEPS": 1},
     "PRIME, 8 PRM steps": {"PRM_OPTIMIZER_STEPS": 8},
@@ -111,11 +111,17 @@ DEFAULT_TRIALS = {  # what the embedded default was chosen from, seven each
     "PRIME, gamma 0.9": {"GAMMA": 0.9},
     "PRIME, process 3": {"PROCESS_COEF": 3.0},
     "PRIME, no whitening": {"WHITEN": False},
+    "PRIME, two optimizer steps": {"OPTIMIZER_STEPS": 2},
     "RLOO": {"PROCESS_COEF": 0},
     "RLOO, no whitening": {"PROCESS_COEF": 0, "WHITEN": False},
     "RLOO, gradient clip 0.1": {"PROCESS_COEF": 0, "POLICY_GRADIENT_CLIP": 0.1},
     "RLOO, gradient clip 10": {"PROCESS_COEF": 0, "POLICY_GRADIENT_CLIP": 10.0},
     "RLOO, no warm-up": {"PROCESS_COEF": 0, "POLICY_WARMUP_STEPS": 0},
+    "RLOO, no warm-up, no whitening": {
+        "PROCESS_COEF": 0,
+        "POLICY_WARMUP_STEPS": 0,
+        "WHITEN": False,
+    },
     "RLOO, two optimizer steps": {"PROCESS_COEF": 0, "OPTIMIZER_STEPS": 2},
     "RLOO, GRPO": {"PROCESS_COEF": 0, "ADVANTAGE_ESTIMATOR": "grpo"},
 }
@@ -125,7 +131,12 @@ PARTS = [
     Part("The embedded default", "default", MACHINE, DEFAULT, SEEDS, 40),
     Part("Trials", "trials", COMMON, TRIALS, [1, 2], 160),
     Part(
-        "Trials of the embedded default", "default-trials", MACHINE, DEFAULT_TRIALS, [200, 201], 40
+        "Trials of the embedded default",
+        "default-trials",
+        {"WHITEN": True, **MACHINE},
+        DEFAULT_TRIALS,
+        [200, 201],
+        40,
     ),
 ]
 QUICK = ("PRIME", "RLOO", "frozen PRM", "oracle")

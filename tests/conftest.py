@@ -56,6 +56,7 @@ SMALL_RUN = dict(  # of train_prime.py: seconds on a CPU, every phase
     PROMPTS_PER_ITERATION=4,
     SAMPLES_PER_PROMPT=4,
     PRM_OPTIMIZER_STEPS=1,
+    WHITEN=True,
     MAX_RESPONSE_TOKENS=48,
     ACCURACY_LOW=0.0,
     ACCURACY_HIGH=1.0,

@@ -2,12 +2,12 @@
 
 Every arm is train_prime.py with some constants of its own, from the same SFT model, on the same
 seeds, with as many iterations. Runs go a core each; what was stopped goes on, and what is there is
-not run again, so an arm at a time (`--arms`) is the same as all of them. Afterwards the table and a
-figure for each claim are written from whatever runs are complete.
+not run again, so an arm at a time (`--parts hard --arms PRIME`) is the same as all of them.
+Afterwards the table and a figure for each claim are written from whatever runs are complete.
 
-The task is the embedded one, on which the SFT model misremembers part of its tables (see
-tables_sft.py). Batches and the policy's rate are small, so that what is learned from a batch is
-little beside its noise: PRIME has something to do only where that is so.
+There are two tasks: the embedded default as it is, and a hard one, on which the SFT model
+misremembers part of its tables (see tables_sft.py), with small batches and a low rate of the
+policy, so that what is learned from a batch is little beside its noise.
 """
 
 import argparse
@@ -23,11 +23,15 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 from claims_report import Part, find_folder, write_report  # noqa: E402
 
+import train_prime  # noqa: E402
 from checkpoint import find_checkpoint  # noqa: E402
+from constants import check_same_constants, read_constants  # noqa: E402
+from preflight import UserError  # noqa: E402
+from run_log import read_constants as read_run_constants  # noqa: E402
 
-OTHER_MODEL = "runs/other-facts-sft"  # made when first used; nothing was chosen on it
+OTHER_MODEL = "runs/other-facts-sft"  # made when first used
 MACHINE = {"REPORT_EVERY": 10**6, "CPU_THREADS": 1, "VERIFIER_WORKERS": 1}
-COMMON = {  # constants of every arm, where they differ from the embedded default
+HARD = {  # constants of the hard task, where they differ from the embedded default
     "MODEL": "models/tables-sft",
     "PROMPTS_PER_ITERATION": 8,
     "POLICY_LR": 1e-5,
@@ -41,7 +45,7 @@ COMMON = {  # constants of every arm, where they differ from the embedded defaul
     "SAVE_EVERY": 40,
     **MACHINE,
 }
-ARMS = {  # name: constants that differ from COMMON
+ARMS = {  # name: constants that differ from HARD
     "PRIME": {},
     "RLOO": {"PROCESS_COEF": 0},
     "frozen PRM": {"PRM_UPDATE": "none"},  # PRM_MODEL is an offline PRM
@@ -71,9 +75,8 @@ ARMS = {  # name: constants that differ from COMMON
     "RLOO, 3x rate": {"POLICY_LR": 3e-5, "PROCESS_COEF": 0},
     "PRIME, 10x rate": {"POLICY_LR": 1e-4},
     "RLOO, 10x rate": {"POLICY_LR": 1e-4, "PROCESS_COEF": 0},
-    "PRIME, other facts": {"MODEL": OTHER_MODEL},
-    "RLOO, other facts": {"MODEL": OTHER_MODEL, "PROCESS_COEF": 0},
 }
+OTHER_FACTS = {"PRIME": {}, "RLOO": {"PROCESS_COEF": 0}}  # nothing was chosen on them
 TRIALS = {  # what PRIME and RLOO were chosen from, five each, and the oracle; on other seeds
     "PRIME": {},
     "PRIME, process 1, 4 PRM steps": {"PROCESS_COEF": 1.0, "PRM_OPTIMIZER_STEPS": 4},
@@ -127,46 +130,57 @@ DEFAULT_TRIALS = {  # what the embedded default was chosen from, eight each; whi
 }
 SEEDS = [100, 101, 102, 103, 104]
 PARTS = [
-    Part("Arms", "", COMMON, ARMS, SEEDS, 160),
-    Part("The embedded default", "default", MACHINE, DEFAULT, SEEDS, 40),
-    Part("Trials", "trials", COMMON, TRIALS, [1, 2], 160),
+    Part("hard", "The hard task", HARD, ARMS, SEEDS, 160),
     Part(
-        "Trials of the embedded default",
+        "other-facts",
+        "The hard task, other facts misremembered",
+        {**HARD, "MODEL": OTHER_MODEL},
+        OTHER_FACTS,
+        SEEDS,
+        160,
+    ),
+    Part("default", "The embedded default", MACHINE, DEFAULT, SEEDS, 40),
+    Part("hard-trials", "Trials of the hard task", HARD, TRIALS, [1, 2], 160),
+    Part(
         "default-trials",
+        "Trials of the embedded default, whitened where not said",
         {"WHITEN": True, **MACHINE},
         DEFAULT_TRIALS,
         [200, 201],
         40,
     ),
 ]
-QUICK = ("PRIME", "RLOO", "frozen PRM", "oracle")
+QUICK = ("PRIME", "RLOO", "frozen PRM", "oracle")  # of the hard task
 OFFLINE = {"POLICY_LR": 0.0, "EVAL_DATA": None}  # trains the PRM alone, on other rollouts
 _OFFLINE_SEED = 10_000  # added to an arm's seed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    some = parser.add_mutually_exclusive_group()
-    some.add_argument("--quick", action="store_true", help="claims 1 and 2, three seeds")
-    some.add_argument("--default", action="store_true", help="the embedded default alone")
-    some.add_argument("--trials", action="store_true", help="what the arms were chosen from")
-    some.add_argument("--arms", nargs="*", metavar="ARM", help="only these")
-    parser.add_argument("--seeds", type=int, nargs="*", default=None)
-    parser.add_argument("--iterations", type=int, default=None)
+    names = [part.folder for part in PARTS]
+    parser.add_argument("--quick", action="store_true", help="claims 1 and 2, three seeds")
+    parser.add_argument("--parts", nargs="+", choices=names, default=names, help="only these")
+    parser.add_argument("--arms", nargs="+", metavar="ARM", help="only these of the parts")
+    parser.add_argument("--seeds", type=int, nargs="+", help="instead of those of each part")
+    parser.add_argument("--iterations", type=int)
     parser.add_argument("--out", type=Path, default=Path("runs/claims"), help="folder of the runs")
     arguments = parser.parse_args()
-    arms, seeds, iterations = arguments.arms, arguments.seeds, arguments.iterations
     if arguments.quick:
-        arms, seeds = QUICK, seeds or SEEDS[:3]
-    if unknown := [arm for arm in arms or () if arm not in ARMS]:
-        parser.error(f"no arm {unknown[0]!r}: choose from {', '.join(ARMS)}")
-    parts = [
-        part._replace(iterations=iterations or part.iterations, seeds=seeds or part.seeds)
-        for part in PARTS
+        arguments.parts, arguments.arms = ["hard"], QUICK
+        arguments.seeds = arguments.seeds or SEEDS[:3]
+    parts = [part._replace(iterations=arguments.iterations or part.iterations) for part in PARTS]
+    every = {arm for part in parts if part.folder in arguments.parts for arm in part.arms}
+    arms = arguments.arms or every
+    if unknown := [arm for arm in arms if arm not in every]:
+        parser.error(f"no arm {unknown[0]!r} in {', '.join(arguments.parts)}: see {__file__}")
+    wanted = [
+        part._replace(
+            arms={arm: own for arm, own in part.arms.items() if arm in arms},
+            seeds=arguments.seeds or part.seeds,
+        )
+        for part in parts
+        if part.folder in arguments.parts
     ]
-    wanted = parts[1:2] if arguments.default else parts[2:] if arguments.trials else parts
-    if arms:
-        wanted = [parts[0]._replace(arms={arm: ARMS[arm] for arm in arms})]
     out = arguments.out.resolve()
     failed = run_parts(out, wanted)
     print(write_report(out, parts))
@@ -177,13 +191,15 @@ def main() -> None:
 def run_parts(out: Path, parts: Sequence[Part]) -> list[str]:
     """Run all arms on all seeds, one a core at a time; return which failed."""
     jobs = [(part, arm, seed) for part in parts for arm in part.arms for seed in part.seeds]
-    models = {part.arms[arm].get("MODEL") for part, arm, _ in jobs}
+    models = {part.common.get("MODEL") for part, _, _ in jobs}
     if OTHER_MODEL in models and not (ROOT / OTHER_MODEL).exists():
         command = [sys.executable, "benchmarks/tables_sft.py", "--facts", "other"]
         subprocess.run([*command, "--output", OTHER_MODEL], cwd=ROOT, check=True)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         done = list(pool.map(lambda job: run_arm(out / job[0].folder, *job), jobs))
-    return [f"{arm}, seed {seed}" for (_, arm, seed), ok in zip(jobs, done) if not ok]
+    return [
+        f"{part.folder}: {arm}, seed {seed}" for (part, arm, seed), ok in zip(jobs, done) if not ok
+    ]
 
 
 def run_arm(folder: Path, part: Part, arm: str, seed: int) -> bool:
@@ -203,17 +219,29 @@ def run_arm(folder: Path, part: Part, arm: str, seed: int) -> bool:
 
 def run(folder: Path, script: Sequence[str], constants: dict) -> bool:
     """Start a script (and what it is told first) for a run that is not complete; return success."""
-    if is_complete(folder, constants["NUM_ITERATIONS"]):
-        return True
     settings = {**constants, "RUN_NAME": folder.name, "OUTPUT_DIR": str(folder.parent)}
+    if is_complete(folder, constants["NUM_ITERATIONS"]):
+        return has_same_constants(folder, settings)
     command = [sys.executable, *script, *(f"{name}={value}" for name, value in settings.items())]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".log").open("a") as log:
+    with Path(f"{folder}.log").open("a") as log:
         subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     has_ended = is_complete(folder, constants["NUM_ITERATIONS"])
     print(f"{folder.name}: {'done' if has_ended else 'FAILED'}", flush=True)
     return has_ended
+
+
+def has_same_constants(folder: Path, settings: dict) -> bool:
+    """Return whether a run had what settings and train_prime.py say now; print what differs."""
+    now = {**read_constants(vars(train_prime)), **settings}
+    free = [*train_prime._FREE_TO_CHANGE, "PRM_MODEL"]  # a path, which may have moved
+    try:
+        check_same_constants(now, read_run_constants(folder), folder, free)
+    except UserError as error:
+        print(f"{folder.name}: FAILED: {error}", flush=True)
+        return False
+    return True
 
 
 def is_complete(folder: Path, iterations: int) -> bool:

@@ -40,8 +40,8 @@ def read_metrics(folder: Path) -> list[dict]:
 class Part(NamedTuple):
     """Arms that share a folder, constants, seeds and a table."""
 
+    folder: str  # in that of all runs; its name on the command line
     title: str
-    folder: str  # in that of all runs
     common: dict  # constants of every arm
     arms: dict[str, dict]  # those of its own, by name
     seeds: list[int]
@@ -61,10 +61,12 @@ def write_report(out: Path, parts: Sequence[Part]) -> str:
 
 
 def _read_runs(folder: Path, part: Part) -> Runs:
+    """Return the complete runs of a part's arms, on whatever seeds."""
+    ends = {path.name.rpartition("-")[2] for path in folder.glob("*") if path.is_dir()}
     return {
         (arm, seed): metrics
         for arm in part.arms
-        for seed in part.seeds
+        for seed in sorted(int(end) for end in ends if end.isdigit())
         if len(metrics := read_metrics(find_folder(folder, arm, seed))) == part.iterations
     }
 

@@ -1,9 +1,9 @@
 """train_prime.py with an oracle for its PRM, which knows of every step whether it is right.
 
 A right step has the process reward 1, a wrong one -1; a line that states nothing has none. First
-argument: "result" (all of it at the line's last token that is not blank, which makes it right or
-wrong) or "spread" (evenly over its tokens); then constants, as train_prime.py takes them. Started
-by claims.py.
+argument: "result" (all of it at the line's last token that is not blank: of an operation the number
+that makes it right or wrong, of a box the response's end) or "spread" (evenly over its tokens).
+Then constants, as train_prime.py takes them. Started by claims.py.
 """
 
 import sys

@@ -5,10 +5,13 @@ import random
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import ROOT
+import torch
+from conftest import ROOT, SFT_MODEL
+from transformers import AutoTokenizer
 
 import arithmetic
 
@@ -16,6 +19,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import claims  # noqa: E402
 import claims_report  # noqa: E402
+import claims_run  # noqa: E402
 import tables_sft  # noqa: E402
 
 
@@ -109,15 +113,50 @@ def test_arms_are_compared_with_their_like_without_process_rewards():
     }
     assert {arm: claims_report.baseline(arm, expected) for arm in expected} == expected
     for part in claims.PARTS:
-        for arm in part.arms:
-            base = part.arms[claims_report.baseline(arm, part.arms)]
-            differs = {name for name in base if part.arms[arm].get(name) != base[name]}
-            assert differs <= {"PROCESS_COEF"}, (part.title, arm)
+        for arm, own in part.arms.items():
+            name = claims_report.baseline(arm, part.arms)
+            if name != "RLOO" or arm == "PRIME":  # an arm's like differs in nothing else
+                assert part.arms[name] == {**own, "PROCESS_COEF": 0}, (part.title, arm)
+
+
+@pytest.mark.parametrize("place", ["result", "spread"])
+def test_the_oracle_blames_the_line_that_is_wrong(place, monkeypatch):
+    tokenizer = AutoTokenizer.from_pretrained(SFT_MODEL)
+    chat = [{"role": "user", "content": "(7+8)-2"}]
+    prompt_ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]
+    text = "[ADVANCE]\n7+8=14\n14-2=12\n\n[OUTPUT]\n\\boxed{12}<|im_end|>"
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    group = SimpleNamespace(prompt_ids=prompt_ids, response_ids=[ids])
+    monkeypatch.setattr(claims_run, "collected", [SimpleNamespace(kept=[group])])
+    monkeypatch.setattr(claims_run.train_prime, "SAMPLES_PER_PROMPT", 1)
+    mask = torch.ones(1, len(ids) + 2)
+    rollouts = SimpleNamespace(response_mask=mask, outcome_rewards=torch.zeros(1))
+    run = SimpleNamespace(tokenizer=tokenizer)
+    [rewards], _ = claims_run.judge(place, run, rollouts, None)
+    texts = tokenizer.batch_decode([[token] for token in ids])
+    wrong, right = texts.index("14"), texts.index("12")  # results of the two operations
+    if place == "result":
+        expected = {wrong: -1.0, right: 1.0, len(ids) - 1: 1.0}
+        assert {n: float(r) for n, r in enumerate(rewards) if r} == expected
+    else:
+        lines = [range(wrong - 4, wrong + 2), range(right - 4, right + 3)]  # with their breaks
+        assert [float(rewards[list(line)].sum()) for line in lines] == pytest.approx([-1, 1])
+        assert (rewards[: wrong - 4] == 0).all() and float(rewards.sum()) == pytest.approx(1)
 
 
 def test_arms_run_resume_and_are_reported(tmp_path):
     command = [sys.executable, "benchmarks/claims.py", "--seeds", "1", "--iterations", "1"]
-    command += ["--out", str(tmp_path), "--arms", "PRIME", "RLOO", "oracle", "frozen PRM"]
+    command += [
+        "--out",
+        str(tmp_path),
+        "--parts",
+        "hard",
+        "--arms",
+        "PRIME",
+        "RLOO",
+        "oracle",
+        "frozen PRM",
+    ]
     for said in (5, 0):  # runs started: one more, offline, for the frozen PRM; then none
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -126,17 +165,32 @@ def test_arms_run_resume_and_are_reported(tmp_path):
     [_, part] = table.split("## ")  # no other part has complete runs
     rows = [row.split("|")[1].strip() for row in part.splitlines() if row.startswith("| ")]
     assert rows == ["arm", *claims.QUICK]
-    assert {path.name for path in tmp_path.glob("claim-*.png")} == {
-        f"claim-{n}.png" for n in range(1, 7)
-    }
-    constants = json.loads((tmp_path / "frozen-PRM-1" / "constants.json").read_text())
+    hard = tmp_path / "hard"
+    drawn = {path.name for path in hard.glob("claim-*.png")}
+    assert drawn == {f"claim-{n}.png" for n in range(1, 7)}
+    constants = json.loads((hard / "frozen-PRM-1" / "constants.json").read_text())
     assert "offline-PRM-1/prm" in json.dumps(constants)
+    constants["constants"]["GAMMA"] = 0.8  # of a time when the arm was another
+    (hard / "RLOO-1" / "constants.json").write_text(json.dumps(constants))
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "hard: RLOO, seed 1" in done.stderr
+    assert "GAMMA: was 0.8, is 0.9" in done.stdout
 
 
 def test_a_run_that_fails_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(claims.ARMS, "RLOO", {"PROCESS_COEF": -1})
-    arguments = ["claims.py", "--arms", "RLOO", "--seeds", "7", "--out", str(tmp_path)]
+    arguments = [
+        "claims.py",
+        "--parts",
+        "hard",
+        "--arms",
+        "RLOO",
+        "--seeds",
+        "7",
+        "--out",
+        str(tmp_path),
+    ]
     monkeypatch.setattr(sys, "argv", arguments)
     with pytest.raises(SystemExit, match="RLOO, seed 7"):
         claims.main()
-    assert "PROCESS_COEF" in (tmp_path / "RLOO-7.log").read_text()
+    assert "PROCESS_COEF" in (tmp_path / "hard" / "RLOO-7.log").read_text()

@@ -99,6 +99,7 @@ TRIALS = {  # what PRIME and RLOO were chosen from, five each, and the oracle; o
 DEFAULT = {  # arms of the embedded default as it is
     "PRIME": {},
     "RLOO": {"PROCESS_COEF": 0},
+    "PRIME, no warm-up": {"POLICY_WARMUP_STEPS": 0},
     "RLOO, no warm-up": {"PROCESS_COEF": 0, "POLICY_WARMUP_STEPS": 0},
     "oracle": {"PRM_UPDATE": "none"},
     "PRIME, 3x rate": {"POLICY_LR": 3e-4},

@@ -52,7 +52,7 @@ def main() -> None:
     print(f"{arguments.problems} held-out chains, {_SAMPLES} responses each, PRM {settings.prm}")
     print(
         f"{'responses of':<28}{'accuracy':>9}{'steps':>8}{'wrong':>7}{'AUC':>7}"
-        f"{'95 %':>16}{'found':>8}{'chance':>8}{'of':>6}"
+        f"{'95 %':>16}{'found':>8}{'before':>8}{'chance':>8}{'of':>6}"
     )
     for model in (settings.reference, str(arguments.run / "policy")):
         torch.manual_seed(arguments.seed)
@@ -68,8 +68,9 @@ def main() -> None:
         report(model, questions, truths, texts, rewards)
     print("AUC: a right step has the higher reward (sum over its tokens) than a wrong one.")
     print(
-        "found: in a response with a wrong step, the lowest reward is that of the first wrong step."
+        "found: in a response with a wrong step, the lowest reward is that of the first wrong step;"
     )
+    print("before: it is that of the step before, which may end where another line was due.")
 
 
 def sample(model: str, prompt_ids: list[list[int]], tokenizer) -> list[list[int]]:
@@ -98,7 +99,8 @@ def report(
     """Print a line of figures; the interval resamples chains with all their responses."""
     judged = [judge(*response) for response in zip(questions, texts, rewards)]
     located = [x for x in judged if len(x) > 1 and not all(right for _, right in x)]
-    found = [min(steps)[0] == next(r for r, right in steps if not right) for steps in located]
+    misses = [find_lowest(steps) - find_first_wrong(steps) for steps in located]
+    found, before = ([miss == steps_off for miss in misses] for steps_off in (0, -1))
     chance = [1 / len(steps) for steps in located]
     by_chain = [judged[n : n + _SAMPLES] for n in range(0, len(judged), _SAMPLES)]
     rng = np.random.default_rng(0)
@@ -112,9 +114,17 @@ def report(
     outcomes = [grade("".join(own), truth)[0] for own, truth in zip(texts, truths)]
     print(
         f"{model:<28}{np.mean(outcomes):>9.3f}{len(all_steps):>8}{num_wrong:>7}{auc(by_chain):>7.3f}"
-        f"{f'[{low:.3f}, {high:.3f}]':>16}{np.mean(found):>8.3f}{np.mean(chance):>8.3f}"
-        f"{len(located):>6}"
+        f"{f'[{low:.3f}, {high:.3f}]':>16}{np.mean(found):>8.3f}{np.mean(before):>8.3f}"
+        f"{np.mean(chance):>8.3f}{len(located):>6}"
     )
+
+
+def find_lowest(steps: list[tuple[float, bool]]) -> int:
+    return min(range(len(steps)), key=lambda number: steps[number][0])
+
+
+def find_first_wrong(steps: list[tuple[float, bool]]) -> int:
+    return next(number for number, (_, right) in enumerate(steps) if not right)
 
 
 def judge(question: str, texts: list[str], rewards: list[float]) -> list[tuple[float, bool]]:

@@ -100,7 +100,7 @@ def report(
     judged = [judge(*response) for response in zip(questions, texts, rewards)]
     located = [x for x in judged if len(x) > 1 and not all(right for _, right in x)]
     misses = [find_lowest(steps) - find_first_wrong(steps) for steps in located]
-    found, before = ([miss == steps_off for miss in misses] for steps_off in (0, -1))
+    found, before = ([miss == distance for miss in misses] for distance in (0, -1))
     chance = [1 / len(steps) for steps in located]
     by_chain = [judged[n : n + _SAMPLES] for n in range(0, len(judged), _SAMPLES)]
     rng = np.random.default_rng(0)

@@ -145,18 +145,9 @@ def test_the_oracle_blames_the_line_that_is_wrong(place, monkeypatch):
 
 
 def test_arms_run_resume_and_are_reported(tmp_path):
-    command = [sys.executable, "benchmarks/claims.py", "--seeds", "1", "--iterations", "1"]
-    command += [
-        "--out",
-        str(tmp_path),
-        "--parts",
-        "hard",
-        "--arms",
-        "PRIME",
-        "RLOO",
-        "oracle",
-        "frozen PRM",
-    ]
+    options = f"--parts hard --seeds 1 --iterations 1 --out {tmp_path}".split()
+    command = [sys.executable, "benchmarks/claims.py", *options]
+    command += ["--arms", "PRIME", "RLOO", "oracle", "frozen PRM"]
     for said in (5, 0):  # runs started: one more, offline, for the frozen PRM; then none
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -179,17 +170,7 @@ def test_arms_run_resume_and_are_reported(tmp_path):
 
 def test_a_run_that_fails_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(claims.ARMS, "RLOO", {"PROCESS_COEF": -1})
-    arguments = [
-        "claims.py",
-        "--parts",
-        "hard",
-        "--arms",
-        "RLOO",
-        "--seeds",
-        "7",
-        "--out",
-        str(tmp_path),
-    ]
+    arguments = f"claims.py --parts hard --arms RLOO --seeds 7 --out {tmp_path}".split()
     monkeypatch.setattr(sys, "argv", arguments)
     with pytest.raises(SystemExit, match="RLOO, seed 7"):
         claims.main()

@@ -1,6 +1,6 @@
-"""Returns of both reward sources, and the advantages they add up to.
+"""Advantages: outcome rewards and process rewards, each against its baseline, then summed.
 
-What a reward is compared with is an estimator's own: leave-one-out (the paper's), GRPO, REINFORCE.
+An estimator says what a reward is compared with: leave-one-out (the paper's), GRPO, REINFORCE.
 
 Shapes: B rows = prompts x K responses, the K rows of a prompt contiguous; T response tokens.
 """
@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 # In units of beta * nats, summed over a response. A PRM that still equals its reference gives
-# zeros, or in bfloat16 a little less than this; divided by itself, that noise would weigh as much
+# zeros, or in bfloat16 a little less than this. Divided by itself, that noise would weigh as much
 # as the outcome.
 _ROUNDING = 1e-4
 
 
 def rloo(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
-    """Return r_t - mean over the other K-1 responses of their mean reward (paper, Algorithm 1).
+    """Return rewards against the leave-one-out baseline (paper, Eq. 4, and the brackets of Eq. 5):
+
+        r_t^i - 1/(K-1) sum_{j != i} m^j,   m^j = mean reward of response j
 
     Args (of every estimator):
         rewards: (B, T); an outcome reward is the one reward of its response, T = 1.
@@ -32,8 +34,12 @@ def rloo(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
 
 
 def grpo(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
-    """Return (r_t - mean) / deviation over all rewards of the K responses (arXiv 2402.03300,
-    sections 4.1.2 and 4.1.3).
+    """Return rewards normalized over all rewards of a prompt (arXiv 2402.03300, 4.1.2 and 4.1.3):
+
+        (r_t^i - mean) / deviation,   both over the rewards of all K responses
+
+    The paper's Eq. 7 takes mean and deviation over the K response means m^j instead. For outcome
+    rewards the two are the same.
     """
     groups = (rewards * mask).view(-1, samples_per_prompt * mask.shape[1])  # (prompts, K * T)
     is_reward = mask.reshape(groups.shape)
@@ -45,7 +51,7 @@ def grpo(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
 
 
 def reinforce(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
-    """Return r_t - mean over all rewards of the batch, whatever the prompt."""
+    """Return r_t^i - mean over all rewards of the batch. (The paper's Eq. 8 has no baseline.)"""
     mean = (rewards * mask).sum() / mask.sum()
     return (rewards - mean) * mask
 
@@ -59,8 +65,9 @@ def outcome_returns(
     samples_per_prompt: int,
     estimator: str = "rloo",
 ) -> Tensor:
-    """Return the estimator's r_o - baseline at every token (paper, Algorithm 1: the outcome term
-    of the advantage, whose baseline is the mean of r_o over the other K-1 responses).
+    """Return the outcome term of the advantage, the same at every token (paper, Eq. 4 and 5):
+
+        r_o(y^i) - 1/(K-1) sum_{j != i} r_o(y^j)
 
     Args:
         outcome_rewards: (B,).
@@ -83,10 +90,13 @@ def process_returns(
     gamma: float,
     estimator: str = "rloo",
 ) -> Tensor:
-    """Return the discounted sum from t on of the estimator's r_s - baseline (paper, Algorithm 1:
-    the process term of the advantage).
+    """Return the process term of the advantage, a discounted return (paper, Eq. 5):
 
-    The paper's baseline is the mean over the other K-1 responses of their mean token reward.
+        sum_{s >= t} gamma^(s-t) [ r_phi(y_s^i) - 1/(K-1) sum_{j != i} m^j ]
+        m^j = 1/|y^j| sum_t r_phi(y_t^j)
+
+    Eq. 5 prints the sum r_phi(y^j) where m^j stands here. The paper's text says "averaged", and
+    its Eq. 7 has the mean, so this is the mean.
 
     Args:
         process_rewards: (B, T).
@@ -116,7 +126,9 @@ def prime_advantages(
     process_granularity: str = "token",
     estimator: str = "rloo",
 ) -> Tensor:
-    """Return outcome_coef * outcome returns + process_coef * process returns (paper, Algorithm 1).
+    """Return the advantages (paper, Eq. 5; Algorithm 1, line 9), with weights of both terms:
+
+        A_t^i = outcome_coef * outcome_returns + process_coef * process_returns
 
     Args:
         outcome_rewards: (B,) in [0, 1].

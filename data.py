@@ -21,9 +21,9 @@ from datasets import (
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-import arithmetic
-from preflight import UserError
-from verifiers.python_code import find_ground_truth_fault
+from checks.errors import UserError
+from embedded import arithmetic
+from verifiers.code.program import find_ground_truth_fault
 
 # The published templates and system prompt of Eurus-2 (model card of PRIME-RL/Eurus-2-7B-PRIME).
 MATH_TEMPLATE = "{question}\n\nPresent the answer in LaTex format: \\boxed{Your answer}"
@@ -91,6 +91,26 @@ def load_rows(source: str, split: str, constant: str, config: str | None = None)
     return rows
 
 
+def load_prompts(
+    constants: dict, purpose: str, tokenizer: PreTrainedTokenizerBase
+) -> tuple[Dataset, int]:
+    """Return the prompts of TRAIN_DATA or EVAL_DATA as token ids, and how many were too long.
+
+    Args:
+        constants: of train_prime.py.
+        purpose: "TRAIN" or "EVAL".
+    """
+    name = f"{purpose}_DATA"
+    return encode_prompts(
+        load_rows(constants[name], constants[f"{purpose}_SPLIT"], name),
+        tokenizer,
+        system_prompt=constants["SYSTEM_PROMPT"],
+        max_prompt_tokens=constants["MAX_PROMPT_TOKENS"],
+        abilities=constants["ABILITIES"],
+        constant=name,
+    )
+
+
 def encode_prompts(
     rows: Dataset,
     tokenizer: PreTrainedTokenizerBase,
@@ -133,7 +153,7 @@ def encode_prompts(
         if abilities is None or ability in abilities:
             encoded["fault"] = _find_row_fault(prompt, ability, ground_truth, tokenizer)
             if not encoded["fault"]:
-                fields = _encode_prompt(prompt, ability, system_prompt, tokenizer)
+                fields = encode_prompt(prompt, ability, system_prompt, tokenizer)
                 encoded |= dict(zip(("prompt_ids", "fault"), fields))
         return encoded
 
@@ -184,10 +204,10 @@ def encode_demonstrations(
         encoded = {"prompt_ids": [], "response_ids": [], "row": number}
         if not isinstance(response, str) or not response:
             return {**encoded, "fault": "has no response, or one that is not text."}
-        fault = _find_prompt_fault(prompt, tokenizer)
+        fault = find_prompt_fault(prompt, tokenizer)
         if fault:
             return {**encoded, "fault": fault}
-        prompt_ids, fault = _encode_prompt(prompt, "math", system_prompt, tokenizer)
+        prompt_ids, fault = encode_prompt(prompt, "math", system_prompt, tokenizer)
         response_ids = tokenizer(response, add_special_tokens=False)["input_ids"]
         if not response_ids or response_ids[-1] not in eos_token_ids:
             response_ids = [*response_ids, tokenizer.eos_token_id]
@@ -199,31 +219,6 @@ def encode_demonstrations(
     pairs = zip(encoded["prompt_ids"], encoded["response_ids"])
     lengths = [len(prompt) + len(response) for prompt, response in pairs]
     return _keep_short(encoded, lengths, "MAX_TOKENS", max_tokens, constant)
-
-
-def encode_pairs(
-    rows: Sequence[dict],
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    system_prompt: str | None,
-    constant: str,
-) -> tuple[list[list[int]], list[list[int]]]:
-    """Return prompts and responses as token ids, for score.py.
-
-    Rows hold prompt and response; one with response_ids too comes from a file of rollouts, where
-    prompt is the text that the model was given. EOS is added to a response that is only text.
-
-    Raises:
-        UserError: a row that lacks something (which row and what).
-    """
-    prompts, responses = [], []
-    for number, row in enumerate(rows):
-        prompt_ids, response_ids, fault = _encode_pair(row, tokenizer, system_prompt)
-        if fault:
-            raise UserError(f"{constant}: row {number} {fault}")
-        prompts.append(prompt_ids)
-        responses.append(response_ids)
-    return prompts, responses
 
 
 def _map(rows: Dataset, encode: Callable, features: Features, constant: str) -> Dataset:
@@ -256,13 +251,14 @@ def _keep_short(
     return kept, len(lengths) - len(short)
 
 
-def _encode_prompt(
+def encode_prompt(
     prompt: list[dict] | str,
     ability: str,
     system_prompt: str | None,
     tokenizer: PreTrainedTokenizerBase,
 ) -> tuple[list[int], str]:
     """Return token ids and what is wrong with the row, if the chat template refuses it."""
+    system_prompt = SYSTEM_PROMPTS.get(system_prompt, system_prompt)
     if isinstance(prompt, str):
         question = TEMPLATES[ability].replace("{question}", prompt)
         if tokenizer.chat_template is None:  # a base model: the text alone, system prompt first
@@ -279,29 +275,7 @@ def _encode_prompt(
         return [], f"is refused by the tokenizer's chat template: {error}"
 
 
-def _encode_pair(
-    row: dict, tokenizer: PreTrainedTokenizerBase, system_prompt: str | None
-) -> tuple[list[int], list[int], str]:
-    """Return token ids of prompt and response, and what is wrong with the row."""
-    prompt, response, ids = row.get("prompt"), row.get("response"), row.get("response_ids")
-    ability = row.get("ability") or "math"
-    fault = _find_prompt_fault(prompt, tokenizer)
-    if fault:
-        return [], [], fault
-    if not isinstance(response, str):
-        return [], [], "has no response, or one that is not text."
-    if ability not in TEMPLATES:
-        return [], [], _unknown_ability(ability)
-    if ids and isinstance(prompt, str):
-        if max(ids) >= len(tokenizer):
-            return [], [], "has response_ids of another tokenizer."
-        return tokenizer(prompt, add_special_tokens=False)["input_ids"], list(ids), ""
-    prompt_ids, fault = _encode_prompt(prompt, ability, system_prompt, tokenizer)
-    response_ids = tokenizer(response, add_special_tokens=False)["input_ids"]
-    return prompt_ids, [*response_ids, tokenizer.eos_token_id], fault
-
-
-def _unknown_ability(ability: object) -> str:
+def explain_unknown_ability(ability: object) -> str:
     return f"has ability {ability!r}; known are {', '.join(map(repr, TEMPLATES))}."
 
 
@@ -318,16 +292,16 @@ def _find_row_fault(
 ) -> str:
     """Return what is wrong with a row of prompts, to follow the words `row 17`, or nothing."""
     if ability not in TEMPLATES:
-        return _unknown_ability(ability)
+        return explain_unknown_ability(ability)
     if not ground_truth.strip():
         return "has no ground truth."
     ground_truth_fault = find_ground_truth_fault(ground_truth) if ability == "code" else ""
     if ground_truth_fault:
         return f"has a ground truth that {ground_truth_fault}."
-    return _find_prompt_fault(prompt, tokenizer)
+    return find_prompt_fault(prompt, tokenizer)
 
 
-def _find_prompt_fault(prompt: object, tokenizer: PreTrainedTokenizerBase) -> str:
+def find_prompt_fault(prompt: object, tokenizer: PreTrainedTokenizerBase) -> str:
     if not prompt:
         return "has no prompt."
     if isinstance(prompt, str):

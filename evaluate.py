@@ -4,47 +4,33 @@ Every response goes to a file with its verdict as soon as it is there, so an eva
 stopped goes on where it was. Constants below, or NAME=value behind the script's name.
 """
 
-import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from datasets import Dataset
-from transformers import PreTrainedTokenizerBase
 
-import benchmark_table
-import checkpoint
-import data
-import evaluation
-import generation
-import preflight
-import response_files
-import run_log
-import scoring
-import training
-from benchmark_sets import load_benchmark
-from constants import (
-    check_evaluation_constants,
-    check_same_constants,
-    make_file_name,
-    read_constants,
-)
-from policy import load_model
-from preflight import UserError
-from rollout import Group
-from run_log import PhaseTimer
-from steps import split_steps, token_texts
+from checks import files, machine, model_files, saved_constants
+from checks.allowed_values import check_evaluation_constants
+from checks.constants import read_constants
+from checks.files import make_file_name
+from evaluation import metrics, scoring, table
+from evaluation.sets import load_benchmark
+from evaluation.tasks import Task, check_unchanged, make_task, score_task
+from generation.ending import find_eos_token_ids
+from generation.seeds import derive_seed
+from models.loading import load_model
+from reporting import response_files, run_log
+from reporting.run_log import PhaseTimer
+from training import processes
 from verifiers import Verifier
 
 # Models
-MODELS = ("models/arithmetic-sft",)  # folders or hub ids; differences are to the first
+MODELS = ("embedded/arithmetic-sft",)  # folders or hub ids; differences are to the first
 DTYPE = "float32"  # "float32", "bfloat16": weights and compute
 
 # Problems
@@ -88,65 +74,53 @@ _FREE_TO_CHANGE = """
 """.split()
 
 
-@dataclass(frozen=True)
-class Task:
-    """One model on one benchmark."""
-
-    model: str
-    benchmark: str
-    tokenizer: PreTrainedTokenizerBase
-    prompts: list[dict]  # of prompt_ids, ability, ground_truth, data_source
-    max_response_tokens: int
-    responses: Path  # file of the responses
-    groups: dict[int, Group]  # by number of the problem, those that are there
-
-    @property
-    def missing(self) -> list[int]:
-        return [number for number in range(len(self.prompts)) if number not in self.groups]
-
-    def in_order(self) -> list[Group]:
-        return [self.groups[number] for number in range(len(self.prompts))]
-
-
 def main(arguments: Sequence[str] = ()) -> None:
     constants = read_constants(globals(), arguments)
     check_evaluation_constants(constants)
     folder = Path(OUTPUT)
-    preflight.check_folder(folder, "OUTPUT")
+    files.check_folder(folder, "OUTPUT")
     settings, prm_tokenizer = None, None
     if PRM:
         names = ("PRM", "REFERENCE", "beta")
         beta = 1.0  # of the log-ratio: whatever it is, the order of responses is the same
         settings, prm_tokenizer = scoring.read_settings(PRM, REFERENCE, beta, names)
     for model in MODELS:
-        preflight.load_config(model, "MODELS")
+        model_files.load_config(model, "MODELS")
         if prm_tokenizer:
-            own = preflight.load_tokenizer(model, "MODELS")
-            preflight.check_same_vocabulary(own, prm_tokenizer, (model, "PRM"))
+            own = model_files.load_tokenizer(model, "MODELS")
+            model_files.check_same_vocabulary(own, prm_tokenizer, (model, "PRM"))
     scorers = (settings.prm, settings.reference) if settings else ()
-    weights = check_unchanged(folder, constants, [*MODELS, *scorers])
-    accelerator = training.make_accelerator("no", None, folder, CPU_THREADS)
+    weights = check_unchanged(folder, constants, [*MODELS, *scorers], _FREE_TO_CHANGE)
+    accelerator = processes.make_accelerator("no", None, folder, CPU_THREADS)
     with accelerator.main_process_first():
         benchmarks = {name: load_benchmark(name, BENCHMARKS[name], LIMIT) for name in BENCHMARKS}
         tasks = [
-            make_task(folder, model, name, rows)
+            make_task(
+                folder,
+                model,
+                name,
+                rows,
+                samples=SAMPLES,
+                system_prompt=SYSTEM_PROMPT,
+                max_response_tokens=MAX_RESPONSE_TOKENS,
+            )
             for model in MODELS
             for name, rows in benchmarks.items()
         ]
     accelerator.wait_for_everyone()
-    lock = preflight.lock_folder(folder) if accelerator.is_main_process else None
+    lock = files.lock_folder(folder) if accelerator.is_main_process else None
     if accelerator.is_main_process:
-        run_log.write_constants(folder / "constants.json", constants, models=weights)
+        saved_constants.write_constants(folder / "constants.json", constants, models=weights)
     accelerator.wait_for_everyone()
     verifier = Verifier(
-        num_workers=VERIFIER_WORKERS or preflight.count_cores(),
+        num_workers=VERIFIER_WORKERS or machine.count_cores(),
         timeout_seconds=VERIFIER_TIMEOUT,
         all_or_nothing=True,  # as these benchmarks count
         allow_unsandboxed_code=ALLOW_UNSANDBOXED_CODE,
     )
     with verifier:
         if any(prompt["ability"] == "code" for task in tasks for prompt in task.prompts):
-            preflight.check_sandbox(verifier.sandbox_fault, ALLOW_UNSANDBOXED_CODE)
+            machine.check_sandbox(verifier.sandbox_fault, ALLOW_UNSANDBOXED_CODE)
         respond(accelerator, verifier, tasks)
         scores = score(accelerator, settings, tasks, folder) if settings else {}
         if accelerator.is_main_process:
@@ -156,67 +130,6 @@ def main(arguments: Sequence[str] = ()) -> None:
     accelerator.end_training()
     if lock:
         lock.close()
-
-
-def make_task(folder: Path, model: str, benchmark: str, rows: Dataset) -> Task:
-    """Encode a benchmark for a model and read the responses that are there.
-
-    Raises:
-        UserError: a row that lacks something, a prompt that leaves no room for a response, or
-            responses to other problems.
-    """
-    tokenizer = preflight.load_tokenizer(model, "MODELS")
-    constant = f"BENCHMARKS[{benchmark!r}]"
-    config = preflight.load_config(model, "MODELS").get_text_config()
-    positions = getattr(config, "max_position_embeddings", None) or sys.maxsize
-    encoded, _ = data.encode_prompts(
-        rows,
-        tokenizer,
-        system_prompt=data.SYSTEM_PROMPTS.get(SYSTEM_PROMPT, SYSTEM_PROMPT),
-        max_prompt_tokens=sys.maxsize,
-        abilities=None,
-        constant=constant,
-    )
-    prompts = list(encoded)
-    longest = max(len(prompt["prompt_ids"]) for prompt in prompts)
-    if longest >= positions:
-        raise UserError(
-            f"{constant}: a prompt has {longest} tokens, but {model} knows {positions} positions "
-            "(max_position_embeddings in its config.json), so there is no room for a response."
-        )
-    path = folder / "responses" / make_file_name(model) / f"{make_file_name(benchmark)}.jsonl"
-    return Task(
-        model=model,
-        benchmark=benchmark,
-        tokenizer=tokenizer,
-        prompts=prompts,
-        max_response_tokens=min(MAX_RESPONSE_TOKENS, positions - longest),
-        responses=path,
-        groups=response_files.read_groups(path, prompts, SAMPLES, _decode(tokenizer)),
-    )
-
-
-def check_unchanged(folder: Path, constants: dict, models: Sequence[str]) -> dict:
-    """Return what the models' weight files look like, for constants.json.
-
-    Raises:
-        UserError: constants that shape responses, or a model's files, have changed since the folder
-            was begun.
-    """
-    path = folder / "constants.json"
-    known = {}
-    if path.exists():
-        before = json.loads(path.read_text())
-        check_same_constants(constants, before["constants"], folder, _FREE_TO_CHANGE)
-        known = before["models"]
-    for model in models:
-        files = preflight.describe_weights(model)
-        if known.setdefault(model, files) != files:
-            raise UserError(
-                f"{model} has changed since {folder} was begun: name another OUTPUT, or delete "
-                "that folder."
-            )
-    return known
 
 
 def respond(accelerator: Accelerator, verifier: Verifier, tasks: Sequence[Task]) -> None:
@@ -257,9 +170,9 @@ def sample_chunk(
     numbers: Sequence[int],
 ) -> None:
     """Add the groups of some problems to a task and to its file."""
-    set_seed(training.derive_seed(SEED, numbers[0], accelerator.process_index))
-    seeds = [training.derive_seed(SEED, number) for number in numbers]
-    groups = training.sample_groups(
+    set_seed(derive_seed(SEED, numbers[0], accelerator.process_index))
+    seeds = [derive_seed(SEED, number) for number in numbers]
+    groups = processes.sample_groups(
         accelerator,
         model,
         task.tokenizer,
@@ -270,12 +183,10 @@ def sample_chunk(
         rollout_tokens=ROLLOUT_TOKENS,
         max_response_tokens=task.max_response_tokens,
         temperature=TEMPERATURE,
-        eos_token_ids=preflight.find_eos_token_ids(task.model, task.tokenizer),
+        eos_token_ids=find_eos_token_ids(task.model, task.tokenizer),
         timer=PhaseTimer(),
     )
-    task.groups.update(zip(numbers, groups))
-    if accelerator.is_main_process:
-        response_files.append_groups(task.responses, numbers, groups, _decode(task.tokenizer))
+    task.add_groups(numbers, groups, write=accelerator.is_main_process)
 
 
 def score(
@@ -301,7 +212,7 @@ def score(
                 dtype = getattr(torch, DTYPE)
                 scorer = scoring.load_scorer(settings, dtype, accelerator.device)
             accelerator.print(f"{task.model}, {task.benchmark}: scored by {settings.prm}")
-            rows = score_task(accelerator, scorer, task)
+            rows = score_task(accelerator, scorer, task, MICRO_BATCH_TOKENS)
             accelerator.wait_for_everyone()  # nobody reads any more
             if accelerator.is_main_process:
                 response_files.write_rows(path, rows)
@@ -309,53 +220,25 @@ def score(
     return scores
 
 
-def score_task(accelerator: Accelerator, scorer: scoring.Scorer, task: Task) -> list[dict]:
-    """Let every process score its share of the problems; return all scores on each."""
-    groups = task.in_order()
-    mine = groups[accelerator.process_index :: accelerator.num_processes]
-    responses = [ids for group in mine for ids in group.response_ids]
-    with training.show_progress(accelerator, total=len(responses), desc="score") as bar:
-        token_rewards = scoring.score_tokens(
-            scorer,
-            [group.prompt_ids for group in mine for _ in group.response_ids],
-            responses,
-            pad_token_id=generation.find_pad_token_id(task.tokenizer),
-            batch_tokens=MICRO_BATCH_TOKENS,
-            on_rows=bar.update,
-        )
-    step_rewards = [
-        scoring.sum_steps(rewards, split_steps(token_texts(task.tokenizer, ids)))
-        for rewards, ids in zip(token_rewards, responses)
-    ]
-    rows = [
-        {
-            "sums": [sum(steps) for steps in step_rewards[first : first + SAMPLES]],
-            "minima": [min(steps) for steps in step_rewards[first : first + SAMPLES]],
-        }
-        for first in range(0, len(step_rewards), SAMPLES)
-    ]
-    return training.gather_in_order(accelerator, rows)
-
-
 def collect_values(
     tasks: Sequence[Task], scores: dict[tuple[str, str], list[dict]], verifier: Verifier
-) -> benchmark_table.Values:
+) -> table.Values:
     """Return every metric of every task, a value a problem."""
-    values: benchmark_table.Values = {}
+    values: table.Values = {}
     for task in tasks:
         own_scores = scores.get((task.model, task.benchmark))
-        metrics = evaluation.compute_metrics(task.in_order(), own_scores, verifier)
-        for name, of_problems in metrics.items():
+        by_metric = metrics.compute_metrics(task.in_order(), own_scores, verifier)
+        for name, of_problems in by_metric.items():
             values.setdefault(name, {}).setdefault(task.benchmark, {})[task.model] = of_problems
     return values
 
 
-def write_table(folder: Path, values: benchmark_table.Values, tasks: Sequence[Task]) -> None:
+def write_table(folder: Path, values: table.Values, tasks: Sequence[Task]) -> None:
     """Write table.md and table.csv and print the former."""
-    cells = benchmark_table.make_cells(values)
-    text = benchmark_table.write_markdown(cells, describe(tasks))
-    checkpoint.replace_file(folder / "table.md", text)
-    checkpoint.replace_file(folder / "table.csv", benchmark_table.write_csv(cells))
+    cells = table.make_cells(values)
+    text = table.write_markdown(cells, describe(tasks))
+    files.replace_file(folder / "table.md", text)
+    files.replace_file(folder / "table.csv", table.write_csv(cells))
     print(f"\n{text}\nresponses, table.md and table.csv are in {folder}")
 
 
@@ -386,10 +269,6 @@ def describe(tasks: Sequence[Task]) -> list[str]:
             text += f", verifier: {statuses['timeout']} time-outs and {statuses['error']} errors"
         notes.append(text + ".")
     return notes
-
-
-def _decode(tokenizer: PreTrainedTokenizerBase) -> Callable[[list], str]:
-    return partial(tokenizer.decode, skip_special_tokens=False)
 
 
 if __name__ == "__main__":

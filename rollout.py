@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from generation import draw_uniforms, find_pad_token_id, generate_responses
+from generation.ending import find_pad_token_id, is_truncated
+from generation.generate import generate_responses
+from generation.seeds import draw_uniforms
 from verifiers import STATUSES, Verdict, Verifier
 
 MIN_KEPT_FRACTION = 0.25  # a round samples at most 1 / this times the prompts still missing
@@ -313,7 +315,7 @@ def _make_groups(
             responses=texts[mine],
             outcome_rewards=[verdict.reward for verdict in verdicts[mine]],
             statuses=[verdict.status for verdict in verdicts[mine]],
-            truncated=[ids[-1] not in eos_token_ids for ids in response_ids[mine]],
+            truncated=[is_truncated(ids, eos_token_ids) for ids in response_ids[mine]],
         )
         groups.append(group)
     return groups

@@ -17,14 +17,14 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 import data
-import generation
-import preflight
-import scoring
-import training
-from checkpoint import replace_file
-from preflight import UserError
-from response_page import ShownGroup, show_response, write_page
-from steps import make_visible, split_steps, token_texts
+from checks import model_files
+from checks.errors import UserError
+from checks.files import replace_file
+from evaluation import scoring
+from generation.ending import find_pad_token_id
+from reporting.page import ShownGroup, show_response, write_page
+from reporting.steps import make_visible, split_steps, token_texts
+from training import processes
 
 _SHOWN = 1_000  # responses on the page, the first ones
 
@@ -32,18 +32,17 @@ _SHOWN = 1_000  # responses on the page, the first ones
 def main() -> None:
     arguments = parse_arguments()
     if not sys.stderr.isatty():
-        training.hide_library_bars()
+        processes.hide_library_bars()
     settings, tokenizer = scoring.read_settings(
         arguments.prm, arguments.reference, arguments.beta, ("--prm", "--reference", "--beta")
     )
-    system_prompt = data.SYSTEM_PROMPTS.get(arguments.system_prompt, arguments.system_prompt)
     rows = list(data.load_rows(str(arguments.file), "train", "file"))
-    prompts, responses = data.encode_pairs(
-        rows, tokenizer, system_prompt=system_prompt, constant=str(arguments.file)
+    prompts, responses = scoring.encode_pairs(
+        rows, tokenizer, system_prompt=arguments.system_prompt, constant=str(arguments.file)
     )
     longest = max(len(prompt) + len(ids) for prompt, ids in zip(prompts, responses))
-    config = preflight.load_config(arguments.prm, "--prm")
-    preflight.check_length(config, longest, f"The rows of {arguments.file}")
+    config = model_files.load_config(arguments.prm, "--prm")
+    model_files.check_length(config, longest, f"The rows of {arguments.file}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scorer = scoring.load_scorer(settings, getattr(torch, arguments.dtype), device)
     with tqdm(total=len(rows), desc="score", unit="response", disable=None) as bar:
@@ -51,7 +50,7 @@ def main() -> None:
             scorer,
             prompts,
             responses,
-            pad_token_id=generation.find_pad_token_id(tokenizer),
+            pad_token_id=find_pad_token_id(tokenizer),
             batch_tokens=arguments.batch_tokens,
             on_rows=bar.update,
         )

@@ -1,6 +1,6 @@
 """Supervised warm-up of any causal LM on chat data: `accelerate launch sft.py`, constants below.
 
-With these constants it makes models/arithmetic-sft, the model that train_prime.py starts from.
+With these constants it makes embedded/arithmetic-sft, the model that train_prime.py starts from.
 """
 
 import shutil
@@ -14,18 +14,20 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedTokenizerBase
 
-import arithmetic
-import checkpoint
 import data
-import generation
-import preflight
 import rollout
-import sharding
-import training
-from constants import check_same_constants, check_sft_constants, read_constants
-from policy import ResponseLogprobs, load_model
-from row_stream import RowStream
-from training import Trainee
+from checks import files, model_files
+from checks.allowed_values import check_sft_constants
+from checks.constants import read_constants
+from checks.saved_constants import check_same_constants
+from embedded import arithmetic
+from generation.ending import find_eos_token_ids, find_pad_token_id
+from models import sharding
+from models.loading import load_model
+from models.logprobs import ResponseLogprobs
+from models.trainee import Trainee, make_trainee, warmup_then_cosine
+from training import checkpoint, optimizer_steps, processes
+from training.row_order import RowStream
 
 # Model and data
 MODEL = "arithmetic"  # folder or hub id; "arithmetic": the embedded task's untrained model
@@ -33,7 +35,7 @@ DATA = "arithmetic"  # hub id, parquet / json / jsonl file or folder of chat dat
 SPLIT = "sft"  # split of DATA, where it has several
 SYSTEM_PROMPT = None  # text, a name in data.SYSTEM_PROMPTS ("eurus"), or None
 MAX_TOKENS = 512  # prompt and response together; longer rows are dropped and counted
-OUTPUT = "models/arithmetic-sft"  # folder of the trained model, written when it is done
+OUTPUT = "embedded/arithmetic-sft"  # folder of the trained model, written when it is done
 
 # Optimization
 STEPS = 1000  # optimizer steps
@@ -70,25 +72,25 @@ def main(arguments: Sequence[str] = ()) -> None:
     if state:
         check_same_constants(constants, state["constants"], folder, _FREE_TO_CHANGE)
     config, tokenizer, eos_token_ids = load_base()
-    size = preflight.count_parameters(config)
-    preflight.check_length(config, MAX_TOKENS, "MAX_TOKENS")
-    preflight.check_folder(folder, "OUTPUT", size, num_trained=1, num_exported=1)
-    accelerator = training.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
+    size = model_files.count_parameters(config)
+    model_files.check_length(config, MAX_TOKENS, "MAX_TOKENS")
+    files.check_folder(folder, "OUTPUT", size, num_trained=1, num_exported=1)
+    accelerator = processes.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
     with accelerator.main_process_first():
         rows, dropped = data.encode_demonstrations(
             data.load_rows(DATA, SPLIT, "DATA"),
             tokenizer,
             eos_token_ids,
-            system_prompt=data.SYSTEM_PROMPTS.get(SYSTEM_PROMPT, SYSTEM_PROMPT),
+            system_prompt=SYSTEM_PROMPT,
             max_tokens=MAX_TOKENS,
             constant="DATA",
         )
-    trainee = training.make_trainee(
+    trainee = make_trainee(
         accelerator,
         "model",
         load_module(accelerator, config),
         rate=LR,
-        schedule=training.warmup_then_cosine(WARMUP_STEPS, STEPS),
+        schedule=warmup_then_cosine(WARMUP_STEPS, STEPS),
         weight_decay=WEIGHT_DECAY,
         gradient_clip=GRADIENT_CLIP,
     )
@@ -118,9 +120,9 @@ def load_base() -> tuple[PretrainedConfig, PreTrainedTokenizerBase, list[int]]:
     if MODEL == arithmetic.NAME:
         tokenizer = arithmetic.build_tokenizer()
         return arithmetic.build_config(), tokenizer, [tokenizer.eos_token_id]
-    tokenizer = preflight.load_tokenizer(MODEL, "MODEL")
-    eos_token_ids = preflight.find_eos_token_ids(MODEL, tokenizer)
-    return preflight.load_config(MODEL, "MODEL"), tokenizer, eos_token_ids
+    tokenizer = model_files.load_tokenizer(MODEL, "MODEL")
+    eos_token_ids = find_eos_token_ids(MODEL, tokenizer)
+    return model_files.load_config(MODEL, "MODEL"), tokenizer, eos_token_ids
 
 
 def load_module(accelerator: Accelerator, config: PretrainedConfig) -> ResponseLogprobs:
@@ -146,7 +148,7 @@ def train(
     constants: dict,
 ) -> None:
     """Take the optimizer steps from first on, logging and saving on the way."""
-    pad_token_id = generation.find_pad_token_id(tokenizer)
+    pad_token_id = find_pad_token_id(tokenizer)
     started, losses = time.monotonic(), []
     for step in range(first, STEPS):
         rows = stream.take(BATCH_SIZE)
@@ -175,7 +177,7 @@ def update(accelerator: Accelerator, trainee: Trainee, batch: rollout.Rollouts) 
     token_count = batch.response_mask.sum()
     total = torch.zeros((), device=accelerator.device)
     rows = range(len(batch.input_ids))
-    for _, micro, _, synchronise in training.micro_batches(
+    for _, micro, _, synchronise in optimizer_steps.micro_batches(
         accelerator, trainee, batch, rows, MICRO_BATCH_TOKENS
     ):
         with synchronise:
@@ -183,7 +185,7 @@ def update(accelerator: Accelerator, trainee: Trainee, batch: rollout.Rollouts) 
             loss = -(logprobs * micro.response_mask).sum() / token_count
             accelerator.backward(loss * accelerator.num_processes)
         total += loss.detach()
-    training.take_step(trainee)
+    optimizer_steps.take_step(trainee)
     return accelerator.reduce(total).item()
 
 

@@ -21,18 +21,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
-from claims_report import Part, find_folder, write_report  # noqa: E402
+from claims_report import Part, find_folder, write_report
 
-import train_prime  # noqa: E402
-from checkpoint import find_checkpoint  # noqa: E402
-from constants import check_same_constants, read_constants  # noqa: E402
-from preflight import UserError  # noqa: E402
-from run_log import read_constants as read_run_constants  # noqa: E402
+import train_prime
+from checks.constants import read_constants
+from checks.errors import UserError
+from checks.saved_constants import (
+    check_same_constants,
+    read_saved_constants,
+)
+from checks.training_run import FREE_TO_CHANGE
+from training.checkpoint import find_checkpoint
 
 OTHER_MODEL = "runs/other-facts-sft"  # made when first used
-MACHINE = {"REPORT_EVERY": 10**6, "CPU_THREADS": 1, "VERIFIER_WORKERS": 1}
+MACHINE = {"CPU_THREADS": 1, "VERIFIER_WORKERS": 1}
 HARD = {  # constants of the hard task, where they differ from the embedded default
-    "MODEL": "models/tables-sft",
+    "MODEL": "embedded/tables-sft",
     "PROMPTS_PER_ITERATION": 8,
     "POLICY_LR": 1e-5,
     "PRM_LR": 3e-4,
@@ -236,9 +240,9 @@ def run(folder: Path, script: Sequence[str], constants: dict) -> bool:
 def has_same_constants(folder: Path, settings: dict) -> bool:
     """Return whether a run had what settings and train_prime.py say now; print what differs."""
     now = {**read_constants(vars(train_prime)), **settings}
-    free = [*train_prime._FREE_TO_CHANGE, "PRM_MODEL"]  # a path, which may have moved
+    free = [*FREE_TO_CHANGE, "PRM_MODEL"]  # a path, which may have moved
     try:
-        check_same_constants(now, read_run_constants(folder), folder, free)
+        check_same_constants(now, read_saved_constants(folder), folder, free)
     except UserError as error:
         print(f"{folder.name}: FAILED: {error}", flush=True)
         return False

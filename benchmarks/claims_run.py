@@ -12,14 +12,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
+import torch
+from torch import Tensor
 
-import arithmetic  # noqa: E402
-import train_prime  # noqa: E402
-from prm import prm_accuracy  # noqa: E402
-from rollout import Collected, Rollouts  # noqa: E402
-from steps import split_steps, token_texts  # noqa: E402
+import train_prime
+from embedded import arithmetic
+from prm import prm_accuracy
+from reporting.steps import (
+    split_steps,
+    token_texts,
+)
+from rollout import Collected, Rollouts
 
 learn = train_prime.learn
 collected: list[Collected] = []

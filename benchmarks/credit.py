@@ -14,14 +14,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import torch
 
-import arithmetic
 import data
-import generation
-import preflight
-import scoring
-from policy import load_model
-from steps import split_steps, token_texts
-from verifiers.math_answer import grade
+from embedded import arithmetic
+from evaluation import scoring
+from generation import generate
+from generation.ending import find_eos_token_ids, find_pad_token_id
+from models.loading import load_model
+from reporting.steps import split_steps, token_texts
+from verifiers.math.answer import grade
 
 _SAMPLES = 8  # responses a chain
 _BATCH = 512  # responses generated at once
@@ -61,7 +61,7 @@ def main() -> None:
             scorer,
             prompt_ids,
             responses,
-            pad_token_id=generation.find_pad_token_id(tokenizer),
+            pad_token_id=find_pad_token_id(tokenizer),
             batch_tokens=_BATCH_TOKENS,
         )
         texts = [token_texts(tokenizer, ids) for ids in responses]
@@ -77,14 +77,14 @@ def sample(model: str, prompt_ids: list[list[int]], tokenizer) -> list[list[int]
     loaded = load_model(model)
     responses = []
     for start in range(0, len(prompt_ids), _BATCH // _SAMPLES):
-        responses += generation.generate_responses(
+        responses += generate.generate_responses(
             loaded,
             prompt_ids[start : start + _BATCH // _SAMPLES],
             samples_per_prompt=_SAMPLES,
             max_response_tokens=96,
             temperature=1.0,
-            eos_token_ids=preflight.find_eos_token_ids(model, tokenizer),
-            pad_token_id=generation.find_pad_token_id(tokenizer),
+            eos_token_ids=find_eos_token_ids(model, tokenizer),
+            pad_token_id=find_pad_token_id(tokenizer),
         )
     return responses
 

@@ -115,7 +115,7 @@ def measure(
 
 def make_model(folder: Path, width: int, layers: int) -> None:
     """Write a model with random weights that reads the embedded task's prompts."""
-    sft = ROOT / "models" / "arithmetic-sft"
+    sft = ROOT / "embedded" / "arithmetic-sft"
     ends = AutoConfig.from_pretrained(sft)
     config = LlamaConfig(
         vocab_size=16384,

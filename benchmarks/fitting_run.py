@@ -11,14 +11,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch  # noqa: E402
-from accelerate import Accelerator  # noqa: E402
+import torch
+from accelerate import Accelerator
 
-import memory_estimate  # noqa: E402
-import train_prime  # noqa: E402
+import train_prime
+from memory import estimate
+from training.saving import Saver
 
 folder = Path(sys.argv[1])
-train, check_run = train_prime.train, memory_estimate.check_run
+train, check_run = train_prime.train, estimate.check_run
 estimates = []
 
 
@@ -29,8 +30,8 @@ def read_bytes(name: str) -> int:
 
 
 def keep_estimate(accelerator: Accelerator, constants: dict) -> str:
-    estimate = memory_estimate.estimate_memory
-    memory_estimate.estimate_memory = lambda *a: estimates.append(estimate(*a)) or estimates[-1]
+    compute = estimate.estimate_memory
+    estimate.estimate_memory = lambda *a: estimates.append(compute(*a)) or estimates[-1]
     return check_run(accelerator, constants)
 
 
@@ -50,7 +51,7 @@ def measure(run: train_prime.Run, *arguments: object) -> None:
     (folder / f"{os.environ.get('RANK', 0)}.json").write_text(json.dumps(figures))
 
 
-memory_estimate.check_run = keep_estimate
+estimate.check_run = keep_estimate
 train_prime.train = measure
-train_prime.save = lambda *_: None  # seven gigabytes
+Saver.save = lambda *_: None  # seven gigabytes
 train_prime.main(sys.argv[2:])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-import decoding
+from generation import decoding
 
 
 def _force(logits: Tensor, is_last: Tensor, eos: int) -> Tensor:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch  # noqa: E402
-from forced_lengths import force_lengths  # noqa: E402
+import torch
+from forced_lengths import force_lengths
 
-import train_prime  # noqa: E402
+import train_prime
 
 _EOS = 2  # of the embedded tokenizer, on which the benchmarks' models are built
 

@@ -20,11 +20,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch  # noqa: E402
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM  # noqa: E402
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from policy import ResponseLogprobs, ppo_loss  # noqa: E402
-from rollout import pad_rows  # noqa: E402
+from models.logprobs import ResponseLogprobs
+from policy import ppo_loss
+from rollout import pad_rows
 
 ROWS, PROMPT, TOKENS = 16, 16, 512
 VOCABULARIES = (1_000, 10_000, 50_000, 150_000)

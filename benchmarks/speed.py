@@ -22,17 +22,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import matplotlib.pyplot as plt  # noqa: E402
-import torch  # noqa: E402
-from forced_lengths import Forced, force_lengths  # noqa: E402
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig  # noqa: E402
+import matplotlib.pyplot as plt
+import torch
+from forced_lengths import Forced, force_lengths
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
-import data  # noqa: E402
-import preflight  # noqa: E402
-from generation import generate_responses  # noqa: E402
-from policy import load_model  # noqa: E402
+import data
+from checks import model_files
+from generation.generate import generate_responses
+from models.loading import load_model
 
-EMBEDDED = str(ROOT / "models" / "arithmetic-sft")
+EMBEDDED = str(ROOT / "embedded" / "arithmetic-sft")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 _BYTES_A_SECOND = {"H100": 3.35e12, "H200": 4.8e12, "A100-SXM4-80GB": 2.04e12}  # data sheets
 _QWEN2 = {"Qwen2 0.5B": (896, 4864, 24, 14), "Qwen2 1.5B": (1536, 8960, 28, 12)}
@@ -75,7 +75,7 @@ def compare_rollouts(other: str | None, repeats: int) -> None:
 
 def load_prompted(source: str, dtype: torch.dtype, count: int) -> tuple:
     """Return a model and count encoded prompts of the embedded task for it."""
-    tokenizer = preflight.load_tokenizer(source, "--model")
+    tokenizer = model_files.load_tokenizer(source, "--model")
     prompts, _ = data.encode_prompts(
         data.load_rows("arithmetic", "test", "arithmetic"),
         tokenizer,
@@ -263,7 +263,7 @@ def make_wider(folder: Path, width: int) -> tuple[str, int]:
     model = AutoModelForCausalLM.from_config(config)
     if not folder.exists():
         model.save_pretrained(folder)
-        preflight.load_tokenizer(EMBEDDED, "MODEL").save_pretrained(folder)
+        model_files.load_tokenizer(EMBEDDED, "MODEL").save_pretrained(folder)
     return str(folder), model.num_parameters()
 
 

@@ -1,4 +1,4 @@
-"""Make models/tables-sft: `python benchmarks/tables_sft.py`, three minutes on two cores.
+"""Make embedded/tables-sft: `python benchmarks/tables_sft.py`, three minutes on two cores.
 
 `--facts NAME` lets it misremember others, `--output FOLDER` is for such a model.
 
@@ -20,8 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import arithmetic  # noqa: E402
-from arithmetic import Operation  # noqa: E402
+from embedded import arithmetic
+from embedded.arithmetic import Operation
 
 _ROWS = 60_000  # demonstrations
 _WRONG_FACTS = 0.3  # share of facts that have a wrong result
@@ -33,13 +33,13 @@ _SFT = ["STEPS=250", "LR=1e-3", "WARMUP_STEPS=20", "SAVE_EVERY=1000"]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--facts", default="", metavar="NAME", help="misremember others than usual")
-    parser.add_argument("--output", default="models/tables-sft", metavar="FOLDER")
+    parser.add_argument("--output", default="embedded/tables-sft", metavar="FOLDER")
     arguments = parser.parse_args()
     rows = make_rows(_ROWS, arguments.facts)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "demonstrations.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        settings = ["MODEL=models/arithmetic-sft", f"DATA={path}", "SPLIT=train"]
+        settings = ["MODEL=embedded/arithmetic-sft", f"DATA={path}", "SPLIT=train"]
         settings += [f"OUTPUT={arguments.output}", *_SFT]
         subprocess.run([sys.executable, "sft.py", *settings], cwd=ROOT, check=True)
 

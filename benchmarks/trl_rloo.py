@@ -11,14 +11,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import torch  # noqa: E402
-from datasets import Dataset  # noqa: E402
-from transformers import AutoTokenizer, TrainerCallback  # noqa: E402
-from trl import RLOOConfig, RLOOTrainer  # noqa: E402
+import torch
+from datasets import Dataset
+from transformers import AutoTokenizer, TrainerCallback
+from trl import RLOOConfig, RLOOTrainer
 
-import data  # noqa: E402
-from policy import load_model  # noqa: E402
-from verifiers import Verifier  # noqa: E402
+import data
+from models.loading import load_model
+from verifiers import Verifier
 
 _MICRO_BATCH = 128  # responses: of 16 to 256 the fastest on two cores, but for noise
 

@@ -2,9 +2,10 @@
 
     python benchmarks/verifiers.py
 
-Responses and labels are made here from a seed, right and wrong by construction, so that anyone can
-rebuild them. Times are CPU seconds (of all processes where there are several), the rivals take
-turns within a repeat, our caches are emptied before each, and medians over the repeats are printed.
+The script makes responses and labels from a seed, right and wrong by construction, so anyone can
+rebuild them. Times are CPU seconds, summed over processes where there are several. The rivals take
+turns within a repeat, our caches are emptied before each, and the script prints medians over the
+repeats.
 """
 
 import json
@@ -23,19 +24,19 @@ from latex2sympy2_extended import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse, verify
 
 from verifiers import Verifier
-from verifiers.math_answer import grade
-from verifiers.math_expression import exact, symbols
-from verifiers.math_notation import normalize
-from verifiers.math_reader import read_answer
+from verifiers.math.answer import grade
+from verifiers.math.expression import exact, symbols
+from verifiers.math.notation import normalize
+from verifiers.math.reader import read_answer
 
-NUM_RESPONSES = 300  # real-looking ones, half of them right
-NUM_UNEQUAL = 150  # pairs of unlike answers
+NUM_RESPONSES = 300  # real-looking; half of them are right
+NUM_UNEQUAL = 150  # pairs of unequal answers
 NUM_PROGRAMS = 400
 REPEATS = 3
 SEED = 0
-TIMEOUT = 5.0  # seconds a row
+TIMEOUT = 5.0  # seconds for a row
 
-Pair = tuple[str, str, bool]  # ground truth, answer, is it right
+Pair = tuple[str, str, bool]  # ground truth, answer, whether it is right
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def main() -> None:
 
 
 def make_pair(generator: random.Random, right: bool) -> Pair:
-    """Return a ground truth and an answer in another notation, equal to it or not."""
+    """Return a ground truth and an answer in another notation; right: whether they are equal."""
     make = generator.choice(
         [integers, fractions, decimals, roots, polynomials, intervals, tuples, sets, pi_multiples]
     )
@@ -122,7 +123,7 @@ def pi_multiples(generator: random.Random) -> tuple[str, str, str]:
 
 
 def write_response(generator: random.Random, answer: str) -> str:
-    """Return a solution of some 1,500 characters with formulas on its way to the answer."""
+    """Return a solution of about 1,500 characters, with formulas before the answer."""
     steps = []
     for number in range(1, 9):
         a, b = generator.randint(2, 99), generator.randint(2, 99)
@@ -136,7 +137,7 @@ def write_response(generator: random.Random, answer: str) -> str:
 
 
 def grade_with_math_verify(response: str, gold: str) -> float:
-    """Return math-verify's reward, called with the settings of TRL's accuracy_reward."""
+    """Return the reward of math-verify with the settings of TRL's accuracy_reward."""
     parsed_gold = parse(f"${gold}$")
     config = LatexExtractionConfig(
         normalization_config=NormalizationConfig(units=True),
@@ -199,7 +200,7 @@ main()
 
 
 def measure_code() -> None:
-    """Print right single-test programs a CPU second: in the pool, and a fresh interpreter each."""
+    """Print right single-test programs a CPU second: in the pool, and in fresh interpreters."""
     truth = json.dumps({"inputs": ["5\n-2 3 4 -1 2\n"], "outputs": ["8\n"]})
     pooled, fresh, slowed = [], [], []
     with Verifier(num_workers=2, timeout_seconds=2.0) as verifier:
@@ -225,7 +226,7 @@ def measure_code() -> None:
 
 
 def cpu_seconds_of_tree(root: int) -> float:
-    """Return the CPU time of a process and its descendants, living or waited for."""
+    """Return the CPU time of a process and its descendants, alive or already waited for."""
     ticks, todo = 0, [root]
     while todo:
         pid = todo.pop()

@@ -1,4 +1,4 @@
-"""What the tests of the code verifier share: a code server, verdicts, ground truths."""
+"""What the tests of the code verifier and the sandbox share: servers, verdicts, ground truths."""
 
 import json
 import os
@@ -7,15 +7,23 @@ import subprocess
 import sys
 import time
 
-from verifiers import sandbox
+from verifiers.sandbox.layers import detect_layers
 
 CORRECT, WRONG = (1.0, "correct"), (0.0, "wrong")
 NO_ANSWER, ERROR, TIMEOUT = (0.0, "no_answer"), (0.0, "error"), (0.0, "timeout")
-LAYERS = sandbox.detect_layers()
+LAYERS = detect_layers()
+MODES = {  # the kinds of sandbox: layers that are left out
+    "both walls": {},
+    "landlock alone": {layer: "left out" for layer in LAYERS if "namespace" in layer},
+    "namespaces alone": {"landlock": "left out"},
+}
+HONEST = "```python\nprint(sum(map(int, input().split())))\n```"
+TRUTH = {"inputs": ["3 4\n"], "outputs": ["7\n"]}  # of HONEST
+SUM_TESTS = {"test_list": ["assert total([1, 2]) == 3", "assert total([]) == 0"]}
 START = """
 import json, os, socket, sys
-from verifiers import sandbox
-server = sandbox.start_server(json.loads(sys.argv[1]))
+from verifiers.sandbox.layers import start_server
+server = start_server(json.loads(sys.argv[1]))
 with open(f"/proc/self/task/{os.getpid()}/children") as file:
     pid = file.read().split()[0]
 with socket.socket(fileno=int(sys.argv[2])) as channel:
@@ -38,6 +46,23 @@ def start_server(layers: dict[str, str]) -> tuple[socket.socket, int]:
     ours.close()
     theirs.close()
     return socket.socket(fileno=descriptors[0]), int(message)
+
+
+def find_descendants(process: int) -> list[int]:
+    """Return the ids of the living processes below a process."""
+    parents = {}
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat") as file:
+                state, parent = file.read().rsplit(")", 1)[1].split()[:2]
+        except OSError:
+            continue
+        if state != "Z":
+            parents.setdefault(int(parent), []).append(int(name))
+    found = [process]
+    for parent in found:
+        found += parents.get(parent, [])
+    return found[1:]
 
 
 def wait_until(is_true, seconds: float = 5.0) -> bool:

@@ -5,10 +5,9 @@ import json
 import pytest
 from datasets import Dataset, load_from_disk
 
-import arithmetic
 import data
-from preflight import UserError
-from row_stream import RowStream
+from checks.errors import UserError
+from embedded import arithmetic
 
 CHAT = [{"role": "user", "content": "7+8"}]
 MATH_SUFFIX = "\n\nPresent the answer in LaTex format: \\boxed{Your answer}"
@@ -197,31 +196,6 @@ def test_empty_and_broken_files_are_named(tmp_path):
         (tmp_path / name).write_text(content)
         with pytest.raises(UserError, match=f"TRAIN_DATA = .*{name}.*(cannot be read|no rows)"):
             data.load_rows(str(tmp_path / name), "train", "TRAIN_DATA")
-
-
-def take_all(stream: RowStream, count: int) -> list[int]:
-    return [row["n"] for row in stream.take(count)]
-
-
-def test_the_stream_covers_each_epoch_in_a_new_order():
-    rows = Dataset.from_list([{"n": n} for n in range(10)])
-    stream = RowStream(rows, seed=0)
-    epochs = [take_all(stream, 10) for _ in range(3)]
-    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
-    assert epochs[0] != epochs[1] != epochs[2]
-    assert take_all(RowStream(rows, seed=0), 25) == sum(epochs, [])[:25]
-    assert take_all(RowStream(rows, seed=1), 10) != epochs[0]
-
-
-def test_the_cursor_resumes_in_the_middle_of_an_epoch():
-    rows = Dataset.from_list([{"n": n} for n in range(7)])
-    stream = RowStream(rows, seed=0)
-    take_all(stream, 10)
-    state = json.loads(json.dumps(stream.state_dict()))
-    expected = take_all(stream, 9)
-    resumed = RowStream(rows, seed=0)
-    resumed.load_state_dict(state)
-    assert take_all(resumed, 9) == expected
 
 
 def encode_chat(rows: list[dict], tokenizer, **changes):

@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SFT_MODEL, load_script
+from small_runs import ROOT, SFT_MODEL, load_script
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import rollout
-from benchmark_table import PUBLISHED_BENCHMARKS
-from preflight import UserError
+from checks.errors import UserError
+from evaluation.table import PUBLISHED_BENCHMARKS
 
 SETTINGS = dict(
     MODELS=(SFT_MODEL,), LIMIT=8, ROLLOUT_TOKENS=4096, VERIFIER_WORKERS=1, CPU_THREADS=1

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from conftest import SMALL_RUN, load_script, read_metrics
+from small_runs import SMALL_RUN, load_script, read_metrics
 
-import roles
+from models import roles
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 HALF = dict(MIXED_PRECISION="bf16", ROLLOUT_DTYPE="bfloat16", GRADIENT_CHECKPOINTING=True)
@@ -43,7 +43,7 @@ def test_weights_that_were_moved_are_on_the_device_they_are_needed_on(tmp_path, 
     settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), "NUM_ITERATIONS": 1}
     script = load_script("train_prime.py", tmp_path, **{**settings, **HALF, **OFFLOADED})
     loaded, seen = [], []
-    load, generate = roles.load_roles, script.training.sample_groups
+    load, generate = roles.load_roles, script.processes.sample_groups
     monkeypatch.setattr(roles, "load_roles", lambda *a: loaded.append(load(*a)) or loaded[0])
 
     def spy(accelerator, model, *rest, **settings):
@@ -51,6 +51,6 @@ def test_weights_that_were_moved_are_on_the_device_they_are_needed_on(tmp_path, 
         seen.append([next(module.parameters()).device.type for module in modules])
         return generate(accelerator, model, *rest, **settings)
 
-    monkeypatch.setattr(script.training, "sample_groups", spy)
+    monkeypatch.setattr(script.processes, "sample_groups", spy)
     script.main()
     assert seen and all(places == ["cpu", "cpu", "cpu", "cuda"] for places in seen)

@@ -5,42 +5,20 @@ import json
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SFT_MODEL
 from matplotlib.figure import Figure
+from pages import Page
+from small_runs import ROOT, SFT_MODEL
 from transformers import AutoTokenizer
 
-import curves
-import report
-from preflight import UserError
-from response_page import ShownGroup, show_response, write_page
-from terminal import print_responses
+from checks.errors import UserError
+from reporting import curves, run_report
+from reporting.page import ShownGroup, show_response, write_page
+from reporting.terminal import print_responses
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}\x1b[31m\u202e&amp;"
-
-
-class Page(HTMLParser):
-    """Elements of a page, and the JSON it carries."""
-
-    def __init__(self, path: Path):
-        super().__init__()
-        self.elements: list[tuple[str, dict]] = []
-        self.scripts: list[str] = []
-        self.text = path.read_text()
-        self.feed(self.text)
-        self.content = json.loads(self.scripts[0])
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_data(self, text):
-        if self.elements and self.elements[-1][0] == "script":
-            self.scripts[-1] += text
 
 
 def make_run(folder: Path, iterations: int = 3, prompt: str = "7+8", **changes) -> Path:
@@ -85,7 +63,7 @@ def make_run(folder: Path, iterations: int = 3, prompt: str = "7+8", **changes) 
 
 
 def write(*folders: Path) -> Page:
-    report.write_report([report.read_run(folder) for folder in folders], folders[0])
+    run_report.write_report([run_report.read_run(folder) for folder in folders], folders[0])
     return Page(folders[0] / "report.html")
 
 
@@ -181,7 +159,7 @@ def test_a_page_stays_small_however_large_the_run(tmp_path, monkeypatch):
     page = write(folder)
     iterations = sorted({group["iteration"] for group in page.content["groups"]})
     assert len(iterations) <= 13 and iterations[0] == 0 and iterations[-1] == 39
-    monkeypatch.setattr(report, "_TOKENS", 10)
+    monkeypatch.setattr(run_report, "_TOKENS", 10)
     small = write(folder)
     decisions = {group["decision"] for group in small.content["groups"]}
     assert decisions == {"trained"}  # the one group of each iteration that is always there
@@ -202,7 +180,7 @@ def test_runs_of_which_little_is_known_are_drawn_too(tmp_path):
     assert write(folder).content["groups"] == []
     (folder / "metrics.jsonl").write_text("")
     with pytest.raises(UserError, match="no iteration is finished yet"):
-        report.read_run(folder)
+        run_report.read_run(folder)
 
 
 def test_curves_show_the_metrics(tmp_path, monkeypatch):

@@ -9,9 +9,8 @@ import torch
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
 
-import generation
 import rollout
-from generation import generate_responses
+from generation.generate import generate_responses
 from rollout import (
     Group,
     collect_rollouts,
@@ -279,15 +278,6 @@ def test_batches_are_cut_by_their_padded_tokens():
     assert cut([3, 0], response_lengths=responses, token_budget=12) == [[0, 3]]  # 2 x (2 + 4)
     assert cut([3, 0], response_lengths=responses, token_budget=11) == [[0], [3]]
     assert cut([], response_lengths=responses, token_budget=9) == []
-
-
-def test_a_seed_decides_the_random_numbers_of_its_prompt_alone():
-    drawn = generation.draw_uniforms([3, 4, 3], 2, 5)
-    assert drawn.shape == (6, 5) and drawn.dtype == torch.float64
-    assert torch.equal(drawn[:2], drawn[4:]) and torch.equal(
-        drawn[2:4], generation.draw_uniforms([4], 2, 5)
-    )
-    assert len(drawn[:4].unique()) == 20 and 0 <= drawn.min() and drawn.max() < 1
 
 
 def test_rollouts_are_padded_left_and_right():

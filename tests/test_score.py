@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SFT_MODEL
-from test_report import Page
+from pages import Page
+from small_runs import SFT_MODEL
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import score
-from preflight import UserError
+from checks.errors import UserError
 
 
 @pytest.fixture(scope="module")

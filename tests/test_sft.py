@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SFT_MODEL, load_script
+from small_runs import ROOT, SFT_MODEL, load_script
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import arithmetic
-from preflight import UserError
+from checks.errors import UserError
+from embedded import arithmetic
 
 SMALL = dict(
     STEPS=12, BATCH_SIZE=16, MICRO_BATCH_TOKENS=4096, LOG_EVERY=4, SAVE_EVERY=8, CPU_THREADS=1

@@ -2,47 +2,27 @@
 
 import json
 import math
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import (
+from small_runs import (
     SFT_MODEL,
     SMALL_RUN,
-    edit_script,
-    launch,
     load_script,
     read_metrics,
     read_responses,
     read_weights,
+    run_here,
     without_seconds,
 )
 from transformers import AutoConfig, AutoModelForCausalLM
 
-import generation
-import roles
-from preflight import UserError
+from checks.errors import UserError
+from generation import generate
+from models import roles
+from reporting import run_report
 from verifiers import Verdict
-
-
-def run_here(tmp_path: Path, **constants) -> Path:
-    """Run main() with edited constants in this process; return the run's folder."""
-    settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), **constants}
-    load_script("train_prime.py", tmp_path, **settings).main()
-    return tmp_path / "runs" / settings["RUN_NAME"]
-
-
-@pytest.fixture(scope="module")
-def prime_run(tmp_path_factory) -> Path:
-    settings = dict(NUM_ITERATIONS=3, EVAL_EVERY=2, KEEP_BEST=True, LOG_SAMPLES=2)
-    return run_here(tmp_path_factory.mktemp("prime"), **settings)
 
 
 def test_a_run_leaves_what_the_readme_says(prime_run):
@@ -100,7 +80,7 @@ def test_the_gradient_reaches_only_the_model_in_training(tmp_path):
     settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), "NUM_ITERATIONS": 1}
     script = load_script("train_prime.py", tmp_path, **settings)
     seen = []
-    take_step = script.training.take_step
+    take_step = script.take_step
 
     def spy(trainee):
         others = run[0].roles.trainees
@@ -114,12 +94,9 @@ def test_the_gradient_reaches_only_the_model_in_training(tmp_path):
     run = []
     update_prm = script.update_prm
     script.update_prm = lambda r, *rest: (run.append(r), update_prm(r, *rest))[1]
-    script.training.take_step = spy
-    try:
-        reference_before = read_weights(Path(SFT_MODEL))
-        script.main()
-    finally:
-        script.training.take_step = take_step
+    script.take_step = spy
+    reference_before = read_weights(Path(SFT_MODEL))
+    script.main()
     assert seen == ["PRM", "policy"]
     for name, value in run[0].roles.reference.model.state_dict().items():
         if name in reference_before:
@@ -150,9 +127,9 @@ def test_the_room_for_rollouts_changes_no_response(prime_run, tmp_path):
 
 def test_a_copy_in_half_precision_generates_and_follows_the_policy(tmp_path, monkeypatch):
     copies, decoders = [], []
-    copy_weights, decode = roles.copy_weights, generation.decode
+    copy_weights, decode = roles.copy_weights, generate.decode
     monkeypatch.setattr(roles, "copy_weights", lambda *m: (copies.append(m), copy_weights(*m)))
-    monkeypatch.setattr(generation, "decode", lambda m, *a: (decoders.append(m), decode(m, *a))[1])
+    monkeypatch.setattr(generate, "decode", lambda m, *a: (decoders.append(m), decode(m, *a))[1])
     run_here(tmp_path, ROLLOUT_DTYPE="bfloat16", OFFLOAD_MODELS=True, OFFLOAD_OPTIMIZERS=True)
     assert len(copies) == 3  # at the start and after each update
     policy, copy = copies[-1]
@@ -209,40 +186,6 @@ def test_double_forward_takes_its_rewards_after_the_step(tmp_path):
     assert 0 < largest["before"] < 1.0
 
 
-def test_nothing_hangs_where_no_prompt_passes_the_filter(tmp_path, capsys):
-    with pytest.raises(UserError) as error:
-        run_here(
-            tmp_path,
-            ACCURACY_LOW=0.4,
-            ACCURACY_HIGH=0.4,  # no share of 4
-            MAX_ROLLOUT_ROUNDS=2,
-            MAX_EMPTY_ITERATIONS=2,
-            NUM_ITERATIONS=9,
-        )
-    assert "no prompt of the last iterations was solved at a rate within [0.4, 0.4]" in str(
-        error.value
-    )
-    assert "only 0 of 4 prompts passed the filter in 2 rounds" in capsys.readouterr().out
-    metrics = read_metrics(tmp_path / "runs" / "run")
-    assert len(metrics) == 2 and metrics[1]["train_accuracy"] is not None
-    assert metrics[1]["policy_loss"] is None
-    rollouts = (tmp_path / "runs" / "run" / "rollouts" / "000001.jsonl").read_text()
-    assert rollouts.count('"filtered out"') == rollouts.count("\n") > 0
-    assert (tmp_path / "runs" / "run" / "policy" / "model.safetensors").exists()
-
-
-def test_a_disk_that_fills_up_is_one_message(tmp_path, monkeypatch):
-    settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs")}
-    script = load_script("train_prime.py", tmp_path, **settings)
-
-    def fail(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(script.run_log.Path, "replace", fail)
-    with pytest.raises(UserError, match=r"Could not write .*constants.json.*No space left"):
-        script.main()
-
-
 def test_failures_of_the_verifier_are_counted_and_shown(tmp_path, capsys, monkeypatch):
     settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), "NUM_ITERATIONS": 1}
     script = load_script("train_prime.py", tmp_path, **settings)
@@ -256,7 +199,7 @@ def test_failures_of_the_verifier_are_counted_and_shown(tmp_path, capsys, monkey
 
     monkeypatch.setattr(script.Verifier, "submit", lambda self, r, t, a: submitted.extend(r))
     monkeypatch.setattr(script.Verifier, "collect", collect)
-    monkeypatch.setattr(script.run_log.report, "write_report", lambda *_: 1 / 0)
+    monkeypatch.setattr(run_report, "write_report", lambda *_: 1 / 0)
     script.main()
     [line] = read_metrics(tmp_path / "runs" / "run")
     assert line["verdicts_timeout"] == 6 and line["verdicts_error"] == 5
@@ -316,110 +259,9 @@ def test_code_prompts_need_a_sandbox(tmp_path, capsys, monkeypatch):
                 script.main()
 
 
-def test_a_killed_run_resumes_to_the_same_metrics_and_weights(tmp_path, script_environment):
-    settings = {**SMALL_RUN, "ACCURACY_LOW": 0.2, "ACCURACY_HIGH": 0.8, "NUM_ITERATIONS": 4}
-    settings |= {"SAVE_EVERY": 2, "EVAL_EVERY": 2, "OUTPUT_DIR": str(tmp_path / "runs")}
-    whole = run_here(tmp_path, **{**settings, "RUN_NAME": "whole"})
-    settings["RUN_NAME"] = "killed"
-    script = edit_script("train_prime.py", tmp_path / "killed.py", **settings)
-    killed = tmp_path / "runs" / "killed"
-    process = launch(script, script_environment)
-    deadline = time.monotonic() + 240
-    while not (killed / "rollouts" / "000002.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)  # in iteration 2, after its update, before its metrics
-    process.wait()
-    assert (killed / "checkpoint" / "000002").is_dir()
-    assert not (killed / "checkpoint" / "000004").exists()
-    output, _ = (resumed := launch(script, script_environment)).communicate(timeout=300)
-    assert resumed.returncode == 0, output
-    assert "iterations 2 to 3" in output
-    assert without_seconds(read_metrics(killed)) == without_seconds(read_metrics(whole))
-    for role in ("policy", "prm"):
-        one, two = read_weights(whole / role), read_weights(killed / role)
-        assert all(torch.equal(one[name], two[name]) for name in one)
-    for iteration in range(4):
-        name = f"rollouts/{iteration:06d}.jsonl"
-        assert (killed / name).read_text() == (whole / name).read_text()
-
-
-def test_a_checkpoint_made_with_other_constants_is_refused(prime_run, tmp_path):
-    settings = dict(OUTPUT_DIR=str(prime_run.parent), NUM_ITERATIONS=3, EVAL_EVERY=2)
-    with pytest.raises(UserError) as error:
-        run_here(tmp_path, **settings, POLICY_LR=1.0, BETA=0.5)
-    assert "BETA: was 0.05, is 0.5" in str(error.value)
-    assert "POLICY_LR: was" in str(error.value) and "SEED" not in str(error.value)
-    with pytest.raises(UserError, match="RESUME = False, but .* holds a run"):
-        run_here(tmp_path, **settings, RESUME=False)
-
-
-def test_a_complete_run_says_so_and_a_longer_one_goes_on(prime_run, tmp_path, capsys):
-    moved = tmp_path / "runs" / "moved"
-    shutil.copytree(prime_run, moved)
-    before = (moved / "metrics.jsonl").read_text()
-    settings = dict(RUN_NAME="moved", EVAL_EVERY=2)
-    run_here(tmp_path, **settings, NUM_ITERATIONS=3)
-    assert "is complete: raise NUM_ITERATIONS" in capsys.readouterr().out
-    assert (moved / "metrics.jsonl").read_text() == before
-    run_here(tmp_path, **settings, NUM_ITERATIONS=4)
-    after = (moved / "metrics.jsonl").read_text()
-    assert after.startswith(before) and [m["iteration"] for m in read_metrics(moved)] == [
-        0,
-        1,
-        2,
-        3,
-    ]
-    assert not list(moved.glob("*.old")) and not list(moved.glob("*.tmp"))
-
-
-def test_one_iteration_is_evaluated_before_and_after(prime_run, tmp_path):
-    best = str(prime_run / "best_policy")
-    [line] = read_metrics(run_here(tmp_path, NUM_ITERATIONS=1, MODEL=best))
-    assert line["eval_accuracy_before"] is not None and line["eval_accuracy"] is not None
-    # a run that starts from the best policy of another is where that one was at its best
-    metrics = read_metrics(prime_run)
-    keys = ("eval_accuracy", "eval_accuracy_before")
-    known = [line[key] for line in metrics for key in keys if line[key] is not None]
-    assert len(known) == 3 and line["eval_accuracy_before"] == max(known)
-
-
-def test_the_best_policy_is_kept_when_it_is_reached(tmp_path, monkeypatch):
-    script = load_script("train_prime.py", tmp_path, KEEP_BEST=True)
-    exports = []
-    monkeypatch.setattr(
-        script, "export", lambda run, trainee, name: exports.append((trainee, name))
-    )
-    best = -1.0
-    for accuracy in (None, 0.3, 0.2, 0.3, None, 0.5, 0.4):
-        run = SimpleNamespace(roles=SimpleNamespace(policy=accuracy))
-        best = script.keep_best(run, accuracy, best)
-    assert exports == [(0.3, "best_policy"), (0.5, "best_policy")] and best == 0.5
-    monkeypatch.setattr(script, "KEEP_BEST", False)
-    assert script.keep_best(run, 0.9, 0.5) == 0.9 and len(exports) == 2
-
-
 def test_a_prm_may_start_from_a_model_of_its_own(prime_run, tmp_path):
     other = str(prime_run / "prm")
     folder = run_here(tmp_path, PRM_MODEL=other, PRM_UPDATE="none", NUM_ITERATIONS=1)
     prm, trained_before = read_weights(folder / "prm"), read_weights(Path(other))
     assert all(torch.equal(prm[name], trained_before[name]) for name in prm)
     assert read_metrics(folder)[0]["process_return_largest"] > 0.0  # rewards from the start
-
-
-def test_two_runs_do_not_share_a_folder(tmp_path, script_environment):
-    folder = tmp_path / "runs" / "run"
-    folder.mkdir(parents=True)
-    program = "import sys, preflight, pathlib\n"
-    program += f"lock = preflight.lock_folder(pathlib.Path({str(folder)!r}))\n"
-    program += "print('locked', flush=True)\nsys.stdin.read()\n"
-    other = subprocess.Popen(
-        [sys.executable, "-c", program],
-        env=script_environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert other.stdout.readline() == b"locked\n"
-    with pytest.raises(UserError, match="Another process is running in"):
-        run_here(tmp_path, NUM_ITERATIONS=1)
-    other.kill()
-    other.wait()

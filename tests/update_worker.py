@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from conftest import load_script
+from small_runs import load_script
 
 groups_file, modes_file, folder = map(Path, sys.argv[1:])
 rank = int(os.environ.get("RANK", 0))

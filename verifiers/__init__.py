@@ -1,7 +1,7 @@
-"""Outcome rewards: is a response right? One entry point, `Verifier`, over a pool of processes.
+"""Outcome rewards: is a response right? `Verifier` is the one entry point; it uses a process pool.
 
-The pool is a process of its own (pool.py), a fresh interpreter, so threads and CUDA in the caller
-are safe. It goes on verifying while the caller does something else, and ends when the caller ends.
+The pool (pool.py) runs in a fresh interpreter, so threads and CUDA in the caller are safe. It goes
+on verifying while the caller does something else, and ends when the caller ends.
 """
 
 import contextlib
@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-ABILITIES = ("math", "code")  # abilities there is a verifier for
+ABILITIES = ("math", "code")  # abilities that have a verifier
 STATUSES = ("correct", "partial", "wrong", "no_answer", "timeout", "error")
 
-_START_SECONDS = 120  # a pool that takes longer to import its libraries is broken
+_START_SECONDS = 120  # to import its libraries; a pool that takes longer is broken
 _STOP_SECONDS = 5
-# The rest of the environment may hold keys, and programs run in processes forked from the pool.
+# Other variables may hold keys, and programs run in processes forked from the pool.
 _KEPT_ENVIRONMENT = """
     PATH HOME LANG LC_ALL LC_CTYPE TMPDIR LD_LIBRARY_PATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
 """.split()
@@ -34,12 +34,12 @@ class Verdict:
 
 
 class Verifier:
-    """A pool of verifying processes, to be used in a with block.
+    """A pool of processes that verify responses; use it in a with block.
 
     Args:
-        num_workers: processes; None for one for each core this process may use.
+        num_workers: number of processes; None: one for each core that this process may use.
         timeout_seconds: wall-clock limit a row; a worker that exceeds it is killed and replaced.
-        all_or_nothing: programs that pass some of their tests get 0, not the fraction they pass.
+        all_or_nothing: programs that pass only some tests get 0, not the share that they pass.
         allow_unsandboxed_code: run programs even where the system offers no sandbox.
     """
 
@@ -57,13 +57,13 @@ class Verifier:
         self.timeout_seconds = timeout_seconds
         self.all_or_nothing = all_or_nothing
         self.allow_unsandboxed_code = allow_unsandboxed_code
-        self.sandbox_layers: dict[str, str] = {}  # layer: why it does not work, "" if it does
-        self.sandbox_fault = ""  # why programs cannot be run safely here, and what to enable
+        self.sandbox_layers: dict[str, str] = {}  # layer: why it does not work; "" if it works
+        self.sandbox_fault = ""  # why programs cannot run safely here, and what to enable
         self._pool: subprocess.Popen | None = None
         self._socket: socket.socket | None = None
         self._connection: Connection | None = None
-        self._rows: list[tuple[str, str, str]] = []  # submitted and not yet collected
-        self._verdicts: list[Verdict | None] = []  # of these rows
+        self._rows: list[tuple[str, str, str]] = []  # submitted, not yet collected
+        self._verdicts: list[Verdict | None] = []  # of these rows; None: not yet known
 
     def __enter__(self) -> "Verifier":
         self._start_pool()
@@ -77,20 +77,20 @@ class Verifier:
     ) -> list[Verdict]:
         """Return one verdict a row, in order, whatever a row does to its worker.
 
-        A failure of the verifier itself ("timeout", "error") has reward 0. Errors: see submit.
+        A failure of the verifier itself ("timeout", "error") has reward 0. For errors see submit.
         """
-        self.discard()  # what an interrupted call has left
+        self.discard()  # rows that an interrupted call has left
         self.submit(responses, ground_truths, abilities)
         return self.collect()
 
     def submit(
         self, responses: Sequence[str], ground_truths: Sequence[str], abilities: Sequence[str]
     ) -> None:
-        """Hand rows to the pool and return while it works on them.
+        """Hand rows to the pool and return at once; the pool works on them meanwhile.
 
         Raises:
-            ValueError: an ability without a verifier.
-            RuntimeError: outside a with block, or code where it cannot be run safely.
+            ValueError: an ability has no verifier.
+            RuntimeError: no with block, or a code row where programs cannot run safely.
         """
         unknown = set(abilities) - set(ABILITIES)
         if unknown:
@@ -110,7 +110,7 @@ class Verifier:
         """Wait for all rows submitted since the last call and return their verdicts, in order.
 
         Args:
-            on_verdicts: called with the number of verdicts that have come in, as they do.
+            on_verdicts: called whenever verdicts arrive, with their number.
         """
         if self._connection is None:
             raise RuntimeError("use Verifier in a with block")
@@ -119,7 +119,7 @@ class Verifier:
             try:
                 self._connection.send(("collect", None))
                 news = self._connection.recv()
-            except (OSError, EOFError):  # the pool died: its rows get another try
+            except (OSError, EOFError):  # the pool died: its rows get one more try
                 deaths += 1
                 self._restart_pool()
                 news = [(row, 0.0, "error") for row in missing] if deaths > 1 else []
@@ -132,17 +132,17 @@ class Verifier:
         return verdicts
 
     def discard(self) -> None:
-        """Forget the rows that were submitted and not collected."""
+        """Forget the rows that were submitted and not yet collected."""
         if self._rows:
             self._stop_pool()
             self._start_pool()
 
     def _send_rows(self, rows: list[tuple[int, tuple]]) -> None:
-        message = pickle.dumps(("submit", rows))  # an error here leaves everything as it was
+        message = pickle.dumps(("submit", rows))  # an error here changes nothing
         try:
             self._connection.send_bytes(message)
         except OSError:
-            pass  # the pool died: collect() sees it
+            pass  # the pool died: collect() notices
 
     def _start_pool(self) -> None:
         self._socket, theirs = socket.socketpair()
@@ -157,7 +157,7 @@ class Verifier:
             [*command, str(theirs.fileno()), json.dumps(settings)],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is the caller's to handle
+            start_new_session=True,  # Ctrl-C is for the caller to handle
             env={
                 **{name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ},
                 "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
@@ -179,10 +179,10 @@ class Verifier:
 
     def _stop_pool(self) -> None:
         if self._connection is not None:
-            with contextlib.suppress(OSError):  # also where a forked process holds a copy of it
-                self._socket.shutdown(
-                    socket.SHUT_RDWR
-                )  # the pool sees it and ends, with all its own
+            with contextlib.suppress(OSError):
+                # Unlike close, this works where a forked process holds a copy of the socket: the
+                # pool sees it and ends, with all its processes.
+                self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
             self._connection.close()
             self._connection = None

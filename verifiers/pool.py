@@ -1,9 +1,10 @@
-"""The pool process of a Verifier: workers forked from a warm interpreter, killed on time-out.
+r"""The pool process of a Verifier: forks workers, gives them rows, kills those that take too long.
 
     caller -- socket --> pool -- fork --> workers --> verdicts
                           \-- fork (first, while small) --> code servers --> sandboxes
 
-Replacing a worker costs a fork, not a start of Python. Started by verifiers/__init__.py.
+The libraries are loaded once, so replacing a worker costs a fork and not a start of Python.
+verifiers/__init__.py starts this module.
 """
 
 import ctypes
@@ -18,22 +19,22 @@ import time
 from collections import deque
 from multiprocessing.connection import Connection, wait
 
-from verifiers import sandbox
+from verifiers.sandbox.layers import detect_layers, explain, is_safe, start_server
 
-_MEMORY_BYTES = 4 * 2**30  # address space of a worker: what grows beyond ends in MemoryError
-_JOBS_PER_WORKER = 2000  # then it is replaced, with whatever it has cached or leaked
-_MAX_DEATHS = 100  # of workers in a row; then something is wrong with all of them
-_CODE_GRACE_SECONDS = 1.0  # a worker limits programs itself; it is killed only if it fails to
+_MEMORY_BYTES = 4 * 2**30  # address space of a worker; beyond it, a row ends in MemoryError
+_JOBS_PER_WORKER = 2000  # then it is replaced, with all that it has cached or leaked
+_MAX_DEATHS = 100  # of workers in a row; more mean that something is wrong with all of them
+_CODE_GRACE_SECONDS = 1.0  # a worker limits programs itself; if it fails, it is killed
 _PR_SET_PDEATHSIG = 1
 
-_NUMPY = re.compile(r"\bnumpy\b|\bnp\.|\bscipy\b|\bpandas\b")  # in programs that want it loaded
+_NUMPY = re.compile(r"\bnumpy\b|\bnp\.|\bscipy\b|\bpandas\b")  # in programs that use it
 
 Job = tuple[str, str, str]  # response, ground truth, ability
 CodeServers = tuple[socket.socket, ...]  # without and with numpy; none if they do not start
 
 
 class _Worker:
-    """A forked process, the row it works on, and when that has to be finished."""
+    """A forked process, the row it works on, and the deadline of the row."""
 
     def __init__(self, pid: int, connection: Connection):
         self.pid = pid
@@ -55,7 +56,7 @@ class _Pool:
         self.code_servers = code_servers
         self.settings = settings
         self.waiting: deque[tuple[int, Job]] = deque()
-        self.retried: set[int] = set()  # rows in work for the second time
+        self.retried: set[int] = set()  # rows on their second try
         self.verdicts: list[tuple[int, float, str]] = []  # not yet sent
         self.is_asked = False
         self.deaths = 0  # of workers, without a verdict in between
@@ -64,7 +65,7 @@ class _Pool:
             self.workers.append(self.start_worker(self.workers))
 
     def run(self) -> None:
-        """Serve until the caller or a code server is gone, or workers only ever die."""
+        """Serve until the caller or a code server ends, or until too many workers die in a row."""
         while True:
             self.assign()
             deadline = min((worker.deadline for worker in self.workers), default=float("inf"))
@@ -90,7 +91,7 @@ class _Pool:
                 self.verdicts = []
 
     def listen(self) -> bool:
-        """Take a message of the caller; return whether it is still there."""
+        """Take a message from the caller; return whether the caller is still there."""
         try:
             kind, rows = self.caller.recv()
         except (EOFError, OSError):
@@ -102,7 +103,7 @@ class _Pool:
         return True
 
     def assign(self) -> None:
-        """Give each idle worker a row, as long as there are any."""
+        """Give each idle worker a row, as long as rows are waiting."""
         for worker in list(self.workers):
             if worker.row is not None or not self.waiting:
                 continue
@@ -131,7 +132,7 @@ class _Pool:
             self.replace(worker)
 
     def give_up(self, worker: _Worker) -> None:
-        """A worker died. Its row gets another try, as somebody else may have killed it."""
+        """Give the row of a dead worker another try: the row may not be why the worker died."""
         self.deaths += 1
         if worker.row is None:
             return
@@ -173,7 +174,8 @@ class _Pool:
 
 def _work(connection: Connection, code_servers: CodeServers, settings: dict) -> None:
     """Answer each job that the pool sends with a verdict, until it closes the connection."""
-    from verifiers import math_answer, python_code
+    from verifiers.code.program import grade as grade_program  # loaded by main()
+    from verifiers.math.answer import grade as grade_answer
 
     _die_with_parent()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -187,14 +189,14 @@ def _work(connection: Connection, code_servers: CodeServers, settings: dict) -> 
             return
         try:
             if ability == "math":
-                verdict = math_answer.grade(response, ground_truth)
+                verdict = grade_answer(response, ground_truth)
             else:
                 uses_numpy = _NUMPY.search(f"{response} {ground_truth}")
                 server = code_servers[-1 if uses_numpy else 0]
-                verdict = python_code.grade(
+                verdict = grade_program(
                     response, ground_truth, server, timeout_seconds, all_or_nothing
                 )
-        except Exception:  # a failure of ours or of a library: reward 0, counted by the caller
+        except Exception:  # an error of ours or of a library: reward 0, which the caller counts
             verdict = (0.0, "error")
         connection.send(verdict)
 
@@ -210,15 +212,16 @@ def main() -> None:
     caller = Connection(int(sys.argv[1]))
     settings = json.loads(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    layers = sandbox.detect_layers()
-    fault = "" if sandbox.is_safe(layers) else sandbox.explain(layers)
+    layers = detect_layers()
+    fault = "" if is_safe(layers) else explain(layers)
     code_servers: CodeServers = ()
-    try:  # while this process is small; the first one for most programs, as it forks faster
+    try:  # first, while this process is small; the server without numpy forks faster
         for with_numpy in (False, True):
-            code_servers += (sandbox.start_server(layers, with_numpy),)
-    except RuntimeError as error:  # maths goes on without; programs go to the first, if it started
+            code_servers += (start_server(layers, with_numpy),)
+    except RuntimeError as error:  # maths needs none; programs use the first, if it started
         fault = fault or ("" if code_servers else str(error))
-    from verifiers import math_answer, python_code  # noqa: F401  imported once, for all workers
+    import verifiers.code.program  # loaded once, for all workers
+    import verifiers.math.answer  # noqa: F401
 
     caller.send((layers, fault))
     pool = _Pool(caller, code_servers, settings)

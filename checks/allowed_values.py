@@ -1,0 +1,174 @@
+"""Which values the constants of each script may have."""
+
+import importlib.util
+from pathlib import Path
+
+from checks.constants import check_choices, check_divides, check_ranges, check_texts
+from checks.errors import UserError
+from checks.files import make_file_name
+
+_MANY = 10**9
+_TRACKERS = (None, "tensorboard", "wandb", "trackio")  # of accelerate, without keys of their own
+_SWITCHES = (
+    "GRADIENT_CHECKPOINTING SHARD LORA_MERGE OFFLOAD_MODELS OFFLOAD_OPTIMIZERS WHITEN RESUME "
+    "KEEP_BEST CODE_ALL_OR_NOTHING ALLOW_UNSANDBOXED_CODE"
+).split()
+
+
+def check_training_constants(constants: dict) -> None:
+    """Raise UserError for what is wrong among the constants of train_prime.py alone."""
+    check_texts(
+        constants,
+        "MODEL TRAIN_DATA TRAIN_SPLIT EVAL_SPLIT RUN_NAME OUTPUT_DIR".split(),
+        "PRM_MODEL EVAL_DATA SYSTEM_PROMPT".split(),
+    )
+    abilities = constants["ABILITIES"]
+    if abilities is not None and not (
+        isinstance(abilities, (tuple, list)) and all(isinstance(a, str) for a in abilities)
+    ):
+        raise UserError(f'ABILITIES = {abilities!r} must be None or a tuple such as ("math",).')
+    check_choices(
+        constants,
+        {
+            "MIXED_PRECISION": ("no", "bf16"),
+            "PRM_UPDATE": ("after", "before", "none"),
+            "PRM_REFERENCE": ("sft", "policy"),
+            "PROCESS_SCALE": ("none", "batch"),
+            "ADVANTAGE_ESTIMATOR": ("rloo", "grpo", "reinforce"),
+            "ROLLOUT_DTYPE": ("float32", "bfloat16"),
+            "PROCESS_GRANULARITY": ("token", "response"),
+            "LOG_WITH": _TRACKERS,
+            **dict.fromkeys(_SWITCHES, (True, False)),
+        },
+    )
+    counts = (
+        "EVAL_PROMPTS MAX_PROMPT_TOKENS PROMPTS_PER_ITERATION MAX_RESPONSE_TOKENS "
+        "MAX_ROLLOUT_ROUNDS MAX_EMPTY_ITERATIONS ROLLOUT_TOKENS PRM_OPTIMIZER_STEPS "
+        "OPTIMIZER_STEPS MICRO_BATCH_TOKENS NUM_ITERATIONS EVAL_EVERY SAVE_EVERY"
+    ).split()
+    optional_counts = [n for n in ("VERIFIER_WORKERS", "CPU_THREADS") if constants[n] is not None]
+    positive = (
+        "LORA_ALPHA TEMPERATURE VERIFIER_TIMEOUT BETA PRM_GRADIENT_CLIP POLICY_GRADIENT_CLIP"
+    ).split()
+    not_negative = "PRM_LR OUTCOME_COEF PROCESS_COEF CLIP_RANGE POLICY_LR WEIGHT_DECAY".split()
+    from_zero = "LORA_RANK PRM_WARMUP_STEPS POLICY_WARMUP_STEPS SEED LOG_SAMPLES".split()
+    check_ranges(
+        constants,
+        {
+            **dict.fromkeys([*counts, *optional_counts], (1, _MANY)),
+            **dict.fromkeys(positive, (1e-9, _MANY)),
+            **dict.fromkeys(not_negative, (0.0, _MANY)),
+            **dict.fromkeys(from_zero, (0, _MANY)),
+            **dict.fromkeys(("ACCURACY_LOW", "ACCURACY_HIGH", "GAMMA"), (0.0, 1.0)),
+            "SAMPLES_PER_PROMPT": (2, _MANY),  # leave-one-out needs another response
+        },
+    )
+    if constants["LORA_RANK"]:
+        _check_shared_model(constants)
+    if constants["ACCURACY_LOW"] > constants["ACCURACY_HIGH"]:
+        raise UserError("ACCURACY_LOW is above ACCURACY_HIGH: no prompt would ever be kept.")
+    check_divides(constants, "PROMPTS_PER_ITERATION", "OPTIMIZER_STEPS")
+    check_divides(constants, "PROMPTS_PER_ITERATION", "PRM_OPTIMIZER_STEPS")
+    _check_room(constants)
+    _check_tracker(constants["LOG_WITH"])
+
+
+def _check_room(constants: dict) -> None:
+    """Raise UserError if no prompt with its responses fits into what may be generated at once."""
+    most = constants["SAMPLES_PER_PROMPT"] * constants["MAX_RESPONSE_TOKENS"]
+    most += constants["MAX_PROMPT_TOKENS"]
+    if constants["ROLLOUT_TOKENS"] < most:
+        raise UserError(
+            f"ROLLOUT_TOKENS = {constants['ROLLOUT_TOKENS']} has no room for one prompt and its "
+            f"responses, MAX_PROMPT_TOKENS + SAMPLES_PER_PROMPT x MAX_RESPONSE_TOKENS = {most}: "
+            "raise it, or lower one of these."
+        )
+
+
+def _check_shared_model(constants: dict) -> None:
+    """Raise UserError for what one frozen model that serves all roles has no place for."""
+    conflicts = {
+        "SHARD": "each process holds the frozen model whole",
+        "OFFLOAD_MODELS": "no phase could do without the one model",
+        "PRM_MODEL": "policy and PRM are adapters of the same model",
+    }
+    for name, reason in conflicts.items():
+        if constants[name]:
+            raise UserError(
+                f"{name} = {constants[name]!r} does not go with LORA_RANK = "
+                f"{constants['LORA_RANK']}: {reason}. Unset one of them."
+            )
+
+
+def check_sft_constants(constants: dict) -> None:
+    """Raise UserError for what is wrong among the constants of sft.py alone."""
+    check_texts(constants, "MODEL DATA SPLIT OUTPUT".split(), ["SYSTEM_PROMPT"])
+    output = Path(constants["OUTPUT"])
+    if output.exists() and any(output.iterdir()) and not (output / "config.json").exists():
+        raise UserError(
+            f"OUTPUT = {str(output)!r} holds something that is no model and would be lost: name "
+            "another folder."
+        )
+    check_choices(
+        constants,
+        {
+            "MIXED_PRECISION": ("no", "bf16"),
+            "LOG_WITH": _TRACKERS,
+            **dict.fromkeys(("GRADIENT_CHECKPOINTING", "SHARD"), (True, False)),
+        },
+    )
+    counts = "MAX_TOKENS STEPS BATCH_SIZE MICRO_BATCH_TOKENS LOG_EVERY SAVE_EVERY".split()
+    check_ranges(
+        constants,
+        {
+            **dict.fromkeys(counts, (1, _MANY)),
+            **dict.fromkeys(("LR", "WEIGHT_DECAY"), (0.0, _MANY)),
+            **dict.fromkeys(("WARMUP_STEPS", "SEED"), (0, _MANY)),
+            "GRADIENT_CLIP": (1e-9, _MANY),
+        },
+    )
+    _check_tracker(constants["LOG_WITH"])
+
+
+def check_evaluation_constants(constants: dict) -> None:
+    """Raise UserError for what is wrong among the constants of evaluate.py alone."""
+    check_texts(constants, ["OUTPUT"], "SYSTEM_PROMPT PRM REFERENCE".split())
+    models, benchmarks = constants["MODELS"], constants["BENCHMARKS"]
+    is_list = isinstance(models, (tuple, list)) and all(isinstance(m, str) for m in models)
+    if not is_list or not models:
+        raise UserError(f'MODELS = {models!r} must be a tuple of texts, such as ("models/mine",).')
+    is_dict = isinstance(benchmarks, dict) and all(isinstance(name, str) for name in benchmarks)
+    if not is_dict or not benchmarks:
+        raise UserError(f"BENCHMARKS = {benchmarks!r} must map names to files or hub ids.")
+    for name, values in (("MODELS", models), ("BENCHMARKS", benchmarks)):
+        if len({make_file_name(value) for value in values}) < len(values):
+            raise UserError(f"{name} = {values!r}: two of them would have the same file.")
+    check_choices(
+        constants,
+        {"DTYPE": ("float32", "bfloat16"), "ALLOW_UNSANDBOXED_CODE": (True, False)},
+    )
+    counts = "SAMPLES MAX_RESPONSE_TOKENS ROLLOUT_TOKENS MICRO_BATCH_TOKENS".split()
+    optional_counts = [
+        name for name in ("LIMIT", "VERIFIER_WORKERS", "CPU_THREADS") if constants[name] is not None
+    ]
+    check_ranges(
+        constants,
+        {
+            **dict.fromkeys([*counts, *optional_counts], (1, _MANY)),
+            "VERIFIER_TIMEOUT": (1e-9, _MANY),
+            "TEMPERATURE": (0.0, _MANY),
+            "SEED": (0, _MANY),
+        },
+    )
+    if constants["SAMPLES"] > 1 and constants["TEMPERATURE"] == 0:
+        raise UserError(
+            f"SAMPLES = {constants['SAMPLES']} greedy responses (TEMPERATURE = 0) would all be the "
+            "same: set TEMPERATURE, such as 1.0, or SAMPLES = 1."
+        )
+    if constants["PRM"] and constants["SAMPLES"] == 1:
+        raise UserError("PRM chooses the best of SAMPLES responses: set SAMPLES above 1.")
+
+
+def _check_tracker(tracker: str | None) -> None:
+    if tracker and importlib.util.find_spec(tracker) is None:
+        raise UserError(f"LOG_WITH = {tracker!r} is not installed: pip install {tracker}.")

@@ -1,0 +1,109 @@
+"""The constants at the top of a script: read, overridden from the command line, checked by kind."""
+
+import ast
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from checks.errors import UserError
+
+
+class Constants(dict):
+    """A script's constants by name; one that is asked for and not there was renamed or deleted."""
+
+    def __missing__(self, name: str) -> object:
+        raise UserError(f"{name} is missing among the constants at the top of the script.")
+
+
+def read_constants(names: dict, overrides: Sequence[str] = ()) -> Constants:
+    """Return the UPPER_CASE constants among a script's global names.
+
+    Args:
+        names: the script's globals(); those that are overridden are changed in it.
+        overrides: arguments of the command line, such as "BETA=0.1" or "MODEL=models/mine" (the
+            value as Python writes it, or else text), or a file of such lines, "recipes/mine.py".
+
+    Raises:
+        UserError: an argument that is neither, or no constant of the script.
+    """
+    own = [name for name in names if name.isupper() and not name.startswith("_")]
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        is_recipe = not equals and name.endswith(".py")
+        values = _read_recipe(name) if is_recipe else {name: _read_value(text)}
+        for name, value in values.items():
+            if name not in own or not (equals or is_recipe):
+                close = difflib.get_close_matches(name, own, n=1)
+                advice = f" Did you mean {close[0]}?" if close else ""
+                what = f"{override}: {name}" if is_recipe else override
+                raise UserError(
+                    f"{what!r} sets no constant of this script: write NAME=value with a name from "
+                    f"its top.{advice}"
+                )
+            names[name] = value
+    return Constants({name: names[name] for name in own})
+
+
+def _read_recipe(path: str) -> dict[str, object]:
+    """Return the values of a file of lines NAME = value."""
+    try:
+        lines = ast.parse(Path(path).read_text()).body
+    except (OSError, SyntaxError) as error:
+        raise UserError(f"{path}: cannot be read as lines NAME = value: {error}") from error
+    values = {}
+    for line in lines:
+        if isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant):
+            continue  # a docstring
+        try:
+            values[line.targets[0].id] = ast.literal_eval(line.value)
+        except (AttributeError, ValueError) as error:
+            raise UserError(f"{path}, line {line.lineno}: write NAME = value.") from error
+    return values
+
+
+def _read_value(text: str) -> object:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def check_choices(constants: dict, choices: dict[str, tuple]) -> None:
+    """Raise UserError for the first constant whose value is none of its choices."""
+    for name, allowed in choices.items():
+        if constants[name] not in allowed:
+            options = ", ".join(map(repr, allowed))
+            raise UserError(f"{name} = {constants[name]!r} is unknown: choose one of {options}.")
+
+
+def check_ranges(constants: dict, ranges: dict[str, tuple[float, float]]) -> None:
+    """Raise UserError for the first constant that is not a number within its (lowest, highest)."""
+    for name, (lowest, highest) in ranges.items():
+        value = constants[name]
+        wants_integer = isinstance(lowest, int)
+        if isinstance(value, bool) or not isinstance(value, int if wants_integer else (int, float)):
+            kind = "a whole number" if wants_integer else "a number"
+            raise UserError(f"{name} = {value!r} must be {kind}.")
+        if not lowest <= value <= highest:
+            raise UserError(f"{name} = {value!r} must lie between {lowest} and {highest}.")
+
+
+def check_texts(constants: dict, required: list[str], optional: list[str]) -> None:
+    """Raise UserError for the first constant that is not text, or not None where it may be."""
+    for name in [*required, *optional]:
+        value = constants[name]
+        if value is None and name in optional:
+            continue
+        if not isinstance(value, str) or not value:
+            raise UserError(f"{name} = {value!r} must be text in quotes.")
+        if value.startswith("~"):
+            raise UserError(f"{name} = {value!r}: write the folder of ~ in full.")
+
+
+def check_divides(constants: dict, whole: str, part: str) -> None:
+    """Raise UserError unless the constant named part divides the constant named whole."""
+    if constants[whole] % constants[part]:
+        raise UserError(
+            f"{part} = {constants[part]} does not divide {whole} = {constants[whole]}: "
+            f"make {whole} a multiple of {part}."
+        )

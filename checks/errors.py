@@ -1,0 +1,5 @@
+"""The one exception for mistakes of the user."""
+
+
+class UserError(SystemExit):
+    """A mistake of the user: the script prints its message and ends with status 1."""

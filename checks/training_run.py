@@ -1,0 +1,49 @@
+"""What a training run needs of its folder and its models, checked before anything is loaded."""
+
+from pathlib import Path
+
+from checks import files, model_files
+from checks.errors import UserError
+from checks.saved_constants import check_same_constants, read_saved_constants
+
+# What may change between a checkpoint and going on from it: none of it changes what is learned.
+FREE_TO_CHANGE = """
+    GRADIENT_CHECKPOINTING SHARD LORA_MERGE OFFLOAD_MODELS OFFLOAD_OPTIMIZERS MICRO_BATCH_TOKENS
+    ROLLOUT_TOKENS VERIFIER_WORKERS MAX_EMPTY_ITERATIONS ALLOW_UNSANDBOXED_CODE CPU_THREADS
+    OUTPUT_DIR RUN_NAME NUM_ITERATIONS EVAL_EVERY SAVE_EVERY KEEP_BEST LOG_SAMPLES RESUME LOG_WITH
+    REPORT_EVERY
+""".split()  # REPORT_EVERY is a constant of earlier versions
+
+
+def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int:
+    """Return the number of parameters of a model.
+
+    Args:
+        folder: of the run.
+        saved: its checkpoint, if there is one.
+
+    Raises:
+        UserError: folder or models do not suit the constants.
+    """
+    c = constants
+    old_constants = read_saved_constants(folder)
+    if old_constants and not c["RESUME"]:
+        raise UserError(
+            f"RESUME = False, but {folder} holds a run: delete it, or choose another RUN_NAME."
+        )
+    if saved:
+        check_same_constants(c, old_constants or {}, folder, FREE_TO_CHANGE)
+    config = model_files.load_config(c["MODEL"], "MODEL")
+    if c["PRM_MODEL"]:
+        model_files.load_config(c["PRM_MODEL"], "PRM_MODEL")
+        tokenizers = [model_files.load_tokenizer(c[name], name) for name in ("PRM_MODEL", "MODEL")]
+        model_files.check_same_vocabulary(*tokenizers, ("PRM_MODEL", "MODEL"))
+    longest = c["MAX_PROMPT_TOKENS"] + c["MAX_RESPONSE_TOKENS"]
+    model_files.check_length(config, longest, "MAX_PROMPT_TOKENS and MAX_RESPONSE_TOKENS")
+    size = model_files.count_parameters(config)
+    trained = 2 if c["PROCESS_COEF"] else 1
+    exported = trained + c["KEEP_BEST"]
+    if c["LORA_RANK"]:  # adapters are small next to what they belong to
+        trained, exported = 0, exported * c["LORA_MERGE"]
+    files.check_folder(folder, "OUTPUT_DIR", size, num_trained=trained, num_exported=exported)
+    return size

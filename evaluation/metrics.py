@@ -1,0 +1,151 @@
+"""What a set of sampled responses says about a model: accuracy, pass@k, votes, intervals.
+
+Everything is a mean over problems: each function returns a value a problem, bootstrap() the mean
+and its confidence interval.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rollout import Group
+from verifiers import Verifier
+from verifiers.math.answer import find_boxed_answer
+
+ACCURACY = "accuracy"  # the metric that papers and model cards publish
+
+_RESAMPLES = 2_000  # of the problems, for an interval
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A mean over problems and its 95 % confidence interval, in the unit of the values."""
+
+    value: float
+    low: float
+    high: float
+
+
+def compute_metrics(
+    groups: Sequence[Group], scores: Sequence[dict] | None, verifier: Verifier
+) -> dict[str, list[float]]:
+    """Return every metric that the responses allow, a value a problem.
+
+    Args:
+        groups: a problem each, K responses each.
+        scores: by a PRM, a dict of lists sums and minima (over steps) a problem, K long.
+    """
+    samples = len(groups[0].responses)
+    metrics = {ACCURACY: accuracies(groups)}
+    if samples == 1:
+        return metrics
+    for k in pass_counts(samples):
+        metrics[f"pass@{k}"] = pass_at(k, groups)
+    if all(group.ability == "math" for group in groups):
+        metrics[f"majority of {samples}"] = majority_votes(groups, verifier)
+    if scores:
+        for key, name in (("sums", "sum"), ("minima", "least step")):
+            chosen = best_of(groups, [row[key] for row in scores])
+            metrics[f"best of {samples} by the PRM's {name}"] = chosen
+    return metrics
+
+
+def accuracies(groups: Sequence[Group]) -> list[float]:
+    """Return the mean outcome reward of each problem's responses."""
+    return [group.accuracy for group in groups]
+
+
+def pass_at(k: int, groups: Sequence[Group]) -> list[float]:
+    """Return an unbiased estimate that one of k responses is right, a problem.
+
+    1 - C(n - c, k) / C(n, k) with c right ones among n (Chen et al. 2021, equation 1); a response
+    is right with outcome reward 1.
+    """
+    values = []
+    for group in groups:
+        n = len(group.outcome_rewards)
+        right = sum(reward == 1.0 for reward in group.outcome_rewards)
+        values.append(1.0 - math.comb(n - right, k) / math.comb(n, k))
+    return values
+
+
+def pass_counts(samples: int) -> list[int]:
+    """Return the k for which pass@k is reported: powers of two, and all samples."""
+    return sorted({2**power for power in range(1, samples.bit_length())} | {samples})
+
+
+def majority_votes(groups: Sequence[Group], verifier: Verifier) -> list[float]:
+    """Return the outcome reward of the answer that most responses agree on, a maths problem each.
+
+    Answers count as one where the verifier says so; a response without an answer has no vote.
+    Where several answers have most votes, the mean of their rewards: what a toss-up expects.
+    """
+    votes = [_count_votes(group) for group in groups]
+    pending = [list(vote) for vote in votes]  # answers that no class has yet, a list a problem
+    classes: list[list[list[str]]] = [[] for _ in groups]
+    while any(pending):  # each round every problem compares its answers with the first of them
+        rows = [(number, answer) for number, left in enumerate(pending) for answer in left[1:]]
+        verdicts = verifier.verify(
+            [f"\\boxed{{{answer}}}" for _, answer in rows],
+            [pending[number][0] for number, _ in rows],
+            ["math"] * len(rows),
+        )
+        same = {row for row, verdict in zip(rows, verdicts) if verdict.reward == 1.0}
+        for number, left in enumerate(pending):
+            if left:
+                classes[number].append([left[0], *(x for x in left[1:] if (number, x) in same)])
+                pending[number] = [x for x in left[1:] if (number, x) not in same]
+    return [_elect(vote, joined) for vote, joined in zip(votes, classes)]
+
+
+def best_of(groups: Sequence[Group], scores: Sequence[Sequence[float]]) -> list[float]:
+    """Return the outcome reward of the response with the highest score, a problem.
+
+    Args:
+        scores: K for each group, in the order of its responses; the first of equals is taken.
+    """
+    return [
+        group.outcome_rewards[max(range(len(own)), key=own.__getitem__)]
+        for group, own in zip(groups, scores, strict=True)
+    ]
+
+
+def bootstrap(sets: Sequence[Sequence[float]]) -> Figure:
+    """Return the mean of sets' means, with the percentile interval over resampled problems.
+
+    Args:
+        sets: a value a problem for each benchmark, each resampled on its own.
+    """
+    resampled = np.mean([_resampled_means(values) for values in sets], axis=0)
+    low, high = np.quantile(resampled, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return Figure(float(np.mean([np.mean(values) for values in sets])), float(low), float(high))
+
+
+def _resampled_means(values: Sequence[float]) -> np.ndarray:
+    """Return the means of resamples (_RESAMPLES,), the same on every call."""
+    counts = np.random.default_rng(0).multinomial(
+        len(values), [1 / len(values)] * len(values), size=_RESAMPLES
+    )  # (_RESAMPLES, problems): how often each problem is drawn
+    return counts @ np.asarray(values, dtype=float) / len(values)
+
+
+def _count_votes(group: Group) -> dict[str, list[float]]:
+    """Return the rewards of the responses that gave each answer, by its text."""
+    votes: dict[str, list[float]] = {}
+    for response, reward in zip(group.responses, group.outcome_rewards):
+        answer = find_boxed_answer(response)
+        if answer is not None:
+            votes.setdefault(answer.strip(), []).append(reward)
+    return votes
+
+
+def _elect(votes: dict[str, list[float]], classes: list[list[str]]) -> float:
+    if not classes:
+        return 0.0
+    rewards = [[reward for answer in joined for reward in votes[answer]] for joined in classes]
+    most = max(map(len, rewards))
+    winners = [sum(own) / len(own) for own in rewards if len(own) == most]
+    return sum(winners) / len(winners)

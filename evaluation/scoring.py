@@ -1,0 +1,181 @@
+"""The implicit PRM as a verifier at inference: rewards of tokens and steps of any response.
+
+A PRM folder that train_prime.py wrote says in its config.json (`implicit_prm`) what its log-ratio
+is taken to and weighed with. Shapes: b rows, T response tokens.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+import data
+import rollout
+from checks import model_files
+from checks.errors import UserError
+from models.loading import load_model
+from models.logprobs import ResponseLogprobs
+from prm import implicit_process_rewards
+
+
+@dataclass(frozen=True)
+class ScorerSettings:
+    """What an implicit PRM's rewards are computed with."""
+
+    prm: str  # folder or hub id
+    reference: str  # folder or hub id of the model its log-ratio is taken to
+    beta: float  # weight of the log-ratio
+    temperature: float  # divides the logits of both
+
+
+@dataclass(frozen=True)
+class Scorer:
+    settings: ScorerSettings
+    prm: ResponseLogprobs
+    reference: ResponseLogprobs
+    device: torch.device
+
+
+def read_settings(
+    prm: str, reference: str | None, beta: float | None, names: tuple[str, str, str]
+) -> tuple[ScorerSettings, PreTrainedTokenizerBase]:
+    """Return how to score with a PRM, and its tokenizer, without loading weights.
+
+    Args:
+        reference, beta: None for what the PRM's own config.json says.
+        names: what the user calls prm, reference and beta, for messages.
+
+    Raises:
+        UserError: no such model, two vocabularies, or something neither given nor recorded.
+    """
+    config = model_files.load_config(prm, names[0])
+    recorded = getattr(config, "implicit_prm", None) or {}
+    reference = reference or recorded.get("reference")
+    beta = recorded.get("beta") if beta is None else beta
+    for value, name in ((reference, names[1]), (beta, names[2])):
+        if value is None:
+            raise UserError(f"{names[0]} = {prm!r} does not record it, so {name} must be given.")
+    _check_reference(config, model_files.load_config(reference, names[1]), names)
+    tokenizer = model_files.load_tokenizer(prm, names[0])
+    model_files.check_same_vocabulary(
+        tokenizer, model_files.load_tokenizer(reference, names[1]), (names[0], names[1])
+    )
+    return ScorerSettings(prm, reference, beta, recorded.get("temperature", 1.0)), tokenizer
+
+
+def encode_pairs(
+    rows: Sequence[dict],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    system_prompt: str | None,
+    constant: str,
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Return prompts and responses as token ids, for score.py.
+
+    Rows hold prompt and response; one with response_ids too comes from a file of rollouts, where
+    prompt is the text that the model was given. EOS is added to a response that is only text.
+
+    Raises:
+        UserError: a row that lacks something (which row and what).
+    """
+    prompts, responses = [], []
+    for number, row in enumerate(rows):
+        prompt_ids, response_ids, fault = _encode_pair(row, tokenizer, system_prompt)
+        if fault:
+            raise UserError(f"{constant}: row {number} {fault}")
+        prompts.append(prompt_ids)
+        responses.append(response_ids)
+    return prompts, responses
+
+
+def load_scorer(settings: ScorerSettings, dtype: torch.dtype, device: torch.device) -> Scorer:
+    """Load PRM and reference onto a device."""
+    models = [
+        ResponseLogprobs(load_model(model, dtype=dtype)).requires_grad_(False).to(device)
+        for model in (settings.prm, settings.reference)
+    ]
+    return Scorer(settings, *models, device)
+
+
+@torch.no_grad()
+def score_tokens(
+    scorer: Scorer,
+    prompts: Sequence[list[int]],
+    responses: Sequence[list[int]],
+    *,
+    pad_token_id: int,
+    batch_tokens: int,
+    on_rows: Callable[[int], object] = lambda count: None,
+) -> list[list[float]]:
+    """Return the implicit process reward of every token of every response.
+
+    Args:
+        prompts, responses: token ids, a prompt a response; no response is empty.
+        batch_tokens: of padded prompts and responses in a forward pass.
+        on_rows: called with the number of rows that have been scored, as they are.
+    """
+    temperature, beta = scorer.settings.temperature, scorer.settings.beta
+    rewards: list[list[float]] = [[] for _ in responses]
+    lengths = list(map(len, prompts)), list(map(len, responses))
+    for rows in rollout.cut_by_tokens(range(len(responses)), *lengths, batch_tokens):
+        batch = rollout.pad_rows(
+            [prompts[row] for row in rows],
+            [responses[row] for row in rows],
+            [0.0] * len(rows),
+            pad_token_id,
+            scorer.device,
+        )
+        prm_logprobs, _ = scorer.prm(*batch.model_inputs(), temperature)  # (b, T)
+        ref_logprobs, _ = scorer.reference(*batch.model_inputs(), temperature)  # (b, T)
+        values = implicit_process_rewards(prm_logprobs, ref_logprobs, batch.response_mask, beta)
+        for row, row_values in zip(rows, values.tolist()):
+            rewards[row] = row_values[: len(responses[row])]
+        on_rows(len(rows))
+    return rewards
+
+
+def sum_steps(token_rewards: Sequence[float], steps: Sequence[tuple[int, int]]) -> list[float]:
+    """Return the reward of each step, the sum over its tokens; steps are as split_steps gives."""
+    return [sum(token_rewards[start:end]) for start, end in steps]
+
+
+def probability_correct(token_rewards: Sequence[float]) -> float:
+    """Return sigmoid(sum of token rewards), what the PRM was trained to make P(correct)."""
+    score = sum(token_rewards)
+    return 1 / (1 + math.exp(-score)) if score > 0 else math.exp(score) / (1 + math.exp(score))
+
+
+def _check_reference(
+    config: PretrainedConfig, reference_config: PretrainedConfig, names: tuple[str, str, str]
+) -> None:
+    """Raise UserError where both can be read but give logits over different numbers of tokens."""
+    sizes = [c.get_text_config().vocab_size for c in (config, reference_config)]
+    if sizes[0] != sizes[1]:
+        raise UserError(
+            f"{names[0]} gives logits over {sizes[0]} tokens, {names[1]} over {sizes[1]}: the "
+            "reference must be the model that the PRM started from."
+        )
+
+
+def _encode_pair(
+    row: dict, tokenizer: PreTrainedTokenizerBase, system_prompt: str | None
+) -> tuple[list[int], list[int], str]:
+    """Return token ids of prompt and response, and what is wrong with the row."""
+    prompt, response, ids = row.get("prompt"), row.get("response"), row.get("response_ids")
+    ability = row.get("ability") or "math"
+    fault = data.find_prompt_fault(prompt, tokenizer)
+    if fault:
+        return [], [], fault
+    if not isinstance(response, str):
+        return [], [], "has no response, or one that is not text."
+    if ability not in data.TEMPLATES:
+        return [], [], data.explain_unknown_ability(ability)
+    if ids and isinstance(prompt, str):
+        if max(ids) >= len(tokenizer):
+            return [], [], "has response_ids of another tokenizer."
+        return tokenizer(prompt, add_special_tokens=False)["input_ids"], list(ids), ""
+    prompt_ids, fault = data.encode_prompt(prompt, ability, system_prompt, tokenizer)
+    response_ids = tokenizer(response, add_special_tokens=False)["input_ids"]
+    return prompt_ids, [*response_ids, tokenizer.eos_token_id], fault

@@ -1,0 +1,167 @@
+"""One model on one benchmark: its prompts, its responses so far, its scores by a PRM."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from accelerate import Accelerator
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+import data
+from checks import model_files
+from checks.errors import UserError
+from checks.files import make_file_name
+from checks.saved_constants import check_same_constants
+from evaluation import scoring
+from generation.ending import find_pad_token_id
+from reporting import response_files
+from reporting.steps import split_steps, token_texts
+from rollout import Group
+from training import processes
+
+
+@dataclass(frozen=True)
+class Task:
+    """One model on one benchmark."""
+
+    model: str
+    benchmark: str
+    tokenizer: PreTrainedTokenizerBase
+    prompts: list[dict]  # of prompt_ids, ability, ground_truth, data_source
+    samples: int  # K, responses a problem
+    max_response_tokens: int
+    responses: Path  # file of the responses
+    groups: dict[int, Group]  # by number of the problem, those that are there
+
+    @property
+    def missing(self) -> list[int]:
+        return [number for number in range(len(self.prompts)) if number not in self.groups]
+
+    def in_order(self) -> list[Group]:
+        return [self.groups[number] for number in range(len(self.prompts))]
+
+    def add_groups(self, numbers: Sequence[int], groups: Sequence[Group], write: bool) -> None:
+        """Add the responses to some problems, and append them to the file where write says so."""
+        self.groups.update(zip(numbers, groups))
+        if write:
+            response_files.append_groups(self.responses, numbers, groups, _decode(self.tokenizer))
+
+
+def make_task(
+    folder: Path,
+    model: str,
+    benchmark: str,
+    rows: Dataset,
+    *,
+    samples: int,
+    system_prompt: str | None,
+    max_response_tokens: int,
+) -> Task:
+    """Encode a benchmark for a model and read the responses that are there.
+
+    Args:
+        folder: of the evaluation.
+        rows: of the benchmark, as evaluation.sets.load_benchmark gives them.
+        max_response_tokens: at most; fewer where the model knows fewer positions.
+
+    Raises:
+        UserError: a row that lacks something, a prompt that leaves no room for a response, or
+            responses to other problems.
+    """
+    tokenizer = model_files.load_tokenizer(model, "MODELS")
+    constant = f"BENCHMARKS[{benchmark!r}]"
+    config = model_files.load_config(model, "MODELS").get_text_config()
+    positions = getattr(config, "max_position_embeddings", None) or sys.maxsize
+    encoded, _ = data.encode_prompts(
+        rows,
+        tokenizer,
+        system_prompt=system_prompt,
+        max_prompt_tokens=sys.maxsize,
+        abilities=None,
+        constant=constant,
+    )
+    prompts = list(encoded)
+    longest = max(len(prompt["prompt_ids"]) for prompt in prompts)
+    if longest >= positions:
+        raise UserError(
+            f"{constant}: a prompt has {longest} tokens, but {model} knows {positions} positions "
+            "(max_position_embeddings in its config.json), so there is no room for a response."
+        )
+    path = folder / "responses" / make_file_name(model) / f"{make_file_name(benchmark)}.jsonl"
+    return Task(
+        model=model,
+        benchmark=benchmark,
+        tokenizer=tokenizer,
+        prompts=prompts,
+        samples=samples,
+        max_response_tokens=min(max_response_tokens, positions - longest),
+        responses=path,
+        groups=response_files.read_groups(path, prompts, samples, _decode(tokenizer)),
+    )
+
+
+def check_unchanged(
+    folder: Path, constants: dict, models: Sequence[str], free_to_change: list[str]
+) -> dict:
+    """Return what the models' weight files look like, for constants.json.
+
+    Raises:
+        UserError: constants that shape responses, or a model's files, have changed since the folder
+            was begun.
+    """
+    path = folder / "constants.json"
+    known = {}
+    if path.exists():
+        before = json.loads(path.read_text())
+        check_same_constants(constants, before["constants"], folder, free_to_change)
+        known = before["models"]
+    for model in models:
+        weights = model_files.describe_weights(model)
+        if known.setdefault(model, weights) != weights:
+            raise UserError(
+                f"{model} has changed since {folder} was begun: name another OUTPUT, or delete "
+                "that folder."
+            )
+    return known
+
+
+def score_task(
+    accelerator: Accelerator, scorer: scoring.Scorer, task: Task, batch_tokens: int
+) -> list[dict]:
+    """Let every process score its share of the problems; return all scores on each.
+
+    Returns:
+        a dict a problem: sums of the step rewards and their minima, K each.
+    """
+    groups = task.in_order()
+    mine = groups[accelerator.process_index :: accelerator.num_processes]
+    responses = [ids for group in mine for ids in group.response_ids]
+    with processes.show_progress(accelerator, total=len(responses), desc="score") as bar:
+        token_rewards = scoring.score_tokens(
+            scorer,
+            [group.prompt_ids for group in mine for _ in group.response_ids],
+            responses,
+            pad_token_id=find_pad_token_id(task.tokenizer),
+            batch_tokens=batch_tokens,
+            on_rows=bar.update,
+        )
+    step_rewards = [
+        scoring.sum_steps(rewards, split_steps(token_texts(task.tokenizer, ids)))
+        for rewards, ids in zip(token_rewards, responses)
+    ]
+    rows = [
+        {
+            "sums": [sum(steps) for steps in step_rewards[first : first + task.samples]],
+            "minima": [min(steps) for steps in step_rewards[first : first + task.samples]],
+        }
+        for first in range(0, len(step_rewards), task.samples)
+    ]
+    return processes.gather_in_order(accelerator, rows)
+
+
+def _decode(tokenizer: PreTrainedTokenizerBase) -> Callable[[list], str]:
+    return partial(tokenizer.decode, skip_special_tokens=False)

@@ -1,0 +1,1 @@
+"""Responses through the model's own generate: the hook, decoding, siblings, CUDA graphs."""

@@ -1,0 +1,158 @@
+"""Generation: K responses a prompt through the model's own generate, reported as they end.
+
+Shapes: n prompts, K responses each; P prompt tokens (left-padded), T response tokens.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from transformers import (
+    GenerationConfig,
+    PreTrainedModel,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+
+from generation.decoding import Sampling, decode
+from generation.ending import is_eos, until_eos
+from generation.siblings import takes_siblings
+
+_REPORT_EVERY = 16  # tokens between two looks for responses that have ended: a look waits for a GPU
+
+
+def generate_responses(
+    model: PreTrainedModel,
+    prompt_ids: Sequence[list[int]],
+    *,
+    samples_per_prompt: int,
+    max_response_tokens: int,
+    temperature: float,
+    eos_token_ids: list[int],
+    pad_token_id: int,
+    uniforms: Tensor | None = None,
+    on_token: Callable[[], object] = lambda: None,
+    on_response: Callable[[int, list[int]], object] = lambda row, ids: None,
+) -> list[list[int]]:
+    """Return K responses a prompt as token ids, the K of a prompt contiguous, by model.generate.
+
+    A response ends with the first EOS, by position, so pad may equal EOS. The whole distribution
+    is sampled (no top-k, no top-p); temperature 0 takes the likeliest token instead.
+
+    Args:
+        uniforms: (n * K, T) in [0, 1): the random numbers that decide the tokens, whatever the
+            batch; None draws them.
+        on_token: called after each token of the batch.
+        on_response: called once with each row that ends before the others, and its token ids.
+    """
+    width = max(map(len, prompt_ids))
+    input_ids = torch.tensor([[pad_token_id] * (width - len(p)) + p for p in prompt_ids])  # (n, P)
+    attention_mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompt_ids])
+    inputs = input_ids.to(model.device), attention_mask.to(model.device)
+    settings = (max_response_tokens, temperature, eos_token_ids, pad_token_id)
+    if not takes_siblings(model, width + max_response_tokens):
+        watch = _Watch(width, eos_token_ids, on_token, on_response)
+        config = make_generation_config(samples_per_prompt, *settings)
+        output = _generate(model, *inputs, config, stopping_criteria=StoppingCriteriaList([watch]))
+        return [until_eos(row, eos_token_ids) for row in output[:, width:].tolist()]
+    shape = (len(prompt_ids) * samples_per_prompt, max_response_tokens)
+    if uniforms is None and temperature > 0:
+        uniforms = torch.rand(shape, dtype=torch.float64)
+    sampling = Sampling(
+        uniforms=uniforms.to(model.device) if temperature > 0 else None,
+        temperature=temperature,
+        eos_token_ids=torch.tensor(eos_token_ids, device=model.device),
+    )
+    responses: list[list[int]] = []
+
+    def decode_instead(model: PreTrainedModel, input_ids: Tensor, *_, **__) -> Tensor:
+        attention_mask = inputs[1]
+        K, T = samples_per_prompt, max_response_tokens
+        responses.extend(
+            decode(model, input_ids, attention_mask, K, T, sampling, on_token, on_response)
+        )
+        return input_ids
+
+    config = make_generation_config(1, *settings)  # decode() makes K of each itself
+    _generate(model, *inputs, config, custom_generate=decode_instead)
+    return responses
+
+
+@torch.no_grad()
+def _generate(
+    model: PreTrainedModel,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    config: GenerationConfig,
+    **options: object,
+) -> Tensor:
+    """Call model.generate with nothing of the model's own settings in what is unset."""
+    own_config = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        return model.generate(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            generation_config=config,
+            **options,
+        )
+    finally:
+        model.generation_config = own_config
+
+
+class _Watch(StoppingCriteria):
+    """Stops nothing; reports each token to a progress bar, and each response that has ended."""
+
+    def __init__(
+        self,
+        prompt_width: int,
+        eos_token_ids: list[int],
+        on_token: Callable[[], object],
+        on_response: Callable[[int, list[int]], object],
+    ):
+        self.prompt_width = prompt_width
+        self.eos_token_ids = eos_token_ids
+        self.on_token = on_token
+        self.on_response = on_response
+        self.reported: set[int] = set()
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **_) -> Tensor:
+        self.on_token()
+        if (input_ids.shape[1] - self.prompt_width) % _REPORT_EVERY == 0:
+            self.report(input_ids)
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+
+    def report(self, input_ids: Tensor) -> None:
+        """Report the rows of input_ids (B, P+t) that hold an EOS by now."""
+        response_ids = input_ids[:, self.prompt_width :]  # (B, t)
+        eos = torch.tensor(self.eos_token_ids, device=input_ids.device)
+        has_ended = is_eos(response_ids, eos).any(dim=1).tolist()
+        for row, ended in enumerate(has_ended):
+            if ended and row not in self.reported:
+                self.reported.add(row)
+                self.on_response(row, until_eos(response_ids[row].tolist(), self.eos_token_ids))
+
+
+def make_generation_config(
+    samples_per_prompt: int,
+    max_response_tokens: int,
+    temperature: float,
+    eos_token_ids: list[int],
+    pad_token_id: int,
+) -> GenerationConfig:
+    """Return the sampling settings, every field set: the plain distribution at a temperature."""
+    sampling = dict(do_sample=True, temperature=temperature, top_k=0, top_p=1.0, typical_p=1.0)
+    return GenerationConfig(
+        **(sampling if temperature > 0 else dict(do_sample=False)),
+        num_beams=1,
+        num_return_sequences=samples_per_prompt,
+        epsilon_cutoff=0.0,
+        eta_cutoff=0.0,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        min_new_tokens=None,
+        max_new_tokens=max_response_tokens,
+        eos_token_id=eos_token_ids,
+        pad_token_id=pad_token_id,
+        use_cache=True,
+    )

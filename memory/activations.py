@@ -1,0 +1,195 @@
+"""The activations of a run, measured without memory for them.
+
+A model of a few layers runs forward and backward on tensors that have shapes and no content; the
+bytes alive at the same time grow by the same amount with every layer, so they are extrapolated.
+
+Shapes: P prompt tokens, K responses of T tokens, H hidden width.
+"""
+
+import copy
+import math
+import weakref
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+
+from models.adapters import add_adapters
+from models.logprobs import apply_head, count_at_once, isolate_head
+from models.packing import pays_together
+from rollout import MIN_KEPT_FRACTION
+
+TRIED_LAYERS = (2, 4)
+_LOGIT_BYTES = 12  # a logit of a decoding step: itself, in float32, as a probability
+
+
+def list_generated(constants: dict, num_processes: int) -> list[tuple[int, int]]:
+    """Return how many prompts a process generates for at once, at most, and responses to each.
+
+    First in training, then, if there is any, in evaluation.
+    """
+    c = constants
+    wanted = [(c["PROMPTS_PER_ITERATION"] / MIN_KEPT_FRACTION, c["SAMPLES_PER_PROMPT"])]
+    if c["EVAL_DATA"]:
+        wanted.append((c["EVAL_PROMPTS"], 1))
+    loads = []
+    for prompts, samples in wanted:
+        fit = c["ROLLOUT_TOKENS"] // (c["MAX_PROMPT_TOKENS"] + samples * c["MAX_RESPONSE_TOKENS"])
+        loads.append((max(1, min(fit, math.ceil(prompts / num_processes))), samples))
+    return loads
+
+
+def with_layers(config: PretrainedConfig, layers: int) -> PretrainedConfig:
+    """Return a configuration with fewer layers."""
+    smaller = copy.deepcopy(config)
+    text = smaller.get_text_config()
+    text.num_hidden_layers = layers
+    if getattr(text, "layer_types", None):
+        text.layer_types = text.layer_types[:layers]
+    return smaller
+
+
+def extrapolate_activations(
+    constants: dict, config: PretrainedConfig, phase: str, num_processes: int, device_type: str
+) -> int:
+    """Return the activation bytes of a model with all its layers, from those with a few."""
+    all_layers = config.get_text_config().num_hidden_layers
+    few, more = (min(all_layers, layers) for layers in TRIED_LAYERS)
+    sizes = {}
+    for layers in {few, more}:
+        run = _generate_once if phase == "generate" else _train_once
+        sizes[layers] = run(constants, with_layers(config, layers), num_processes, device_type)
+    slope = (sizes[more] - sizes[few]) / max(1, more - few)
+    return int(sizes[few] + slope * (all_layers - few))
+
+
+def _train_once(
+    constants: dict, config: PretrainedConfig, num_processes: int, device_type: str
+) -> int:
+    """Return the largest number of bytes alive in a training pass over a full micro-batch."""
+    c = constants
+    P, T = c["MAX_PROMPT_TOKENS"], c["MAX_RESPONSE_TOKENS"]
+    responses = [T] * c["SAMPLES_PER_PROMPT"]
+    budget, width = c["MICRO_BATCH_TOKENS"], config.get_text_config().hidden_size
+    together = P + sum(responses) <= budget and pays_together(P, responses, width)
+    length = P + sum(responses) if together else P + T
+    rows = max(1, budget // length)
+    tokens = rows * (length - P)
+    bf16 = c["MIXED_PRECISION"] == "bf16"
+
+    def forward(model: PreTrainedModel) -> None:
+        if c["GRADIENT_CHECKPOINTING"]:
+            model.activation_checkpointing_enable()
+        model.train()
+        for parameter in model.parameters():
+            if parameter.requires_grad:  # gradients are counted elsewhere
+                parameter.register_post_accumulate_grad_hook(_drop_gradient)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            output, states = _run_backbone(model, rows, length, bf16)
+            chunk = count_at_once(config, device_type)
+            states = states[: min(tokens, 2 * chunk)]  # the rest would be more of the same
+            ids = torch.zeros(len(states), dtype=torch.long)
+            logprobs, _ = apply_head(isolate_head(model, output), states, ids, 1.0, chunk)
+        logprobs.sum().backward()
+
+    frozen = getattr(torch, c["ROLLOUT_DTYPE"]) if c["LORA_RANK"] else torch.float32
+    return _measure(c, config, frozen, forward)
+
+
+def _generate_once(
+    constants: dict, config: PretrainedConfig, num_processes: int, device_type: str
+) -> int:
+    """Return the largest number of bytes alive while prompts are computed or tokens drawn."""
+    loads = list_generated(constants, num_processes)
+    prompts = max(prompts for prompts, _ in loads)
+    bf16 = constants["ROLLOUT_DTYPE"] == "bfloat16"
+
+    @torch.no_grad()
+    def forward(model: PreTrainedModel) -> None:
+        _run_backbone(model, prompts, constants["MAX_PROMPT_TOKENS"], bf16)
+
+    rows = max(prompts * samples for prompts, samples in loads)
+    drawing = rows * config.get_text_config().vocab_size * _LOGIT_BYTES
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    return max(drawing, _measure(constants, config, dtype, forward))
+
+
+def _run_backbone(
+    model: PreTrainedModel, rows: int, length: int, bf16: bool
+) -> tuple[object, Tensor]:
+    """Return the backbone's output on tokens without content, and its states (tokens, H)."""
+    ids = torch.zeros(rows, length, dtype=torch.long)
+    mask = torch.zeros(rows, 1, length, length, dtype=torch.bfloat16 if bf16 else torch.float32)
+    backbone = getattr(model, model.base_model_prefix)
+    output = backbone(input_ids=ids, attention_mask=mask, position_ids=ids, use_cache=False)
+    return output, output.last_hidden_state.flatten(0, 1)
+
+
+def _measure(
+    constants: dict,
+    config: PretrainedConfig,
+    dtype: torch.dtype,
+    forward: Callable[[PreTrainedModel], None],
+) -> int:
+    """Return the bytes that are alive at once in forward, beside the model, without content."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        if constants["LORA_RANK"]:
+            add_adapters(model, ("policy",), constants["LORA_RANK"], 1.0)
+        for layer in model.modules():
+            if constants["SHARD"] and constants["MIXED_PRECISION"] == "bf16":
+                if type(layer).__name__ in model._no_split_modules:
+                    layer.to(torch.bfloat16)  # as they are gathered
+    with FakeTensorMode():
+        _take_content(model)
+        with _LargestSum(model) as largest:
+            forward(model)
+    return largest.most
+
+
+def _take_content(model: PreTrainedModel) -> None:
+    """Replace what lies on the meta device by tensors without content, which autocast works on."""
+    made: dict[int, Tensor] = {}
+    for module in model.modules():
+        for store in (module._parameters, module._buffers):
+            for name, value in store.items():
+                if value is not None and id(value) not in made:
+                    empty = torch.empty(value.shape, dtype=value.dtype, device="cpu")
+                    if isinstance(value, nn.Parameter):
+                        empty = nn.Parameter(empty, requires_grad=value.requires_grad)
+                    made[id(value)] = empty
+                if value is not None:
+                    store[name] = made[id(value)]
+
+
+def _drop_gradient(parameter: nn.Parameter) -> None:
+    parameter.grad = None
+
+
+class _LargestSum(TorchDispatchMode):
+    """Adds up the storages that operations within make beside a model's, until they are freed."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.now = self.most = 0
+        own = [*model.parameters(), *model.buffers()]
+        self.known = WeakIdKeyDictionary({value.untyped_storage(): True for value in own})
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        for value in tree_leaves(output):
+            if isinstance(value, Tensor) and value.untyped_storage() not in self.known:
+                storage = value.untyped_storage()
+                self.known[storage] = True
+                weakref.finalize(storage, self._free, storage.nbytes())
+                self.now += storage.nbytes()
+                self.most = max(self.most, self.now)
+        return output
+
+    def _free(self, size: int) -> None:
+        self.now -= size

@@ -1,0 +1,258 @@
+"""What a run will need of each device's memory, from the model's configuration alone."""
+
+import os
+from collections.abc import Sequence
+
+import psutil
+import torch
+from accelerate import Accelerator
+from transformers import AutoModelForCausalLM, PretrainedConfig
+
+from checks import machine, model_files
+from checks.errors import UserError
+from memory.activations import TRIED_LAYERS, extrapolate_activations, list_generated, with_layers
+from models.adapters import add_adapters, is_adapter
+
+GIB = 2**30
+_FLOAT, _MOMENTS = 4, 8  # bytes a parameter: a float32; AdamW's two moments
+_CUDA_CONTEXT = GIB  # of CUDA, its libraries' workspaces, NCCL
+_LESS_OF_A_MODEL = ("SHARD = True on several processes", "OFFLOAD_MODELS = True", "LORA_RANK = 16")
+_ADVICE = {  # what makes a part smaller, by the constant that each begins with
+    "policy": (*_LESS_OF_A_MODEL, 'ROLLOUT_DTYPE = "bfloat16"'),
+    "PRM": _LESS_OF_A_MODEL,
+    "reference": _LESS_OF_A_MODEL,
+    "rollout copy": ('ROLLOUT_DTYPE = "bfloat16"', "OFFLOAD_MODELS = True", "LORA_RANK = 16"),
+    "gradients": ("SHARD = True on several processes", "LORA_RANK = 16"),
+    "optimizers": (
+        "OFFLOAD_OPTIMIZERS = True",
+        "SHARD = True on several processes",
+        "LORA_RANK = 16",
+    ),
+    "cache": ("ROLLOUT_TOKENS lowered",),
+    "activations": (
+        "GRADIENT_CHECKPOINTING = True",
+        "MICRO_BATCH_TOKENS lowered (while responses are generated, ROLLOUT_TOKENS)",
+    ),
+    "gathered layers": ("LORA_RANK = 16",),
+    "libraries": (),
+}
+_USELESS_TWICE = "SHARD OFFLOAD_MODELS OFFLOAD_OPTIMIZERS LORA_RANK GRADIENT_CHECKPOINTING".split()
+
+
+class Estimate(dict):
+    """Bytes by phase ("generate", "PRM", "policy") and, in it, by what takes them."""
+
+    @property
+    def total(self) -> int:
+        return max(sum(parts.values()) for parts in self.values())
+
+    @property
+    def certain(self) -> int:
+        """Return the bytes of a phase without those that were only measured on a few layers."""
+        guessed = ("activations", "cache", "libraries")
+        return max(
+            sum(size for name, size in parts.items() if name not in guessed)
+            for parts in self.values()
+        )
+
+    def advise(self, constants: dict) -> str:
+        """Return the largest parts of the largest phase, and which other constants make less."""
+        set_already = {name for name in constants if name in _USELESS_TWICE and constants[name]}
+        if constants["LORA_RANK"]:
+            set_already |= {"SHARD", "OFFLOAD_MODELS"}  # which do not go with it
+        if constants["ROLLOUT_DTYPE"] == "bfloat16":
+            set_already.add("ROLLOUT_DTYPE")
+        phase, parts = max(self.items(), key=lambda item: sum(item[1].values()))
+        lines = [f"Most is needed in the phase {phase}:"]
+        for name in sorted(parts, key=lambda name: -parts[name])[:3]:
+            options = [text for text in _ADVICE[name] if text.split()[0] not in set_already]
+            advice = " or ".join(options) or "a smaller model, or a larger device"
+            lines.append(f"  {name} {parts[name] / GIB:.1f} GiB: {advice}")
+        return "\n".join(lines)
+
+    def as_table(self) -> str:
+        """Return a line a part and a column a phase, in GiB."""
+        names = list(dict.fromkeys(name for parts in self.values() for name in parts))
+        rows = [["GiB", *self]]
+        for name in names:
+            sizes = [parts.get(name, 0) / GIB for parts in self.values()]
+            rows.append([name, *(f"{size:.2f}" if size else "-" for size in sizes)])
+        rows.append(["sum", *(f"{sum(parts.values()) / GIB:.2f}" for parts in self.values())])
+        lines = (f"{row[0]:>16}" + "".join(f"{cell:>10}" for cell in row[1:]) for row in rows)
+        return "\n".join(lines)
+
+
+def estimate_memory(
+    constants: dict, configs: dict[str, PretrainedConfig], num_processes: int, device_type: str
+) -> Estimate:
+    """Return the bytes that a process needs on its device, at most, in each phase of an iteration.
+
+    Args:
+        constants: of train_prime.py.
+        configs: as load_configs gives them.
+        device_type: "cuda" or "cpu", where nothing is offloaded from.
+    """
+    c = constants
+    on_cpu = device_type == "cpu"
+    parts = num_processes if c["SHARD"] else 1
+    trained = {role: model_files.count_parameters(own) / parts for role, own in configs.items()}
+    resident = {role: int(_FLOAT * size) for role, size in trained.items()}
+    whole = model_files.count_parameters(configs["policy"]) * _rollout_bytes(c)
+    if c["LORA_RANK"]:
+        trained = {role: _count_adapter(c, own) for role, own in configs.items()}
+        resident = {role: int(_FLOAT * size) for role, size in trained.items()}
+        resident["policy"] += whole  # the model that all of them share
+    else:
+        if "PRM" in configs and c["PRM_REFERENCE"] == "sft":
+            resident["reference"] = resident["policy"]
+        if c["SHARD"] or c["ROLLOUT_DTYPE"] != "float32":
+            resident["rollout copy"] = whole
+    steps = {
+        role: n for role, n in trained.items() if role == "policy" or c["PRM_UPDATE"] != "none"
+    }
+    generating = "rollout copy" if "rollout copy" in resident else "policy"
+    used = {"generate": [generating], "PRM": ["PRM", "reference"], "policy": ["policy"]}
+    estimate = Estimate()
+    for phase in ("generate", *(role for role in ("PRM", "policy") if role in configs)):
+        kept = used[phase] if c["OFFLOAD_MODELS"] and not on_cpu else resident
+        own = {name: size for name, size in resident.items() if name in kept}
+        gradients = steps.get(phase, 0)
+        if num_processes > parts:  # data-parallel training keeps all of them
+            gradients = sum(trained.values())
+        own["gradients"] = int(_FLOAT * gradients)
+        offloads = c["OFFLOAD_OPTIMIZERS"] and not on_cpu
+        own["optimizers"] = int(
+            _MOMENTS * (steps.get(phase, 0) if offloads else sum(steps.values()))
+        )
+        config = configs.get(phase, configs["policy"])
+        if phase == "generate":
+            own["cache"] = _size_cache(c, config, num_processes)
+        elif c["SHARD"]:
+            own["gathered layers"] = _size_gathered(c, config)
+        own["activations"] = extrapolate_activations(c, config, phase, num_processes, device_type)
+        own["libraries"] = psutil.Process().memory_info().rss if on_cpu else _CUDA_CONTEXT
+        estimate[phase] = own
+    return estimate
+
+
+def load_configs(constants: dict) -> dict[str, PretrainedConfig]:
+    """Return the configurations of the policy and, where there is one, the PRM."""
+    configs = {"policy": model_files.load_config(constants["MODEL"], "MODEL")}
+    if constants["PROCESS_COEF"]:
+        other = constants["PRM_MODEL"]
+        configs["PRM"] = model_files.load_config(other, "PRM_MODEL") if other else configs["policy"]
+    return configs
+
+
+def check_run(accelerator: Accelerator, constants: dict) -> str:
+    """Return one line on what a run needs and what there is, on the main process.
+
+    Raises:
+        UserError: it cannot fit.
+    """
+    if not accelerator.is_main_process:
+        return ""
+    configs = load_configs(constants)
+    count, device = accelerator.num_processes, accelerator.device
+    try:
+        estimate = estimate_memory(constants, configs, count, device.type)
+    except Exception as error:  # a model of a kind that does not run without content: train it
+        return f"not estimated: {error!r}"
+    return check_fits(constants, estimate, find_available(device), count)
+
+
+def check_fits(constants: dict, estimate: Estimate, available: int, num_processes: int) -> str:
+    """Return one line that says what is needed and what there is, or what to change.
+
+    Raises:
+        UserError: weights, gradients and optimizer states alone exceed what there is.
+    """
+    need = f"{estimate.total / GIB:.1f} GiB on each of {num_processes} device(s), estimated"
+    if estimate.certain > available:
+        raise UserError(
+            f"This will not fit: {need}; there are {available / GIB:.1f}. "
+            f"{estimate.advise(constants)}\n(python train_prime.py --estimate shows all of it.)"
+        )
+    if estimate.total > available:
+        return f"{need}; there are {available / GIB:.1f}, too few. {estimate.advise(constants)}"
+    return f"{need}; there are {available / GIB:.1f}"
+
+
+def find_available(device: torch.device) -> int:
+    """Return the bytes of memory that this process can have of a device."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = psutil.virtual_memory().available // machine.count_local_processes()
+    return free + psutil.Process().memory_info().rss  # which the estimate counts
+
+
+def take_wish(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the argument --estimate or --estimate=8x80, "" without one, and the others."""
+    wishes = [text for text in arguments if text.startswith("--estimate")]
+    return (wishes or [""])[0], [text for text in arguments if text not in wishes]
+
+
+def describe(constants: dict, wish: str) -> str:
+    """Return the estimate for this machine, or for what `--estimate=8x80` asks for.
+
+    Args:
+        wish: the argument of the command line; 8x80 are 8 processes with GPUs of 80 GB each.
+    """
+    _, _, machine = wish.partition("=")
+    count = int(os.environ.get("WORLD_SIZE", 0)) or max(1, torch.cuda.device_count())
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    available = None if machine else find_available(torch.device(kind))
+    if machine:
+        try:
+            count, gigabytes = map(int, machine.split("x"))
+        except ValueError:
+            raise UserError(
+                f"{wish!r}: write --estimate for this machine, or --estimate=8x80 for 8 processes "
+                "with a GPU of 80 GB each."
+            ) from None
+        kind, available = "cuda", gigabytes * 10**9
+    configs = load_configs(constants)
+    estimate = estimate_memory(constants, configs, count, kind)
+    try:
+        verdict = check_fits(constants, estimate, available, count)
+    except UserError as error:
+        verdict = str(error)
+    size = model_files.count_parameters(configs["policy"]) / 1e9
+    title = f"{constants['MODEL']}, {size:.2f} B parameters, {count} process(es) on {kind}"
+    return f"{title}\n{estimate.as_table()}\n{verdict}"
+
+
+def _rollout_bytes(constants: dict) -> int:
+    return 2 if constants["ROLLOUT_DTYPE"] == "bfloat16" else 4
+
+
+def _count_adapter(constants: dict, config: PretrainedConfig) -> int:
+    """Return the parameters of one adapter."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+        add_adapters(model, ("policy",), constants["LORA_RANK"], 1.0)
+    return sum(value.numel() for name, value in model.named_parameters() if is_adapter(name))
+
+
+def _size_gathered(constants: dict, config: PretrainedConfig) -> int:
+    """Return the bytes of what a sharded model gathers: the layer at work, the next, the rest.
+
+    Of the layer at work also the gradient, before and while it is handed out; of the rest,
+    embedding and head, the gradient stays until the end.
+    """
+    size = [model_files.count_parameters(with_layers(config, layers)) for layers in TRIED_LAYERS]
+    layer = (size[1] - size[0]) // (TRIED_LAYERS[1] - TRIED_LAYERS[0])
+    rest = size[0] - TRIED_LAYERS[0] * layer
+    compute = 2 if constants["MIXED_PRECISION"] == "bf16" else 4
+    return layer * (3 * compute + 2 * _FLOAT) + rest * 2 * _FLOAT
+
+
+def _size_cache(constants: dict, config: PretrainedConfig, num_processes: int) -> int:
+    """Return the bytes of keys and values of all responses in memory at once."""
+    c, text = constants, config.get_text_config()
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    column = 2 * text.num_hidden_layers * heads * width * _rollout_bytes(c)
+    P, T = c["MAX_PROMPT_TOKENS"], c["MAX_RESPONSE_TOKENS"]
+    loads = list_generated(c, num_processes)
+    return column * max(prompts * (P + samples * T) for prompts, samples in loads)

@@ -1,0 +1,1 @@
+"""The models of a run: loading, log-probabilities, roles, adapters, sharding."""

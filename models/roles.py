@@ -1,0 +1,163 @@
+"""The models of a run by role, and where they are: on the device, or waiting in host memory."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import extract_model_from_parallel, set_seed
+from torch import nn
+from torch.optim import Optimizer
+from transformers import PreTrainedModel
+
+from generation.siblings import takes_siblings
+from models.adapters import add_adapters
+from models.loading import load_model
+from models.logprobs import ResponseLogprobs
+from models.sharding import fill_empty, load_sharded, whole
+from models.trainee import Trainee, linear_warmup, make_trainee
+
+_HOST = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What is trained, what it is compared with, and what generates."""
+
+    policy: Trainee
+    prm: Trainee | None  # None where PROCESS_COEF is 0
+    reference: ResponseLogprobs | None  # None where nothing is compared with the SFT model
+    rollout_model: PreTrainedModel  # the policy's model, or a copy of it
+    device: torch.device  # where they compute
+    offloads_models: bool  # a model waits in host memory where a phase does not need it
+    offloads_optimizers: bool  # and so do optimizer states
+
+    @property
+    def trainees(self) -> list[Trainee]:
+        return [trainee for trainee in (self.policy, self.prm) if trainee]
+
+    def on_device(self, *parts: nn.Module | Optimizer | None) -> AbstractContextManager:
+        """Have models and optimizers on the device within, and offload what is offloaded after."""
+        models = [p for p in parts if self.offloads_models and isinstance(p, nn.Module)]
+        optimizers = [p for p in parts if self.offloads_optimizers and isinstance(p, Optimizer)]
+        return on_device(self.device, models, optimizers)
+
+    def refresh_rollout_model(self) -> None:
+        """Give the model that generates the weights of the policy, where it is a copy of it."""
+        policy = extract_model_from_parallel(self.policy.module).model
+        if self.rollout_model is not policy:
+            copy_weights(policy, self.rollout_model)
+
+
+def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
+    """Load the models that the constants of train_prime.py ask for, one after the other."""
+    c = constants
+    home = _HOST if c["OFFLOAD_MODELS"] else accelerator.device
+    shared = _load_shared(c) if c["LORA_RANK"] else None
+
+    def load(model: str, adapter: str | None) -> ResponseLogprobs:
+        if shared:
+            return ResponseLogprobs(shared, adapter)
+        if c["SHARD"]:
+            return load_sharded(accelerator, model, c["GRADIENT_CHECKPOINTING"])
+        return ResponseLogprobs(load_model(model, c["GRADIENT_CHECKPOINTING"]))
+
+    def train(name: str, module: ResponseLogprobs) -> Trainee:
+        trainee = make_trainee(
+            accelerator,
+            name,
+            module,
+            rate=c[f"{name.upper()}_LR"],
+            schedule=linear_warmup(c[f"{name.upper()}_WARMUP_STEPS"]),
+            weight_decay=c["WEIGHT_DECAY"],
+            gradient_clip=c[f"{name.upper()}_GRADIENT_CLIP"],
+        )
+        trainee.module.to(home)
+        return trainee
+
+    policy = train("policy", load(c["MODEL"], "policy"))
+    rollout_model = accelerator.unwrap_model(policy.module).model
+    if c["SHARD"] or (c["ROLLOUT_DTYPE"] != "float32" and not shared):
+        source, dtype = rollout_model, getattr(torch, c["ROLLOUT_DTYPE"])
+        rollout_model = load_model(c["MODEL"], dtype=dtype, empty=True).requires_grad_(False)
+        fill_empty(rollout_model, home)
+        rollout_model.tie_weights()  # filled one by one, tied weights came apart
+        copy_weights(source, rollout_model)
+    prm = reference = None
+    if c["PROCESS_COEF"]:
+        prm = train("PRM", load(c["PRM_MODEL"] or c["MODEL"], "prm"))
+        if c["PRM_REFERENCE"] == "sft":
+            reference = load(c["MODEL"], None).to(home)
+    return Roles(
+        policy=policy,
+        prm=prm,
+        reference=reference,
+        rollout_model=rollout_model,
+        device=accelerator.device,
+        offloads_models=c["OFFLOAD_MODELS"],
+        offloads_optimizers=c["OFFLOAD_OPTIMIZERS"],
+    )
+
+
+def _load_shared(constants: dict) -> PreTrainedModel:
+    """Return the frozen model that serves all roles, with an adapter for each that is trained."""
+    c = constants
+    dtype = getattr(torch, c["ROLLOUT_DTYPE"])
+    model = load_model(c["MODEL"], c["GRADIENT_CHECKPOINTING"], dtype)
+    set_seed(c["SEED"])  # adapters start at random
+    names = ("policy", "prm") if c["PROCESS_COEF"] else ("policy",)
+    add_adapters(model, names, c["LORA_RANK"], c["LORA_ALPHA"])
+    return model
+
+
+def count_siblings(accelerator: Accelerator, constants: dict, roles: Roles) -> int:
+    """Return how many responses to a prompt may be computed as one row: K, or 1 if a model cannot.
+
+    A sharded model is judged by the whole one that generates, where both are of one architecture.
+
+    Args:
+        constants: of train_prime.py.
+    """
+    positions = constants["MAX_PROMPT_TOKENS"] + constants["MAX_RESPONSE_TOKENS"]
+    modules = [trainee.module for trainee in roles.trainees] + [roles.reference]
+    models = [accelerator.unwrap_model(module).model for module in modules if module]
+    if constants["SHARD"]:
+        alike = len({type(model) for model in models}) == 1
+        models = [roles.rollout_model]
+    else:
+        alike = True
+    can = alike and all(takes_siblings(model, positions) for model in models)
+    return constants["SAMPLES_PER_PROMPT"] if can else 1
+
+
+@torch.no_grad()
+def copy_weights(source: nn.Module, target: nn.Module) -> None:
+    """Overwrite the weights of target by those of source, of the same architecture, in place.
+
+    Of a sharded source one tensor at a time is gathered, in the precision of target.
+    """
+    values = [*source.parameters(), *source.buffers()]
+    for own, new in zip([*target.parameters(), *target.buffers()], values, strict=True):
+        own.copy_(whole(new.to(own.dtype)))
+
+
+@contextmanager
+def on_device(
+    device: torch.device, models: Sequence[nn.Module], optimizers: Sequence[Optimizer]
+) -> Iterator[None]:
+    """Have models and optimizer states on a device within, and in host memory after."""
+    _move(device, models, optimizers)
+    yield
+    _move(_HOST, models, optimizers)
+
+
+def _move(
+    device: torch.device, models: Sequence[nn.Module], optimizers: Sequence[Optimizer]
+) -> None:
+    """Move weights and optimizer states to a device; parameters remain the same objects."""
+    for model in models:
+        model.to(device)
+    for optimizer in optimizers:
+        for state in optimizer.state.values():
+            state.update({name: value.to(device) for name, value in state.items()})

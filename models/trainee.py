@@ -1,0 +1,64 @@
+"""A model in training, with the optimizer and the schedule that step it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from models import sharding
+from models.logprobs import ResponseLogprobs
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """A model in training and what steps it."""
+
+    name: str  # "policy", "PRM", "model"
+    module: nn.Module  # ResponseLogprobs, as accelerate prepared it
+    optimizer: torch.optim.Optimizer
+    scheduler: LambdaLR
+    gradient_clip: float  # largest gradient norm
+
+
+def make_trainee(
+    accelerator: Accelerator,
+    name: str,
+    module: ResponseLogprobs,
+    *,
+    rate: float,
+    schedule: Callable[[int], float],
+    weight_decay: float,
+    gradient_clip: float,
+) -> Trainee:
+    """Prepare a model with AdamW at rate * schedule(optimizer steps taken).
+
+    A model that is not sharded is given to data-parallel training, whose processes hold it whole.
+    """
+    module.activate()  # of a model that roles share, what trains is this role's
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=weight_decay, fused=True)
+    scheduler = LambdaLR(optimizer, schedule)
+    prepared = accelerator.prepare_model(module, evaluation_mode=sharding.is_sharded(module))
+    return Trainee(name, prepared, optimizer, scheduler, gradient_clip)
+
+
+def linear_warmup(steps: int) -> Callable[[int], float]:
+    """Return a schedule that rises to 1 over steps and stays there."""
+    return lambda taken: min(1.0, (taken + 1) / (steps + 1))
+
+
+def warmup_then_cosine(warmup_steps: int, all_steps: int) -> Callable[[int], float]:
+    """Return a schedule that rises to 1 over warmup_steps and falls to 0 along a cosine."""
+    rise = linear_warmup(warmup_steps)
+
+    def schedule(taken: int) -> float:
+        if taken < warmup_steps:
+            return rise(taken)
+        progress = (taken - warmup_steps) / max(1, all_steps - warmup_steps)
+        return 0.5 * (1 + math.cos(math.pi * progress))
+
+    return schedule

@@ -1,0 +1,122 @@
+"""The curves of one or several runs as one figure, 800 pixels wide."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from checks.files import writing
+
+Metrics = Sequence[dict]  # the lines of a run's metrics.jsonl
+
+_PHASES = {  # key of metrics.jsonl: its name in the figure
+    "seconds_generate": "generate",
+    "seconds_verify": "verify",
+    "seconds_prm": "PRM",
+    "seconds_policy": "policy",
+    "seconds_evaluate": "evaluate",
+}
+_COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]  # Okabe and Ito
+_LINES = ["-", "--", ":"]  # of the first, second and third metric of a panel
+
+
+def draw_curves(runs: dict[str, Metrics], path: Path) -> None:
+    """Draw metrics by iteration, one run or several in colours of their own, into a PNG file.
+
+    Args:
+        runs: name of a run: its metrics, at least one line each.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    figure = Figure(figsize=(8, 10), dpi=100, layout="constrained")
+    panels = figure.subplots(4, 2).ravel()
+    per_cent = "%"
+    _draw(panels[0], runs, "accuracy", per_cent, train_accuracy="sampled", eval_accuracy="held-out")
+    _draw(panels[1], runs, "prompts that pass the filter", per_cent, kept_fraction="kept")
+    _draw(panels[2], runs, "PRM: pairs ranked right", per_cent, prm_accuracy="PRM")
+    _draw(panels[3], runs, "PRM: cross-entropy", "nats", prm_loss="PRM")
+    _draw(panels[4], runs, "policy: entropy of a token", "nats", entropy="entropy")
+    _draw(panels[5], runs, "length of a response", "tokens", response_tokens="tokens")
+    panel = panels[6]
+    scales = {"process_return_largest": "largest return", "process_reward_mean": "mean reward"}
+    _draw(panel, runs, "process rewards", "beta x nats", **scales)
+    panel.set_yscale("symlog", linthresh=1e-3)
+    _draw_seconds(panels[7], runs)
+    for panel in panels:
+        panel.grid(alpha=0.3)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.tick_params(labelsize=8)
+    if len(runs) > 1:
+        handles = [panels[0].plot([], [], color=color)[0] for _, color in zip(runs, _cycle(runs))]
+        labels = [_plain(name) for name in runs]
+        figure.legend(handles, labels, loc="outside upper center", ncols=min(3, len(runs)))
+    with writing(path):
+        figure.savefig(path, format="png")
+
+
+def _draw(panel: Axes, runs: dict[str, Metrics], title: str, unit: str, **metrics: str) -> None:
+    """Draw some metrics of every run into a panel; keywords are keys of metrics.jsonl: labels."""
+    scale = 100 if unit == "%" else 1
+    for (name, lines), color in zip(runs.items(), _cycle(runs)):
+        for number, (key, label) in enumerate(metrics.items()):
+            points = [point for line in lines for point in _points(line, key)]
+            if points:
+                own = _COLORS[number] if len(runs) == 1 else color
+                mark = "o" if key == "eval_accuracy" else "." if len(points) == 1 else ""
+                xs, ys = [x for x, _ in points], [scale * y for _, y in points]
+                style = dict(color=own, linestyle=_LINES[number], marker=mark, markersize=4)
+                panel.plot(xs, ys, label=label if name == next(iter(runs)) else None, **style)
+    panel.set_title(title, fontsize=10)
+    panel.set_ylabel(unit, fontsize=8)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if unit == "%":
+        panel.set_ylim(-3, 103)
+    if len(metrics) > 1 and panel.get_legend_handles_labels()[0]:
+        panel.legend(fontsize=8, frameon=False)
+
+
+def _points(line: dict, key: str) -> list[tuple[float, float]]:
+    """Return where a line of metrics lies on a curve; the one that ends a run may hold two."""
+    points = []
+    if key == "eval_accuracy" and line.get("eval_accuracy_before") is not None:
+        points.append((line["iteration"], line["eval_accuracy_before"]))
+        points.append((line["iteration"] + 1, line["eval_accuracy"]))
+    elif line.get(key) is not None and math.isfinite(line[key]):
+        points.append((line["iteration"], line[key]))
+    return points
+
+
+def _draw_seconds(panel: Axes, runs: dict[str, Metrics]) -> None:
+    """Draw the seconds by phase: by iteration for one run, on average for each of several."""
+    if len(runs) == 1:
+        [lines] = runs.values()
+        iterations = [line["iteration"] for line in lines]
+        seconds = [[line.get(phase) or 0.0 for line in lines] for phase in _PHASES]
+        panel.stackplot(iterations, seconds, labels=_PHASES.values(), colors=_COLORS, alpha=0.8)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    else:
+        done = [0.0] * len(runs)
+        for phase, color in zip(_PHASES, _COLORS):
+            means = [
+                sum(line.get(phase) or 0.0 for line in lines) / len(lines)
+                for lines in runs.values()
+            ]
+            panel.barh(range(len(runs)), means, left=done, color=color, label=_PHASES[phase])
+            done = [a + b for a, b in zip(done, means)]
+        panel.set_yticks(range(len(runs)), [_plain(name) for name in runs])
+        panel.invert_yaxis()
+    panel.set_title("seconds an iteration", fontsize=10)
+    panel.legend(fontsize=7, frameon=False, ncols=2)
+
+
+def _cycle(runs: dict[str, Metrics]) -> list[str]:
+    return [_COLORS[number % len(_COLORS)] for number in range(len(runs))]
+
+
+def _plain(name: str) -> str:
+    """Return a name of which matplotlib reads nothing as a formula."""
+    return name.replace("$", r"\$")

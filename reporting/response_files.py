@@ -1,0 +1,108 @@
+"""Files of responses: written a problem at a time, read back after a kill without what was cut."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from checks.errors import UserError
+from checks.files import replace_file, writing
+from rollout import Group
+
+_OF_A_RESPONSE = {  # field of a Group: its name in the record of one response
+    "responses": "response",
+    "outcome_rewards": "outcome_reward",
+    "statuses": "status",
+    "truncated": "truncated",
+    "response_ids": "response_ids",
+}
+
+
+def append_groups(
+    path: Path, numbers: Sequence[int], groups: Sequence[Group], decode: Callable[[list], str]
+) -> None:
+    """Append the responses to some problems, one JSON object a line.
+
+    Args:
+        numbers: of the problems, a group each.
+        decode: from token ids to text.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    records = [
+        {"problem": number, **record}
+        for number, group in zip(numbers, groups, strict=True)
+        for record in make_records(group, decode)
+    ]
+    with writing(path), path.open("a") as file:
+        file.write("".join(json.dumps(record) + "\n" for record in records))
+
+
+def make_records(group: Group, decode: Callable[[list], str]) -> list[dict]:
+    """Return a JSON object for each response of a group; prompt is the text the model was given."""
+    shared = {
+        "prompt": decode(group.prompt_ids),
+        "ground_truth": group.ground_truth,
+        "ability": group.ability,
+        "data_source": group.data_source,
+    }
+    columns = zip(*(getattr(group, name) for name in _OF_A_RESPONSE), strict=True)
+    return [{**shared, **dict(zip(_OF_A_RESPONSE.values(), values))} for values in columns]
+
+
+def read_groups(
+    path: Path, prompts: Sequence[dict], samples: int, decode: Callable[[list], str]
+) -> dict[int, Group]:
+    """Return the groups in a file by number of the problem; what a kill cut off is removed from it.
+
+    Args:
+        prompts: what Group has of a problem, by number.
+        samples: K, responses a problem.
+        decode: from token ids to text.
+
+    Raises:
+        UserError: the file holds responses to other problems.
+    """
+    by_problem: dict[int, list[dict]] = {}
+    for row in read_rows(path):
+        by_problem.setdefault(row["problem"], []).append(row)
+    whole = {number: rows for number, rows in by_problem.items() if len(rows) == samples}
+    if len(whole) < len(by_problem):
+        write_rows(path, [row for rows in whole.values() for row in rows])
+    groups = {}
+    for number, rows in whole.items():
+        if number >= len(prompts):  # of a time with a higher LIMIT
+            continue
+        prompt = prompts[number]
+        given = (decode(prompt["prompt_ids"]), prompt["ground_truth"])
+        if any((row["prompt"], row["ground_truth"]) != given for row in rows):
+            raise UserError(
+                f"{path} holds responses to other problems (number {number} is another one): name "
+                "another OUTPUT, or delete that file."
+            )
+        columns = {
+            name: [row[record_name] for row in rows] for name, record_name in _OF_A_RESPONSE.items()
+        }
+        groups[number] = Group(**prompt, **columns)
+    return groups
+
+
+def read_rows(path: Path) -> list[dict]:
+    """Return the whole lines of a file; a last line that a kill cut off is removed from it."""
+    if not path.exists():
+        return []
+    text = path.read_text()
+    whole, newline, rest = text.rpartition("\n")
+    if rest:
+        replace_file(path, whole + newline)
+    return [json.loads(line) for line in whole.split("\n") if line]
+
+
+def list_iterations(folder: Path) -> dict[int, Path]:
+    """Return a run's files of rollouts by iteration, in order; other files beside them are left."""
+    paths = sorted(folder.glob("*.jsonl"))
+    return {int(path.stem): path for path in paths if path.stem.isdigit()}
+
+
+def write_rows(path: Path, rows: Sequence[dict]) -> None:
+    """Write rows as one JSON object a line, all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, "".join(json.dumps(row) + "\n" for row in rows))

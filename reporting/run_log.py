@@ -1,0 +1,299 @@
+"""What a run leaves in its folder and on the terminal: constants, metrics, rollouts."""
+
+import json
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from checks.files import replace_file, writing
+from checks.saved_constants import write_constants
+from reporting import run_report
+from reporting.response_files import list_iterations, make_records
+from reporting.steps import token_texts
+from reporting.terminal import print_responses
+from rollout import Collected
+
+_COLUMNS = {  # metric: heading of its column
+    "iteration": "iter",
+    "train_accuracy": "train acc",
+    "kept_fraction": "kept",
+    "prm_accuracy": "prm acc",
+    "eval_accuracy": "held-out",
+    "response_tokens": "tokens",
+    "seconds_generate": "gen s",
+    "seconds_verify": "verify s",
+    "seconds_prm": "prm s",
+    "seconds_policy": "policy s",
+    "seconds": "total s",
+}
+_HEADER_EVERY = 20  # lines
+UPDATE_METRICS = """
+    prm_accuracy prm_loss prm_gradient_norm process_reward_mean process_return_largest
+    policy_loss entropy clip_fraction approx_kl policy_gradient_norm
+""".split()  # null in metrics.jsonl where nothing was updated
+
+
+class PhaseTimer:
+    """Adds up the seconds spent in named phases."""
+
+    def __init__(self):
+        self.totals: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.totals[phase] += time.perf_counter() - start
+
+
+class RunLog:
+    """Writes constants.json, metrics.jsonl and rollouts/; does nothing but on the main process."""
+
+    def __init__(self, folder: Path, is_main: bool):
+        self.folder = folder
+        self.is_main = is_main
+        self.lines_printed = 0
+        self.first, self.started = 0, time.monotonic()  # iteration and time of the start
+
+    def start(self, constants: dict, device: str, iteration: int) -> None:
+        """Write constants.json and drop whatever an earlier try logged from iteration on."""
+        if not self.is_main:
+            return
+        self.started, self.first = time.monotonic(), iteration
+        write_constants(self.folder / "constants.json", constants, device=device)
+        metrics = self.folder / "metrics.jsonl"
+        lines = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
+        replace_file(metrics, "".join(lines[:iteration]))
+        rollouts = self.folder / "rollouts"
+        rollouts.mkdir(exist_ok=True)
+        for number, path in list_iterations(rollouts).items():
+            if number >= iteration:
+                path.unlink()
+
+    def log_metrics(self, accelerator: Accelerator, metrics: dict) -> None:
+        """Append a line to metrics.jsonl, what is not a number there as null, and tell trackers."""
+        known = {name: value for name, value in metrics.items() if not _is_missing(value)}
+        accelerator.log(known, step=metrics["iteration"])
+        if self.is_main:
+            line = {name: known.get(name) for name in metrics}
+            path = self.folder / "metrics.jsonl"
+            with writing(path), path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def write_rollouts(
+        self,
+        iteration: int,
+        collected: Collected,
+        tokenizer: PreTrainedTokenizerBase,
+        process_rewards: Tensor | None = None,
+        advantages: Tensor | None = None,
+    ) -> None:
+        """Write the responses of an iteration as make_iteration_records gives them."""
+        if self.is_main:
+            decode = partial(tokenizer.decode, skip_special_tokens=False)
+            records = make_iteration_records(collected, decode, process_rewards, advantages)
+            lines = "".join(json.dumps(record) + "\n" for record in records)
+            replace_file(self.folder / "rollouts" / f"{iteration:06d}.jsonl", lines)
+
+    def print_samples(
+        self,
+        collected: Collected,
+        tokenizer: PreTrainedTokenizerBase,
+        process_rewards: Tensor,
+        count: int,
+    ) -> None:
+        """Show the first responses of an iteration that were trained on, coloured by token reward.
+
+        Args:
+            process_rewards: (B, T) of the kept groups.
+            count: of responses, at most.
+        """
+        ids = [own for group in collected.kept for own in group.response_ids][:count]
+        if self.is_main and ids:
+            print_responses(
+                "responses of this iteration",
+                [status for group in collected.kept for status in group.statuses][:count],
+                [token_texts(tokenizer, own) for own in ids],
+                [process_rewards[row, : len(own)].tolist() for row, own in enumerate(ids)],
+            )
+
+    def write_report(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Draw curves.png and report.html; a report that fails is said so, and stops nothing."""
+        if not self.is_main:
+            return
+        try:
+            run_report.write_report([run_report.read_run(self.folder, tokenizer)], self.folder)
+        except Exception as error:  # whatever it is, training matters more
+            self.print(f"  WARNING: no report was written: {error!r}")
+
+    def print(self, text: str) -> None:
+        if self.is_main:
+            print(text, flush=True)
+
+    def print_row(self, metrics: dict, num_iterations: int) -> None:
+        """Print an iteration as one line of a table, and how long those left will take."""
+        done = metrics["iteration"] + 1
+        seconds_each = (time.monotonic() - self.started) / (done - self.first)
+        seconds_left = seconds_each * (num_iterations - done)
+        if self.lines_printed % _HEADER_EVERY == 0:
+            self.print("  ".join(f"{heading:>9}" for heading in [*_COLUMNS.values(), "left"]))
+        cells = [_cell(metrics.get(name)) for name in _COLUMNS] + [duration(seconds_left)]
+        self.print("  ".join(f"{cell:>9}" for cell in cells))
+        self.lines_printed += 1
+
+    def print_sandbox(self, layers: dict[str, str], fault: str) -> None:
+        """Say what generated programs are locked into, and what is missing of it."""
+        working = [name for name, reason in layers.items() if not reason]
+        self.print(f"  sandbox: {', '.join(working) or 'none'}")
+        for name, reason in layers.items():
+            if reason:
+                self.print(f"  sandbox: no {name}: {reason}")
+        if fault:
+            self.print("  WARNING: ALLOW_UNSANDBOXED_CODE: generated programs run with your rights")
+
+    def print_summary(
+        self,
+        constants: dict,
+        accelerator: Accelerator,
+        num_parameters: int,
+        prompts: str,
+        first: int,
+        memory: str,
+    ) -> None:
+        """Say what is about to run: models, data, sampling, batch sizes, device, folder."""
+        c = constants
+        roles = "policy, PRM" if c["PROCESS_COEF"] else "policy (outcome-only RLOO: no PRM)"
+        if c["PROCESS_COEF"] and c["PRM_REFERENCE"] == "sft":
+            roles += ", reference"
+        responses = c["PROMPTS_PER_ITERATION"] * c["SAMPLES_PER_PROMPT"]
+        per_step = responses // c["OPTIMIZER_STEPS"]
+        per_process = -(-per_step // accelerator.num_processes)
+        done = c["NUM_ITERATIONS"] - first
+        how = "each"
+        if c["LORA_RANK"]:
+            how = f"adapters of rank {c['LORA_RANK']} of one model of"
+        elif c["SHARD"]:
+            how = f"split over {accelerator.num_processes} process(es), each"
+        lines = {
+            "models": f"{roles}, {how} {num_parameters / 1e6:.2f} M parameters, from {c['MODEL']}",
+            "data": prompts,
+            "sampling": f"{c['SAMPLES_PER_PROMPT']} responses a prompt of up to "
+            f"{c['MAX_RESPONSE_TOKENS']} tokens, temperature {c['TEMPERATURE']}, no top-k or top-p",
+            "filter": f"accuracy within [{c['ACCURACY_LOW']}, {c['ACCURACY_HIGH']}]",
+            "batch": f"{c['PROMPTS_PER_ITERATION']} prompts x {c['SAMPLES_PER_PROMPT']} = "
+            f"{responses} responses = {c['OPTIMIZER_STEPS']} optimizer step(s) of {per_step}; "
+            f"{per_process} a process in micro-batches of {c['MICRO_BATCH_TOKENS']} tokens",
+            "device": f"{accelerator.num_processes} process(es) on {accelerator.device.type}, "
+            f"{torch.get_num_threads()} thread(s) each, mixed precision {c['MIXED_PRECISION']}",
+            "memory": memory,
+            "run": f"{self.folder}, iterations {first} to {c['NUM_ITERATIONS'] - 1}"
+            if done > 0
+            else f"{self.folder} is complete: raise NUM_ITERATIONS, or choose another RUN_NAME",
+        }
+        if c["PROCESS_COEF"] and c["PRM_UPDATE"] == "none" and not c["PRM_MODEL"]:
+            lines["note"] = "a frozen PRM that starts from MODEL gives no reward: set PRM_MODEL"
+        for name, text in lines.items():
+            self.print(f"{name:>9}  {text}")
+
+    def print_outcome(self) -> None:
+        """Say what the run achieved and where it is saved."""
+        path = self.folder / "metrics.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if self.is_main else []
+        keys = ("eval_accuracy_before", "eval_accuracy")
+        accuracies = [x[key] for x in lines for key in keys if x[key] is not None]
+        if len(accuracies) > 1:
+            self.print(f"held-out accuracy {accuracies[0]:.3f} -> {accuracies[-1]:.3f}")
+        self.print(f"models, report.html, metrics.jsonl and rollouts are in {self.folder}")
+
+    def print_warnings(self, metrics: dict, prompts_wanted: int) -> None:
+        """Say what did not go as it should in an iteration."""
+        if metrics["prompts"] < prompts_wanted:
+            self.print(
+                f"  only {metrics['prompts']} of {prompts_wanted} prompts passed the filter in "
+                f"{metrics['rollout_rounds']} rounds; the accuracy of all sampled responses is "
+                f"{metrics['train_accuracy']:.3f}"
+            )
+        timeouts, errors = metrics["verdicts_timeout"], metrics["verdicts_error"]
+        if timeouts or errors:
+            self.print(f"  verifier: {timeouts} time-outs and {errors} errors, given reward 0")
+
+
+def make_iteration_records(
+    collected: Collected,
+    decode: Callable[[list[int]], str],
+    process_rewards: Tensor | None,
+    advantages: Tensor | None,
+) -> Iterator[dict]:
+    """Yield a JSON object a response: those trained on, with their token values, then the others.
+
+    Args:
+        decode: from token ids to text.
+        process_rewards, advantages: (B, T) of the kept groups; None where there are none.
+    """
+    row = 0
+    for group in collected.kept:
+        for record in make_records(group, decode):
+            length = len(record["response_ids"])
+            record["process_rewards"] = _rounded(process_rewards[row, :length])
+            record["advantages"] = _rounded(advantages[row, :length])
+            row += 1
+            yield {**record, "decision": "trained"}
+    kept, surplus = set(map(id, collected.kept)), set(map(id, collected.surplus))
+    for group in collected.sampled:
+        if id(group) not in kept:
+            decision = "surplus" if id(group) in surplus else "filtered out"
+            for record in make_records(group, decode):
+                yield {**record, "decision": decision}
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as hours:minutes:seconds."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"
+
+
+def explain_giving_up(metrics: dict, accuracy_low: float, accuracy_high: float) -> str:
+    """Return what to do when no prompt passes the filter for several iterations."""
+    accuracy = metrics["train_accuracy"]
+    advice = (
+        "The prompts are too hard for this model: use easier ones, warm it up with sft.py, raise "
+        "MAX_RESPONSE_TOKENS if truncated_fraction is high, or raise SAMPLES_PER_PROMPT."
+        if accuracy < accuracy_low
+        else "The prompts are too easy for this model: use harder ones."
+        if accuracy > accuracy_high
+        else "Each prompt is always or never solved: raise SAMPLES_PER_PROMPT or TEMPERATURE."
+    )
+    return (
+        f"Stopped after iteration {metrics['iteration']}: no prompt of the last iterations was "
+        f"solved at a rate within [{accuracy_low}, {accuracy_high}]; the accuracy of all sampled "
+        f"responses is {accuracy:.3f}. {advice} What was learned is saved: a new run can start "
+        "from it (MODEL = the folder policy/ of this one; of adapters LORA_MERGE = True writes it)."
+    )
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [float(f"{value:.4g}") for value in values.tolist()]
+
+
+def _is_missing(value: float | None) -> bool:
+    return value is None or not math.isfinite(value)
+
+
+def _cell(value: float | int | None) -> str:
+    if _is_missing(value):
+        return "-"
+    return (
+        str(value) if isinstance(value, int) else f"{value:.3f}" if value < 1.5 else f"{value:.1f}"
+    )

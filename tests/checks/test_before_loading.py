@@ -1,0 +1,242 @@
+"""Every mistake that can be known before a model loads: one message that names what to change."""
+
+import json
+import runpy
+from collections import namedtuple
+
+import pytest
+from small_runs import ROOT, SFT_MODEL, SMALL_RUN, copy_model, load_script
+from transformers import AutoConfig, AutoTokenizer
+
+from checks import files, machine, model_files
+from checks.allowed_values import check_training_constants
+from checks.constants import read_constants
+from checks.errors import UserError
+from memory import estimate
+from models import roles
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """Call main() of train_prime.py with edited constants, where loading a model is a failure."""
+
+    def start(**constants):
+        settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), **constants}
+        script = load_script("train_prime.py", tmp_path, **settings)
+        monkeypatch.setattr(roles, "load_model", lambda *_: pytest.fail("a model was loaded"))
+        with pytest.raises(UserError) as error:
+            script.main()
+        return str(error.value)
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("constants", "words"),
+    [
+        (dict(OPTIMIZER_STEPS=3), "OPTIMIZER_STEPS = 3 does not divide PROMPTS_PER_ITERATION = 4"),
+        (dict(PRM_OPTIMIZER_STEPS=5), "PRM_OPTIMIZER_STEPS = 5 does not divide"),
+        (dict(ROLLOUT_TOKENS=319), "319 has no room for one prompt and its responses"),
+        (dict(SAMPLES_PER_PROMPT=1), "SAMPLES_PER_PROMPT = 1 must lie between 2 and"),
+        (
+            dict(PRM_UPDATE="often"),
+            "PRM_UPDATE = 'often' is unknown: choose one of 'after', 'before'",
+        ),
+        (dict(PRM_REFERENCE="prm"), "PRM_REFERENCE = 'prm' is unknown"),
+        (dict(PROCESS_SCALE="max"), "PROCESS_SCALE = 'max' is unknown"),
+        (dict(PROCESS_GRANULARITY="step"), "PROCESS_GRANULARITY = 'step' is unknown"),
+        (dict(MIXED_PRECISION="fp16"), "MIXED_PRECISION = 'fp16' is unknown"),
+        (dict(LOG_WITH="paper"), "LOG_WITH = 'paper' is unknown"),
+        (dict(NUM_ITERATIONS=2.5), "NUM_ITERATIONS = 2.5 must be a whole number"),
+        (dict(TEMPERATURE=0.0), "TEMPERATURE = 0.0 must lie between"),
+        (dict(BETA="0.05"), "BETA = '0.05' must be a number"),
+        (dict(TRAIN_DATA=None), "TRAIN_DATA = None must be text"),
+        (dict(MODEL=5), "MODEL = 5 must be text"),
+        (dict(MODEL="~/model"), "write the folder of ~ in full"),
+        (dict(ABILITIES="math"), "ABILITIES = 'math' must be None or a tuple"),
+        (dict(MAX_PROMPT_TOKENS=2000), "allow sequences of 2048 tokens, but the model knows 1024"),
+        (dict(ACCURACY_LOW=0.9), "ACCURACY_LOW is above ACCURACY_HIGH"),
+        (dict(MODEL="models/none"), "MODEL = 'models/none': there is no such folder"),
+        (dict(MODEL=str(ROOT / "tests")), "the folder holds no config.json"),
+        (dict(TRAIN_DATA="none.parquet"), "TRAIN_DATA = 'none.parquet': there is no such file"),
+        (dict(EVAL_DATA="none.jsonl"), "EVAL_DATA = 'none.jsonl': there is no such file"),
+        (
+            dict(LORA_RANK=8, SHARD=True),
+            "SHARD = True does not go with LORA_RANK = 8",
+        ),
+        (
+            dict(LORA_RANK=8, OFFLOAD_MODELS=True),
+            "OFFLOAD_MODELS = True does not go with",
+        ),
+        (
+            dict(LORA_RANK=8, PRM_MODEL=SFT_MODEL),
+            "LORA_RANK = 8: policy and PRM are",
+        ),
+        (dict(LORA_RANK=-1), "LORA_RANK = -1 must lie between 0 and"),
+        (dict(ALLOW_UNSANDBOXED_CODE="yes"), "ALLOW_UNSANDBOXED_CODE = 'yes' is unknown: choose"),
+        (dict(OUTPUT_DIR="/proc/runs"), "OUTPUT_DIR: cannot write to /proc/runs/run"),
+    ],
+)
+def test_mistakes_in_constants(start, constants, words):
+    if constants.get("ACCURACY_LOW"):
+        constants = {**constants, "ACCURACY_HIGH": 0.8}
+    assert words in start(**constants)
+
+
+GOOD_ROW = {"prompt": "7+8", "ability": "math", "reward_model": {"ground_truth": "15"}}
+
+
+@pytest.mark.parametrize(
+    ("second_row", "words"),
+    [
+        ({**GOOD_ROW, "ability": "poetry"}, "row 1 has ability 'poetry'; known are 'math', 'code'"),
+        ({**GOOD_ROW, "ability": "code"}, "row 1 has a ground truth that"),
+        ({**GOOD_ROW, "reward_model": {"ground_truth": None}}, "row 1 has no ground truth"),
+        ({**GOOD_ROW, "prompt": None}, "row 1 has no prompt"),
+    ],
+)
+def test_mistakes_in_rows(start, tmp_path, second_row, words):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(json.dumps(GOOD_ROW) + "\n" + json.dumps(second_row) + "\n")
+    for constant in ("TRAIN_DATA", "EVAL_DATA"):
+        assert start(**{constant: str(path)}).startswith(f"{constant}: {words}")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "there are no rows in it"),
+        ('{"prompt": "7+8", "solution": "15"}\n', "columns are ['prompt', 'solution']; needed are"),
+        ("{]", "cannot be read"),
+    ],
+)
+def test_mistakes_in_files(start, tmp_path, content, words):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(content)
+    message = start(TRAIN_DATA=str(path))
+    assert message.startswith("TRAIN_DATA") and words in message
+
+
+def test_a_tokenizer_without_eos_token(start, tmp_path):
+    model = copy_model(tmp_path / "model", eos_token=None)
+    assert "its tokenizer has no EOS token" in start(MODEL=model)
+
+
+def test_a_tokenizer_without_chat_template_while_rows_hold_messages(start, tmp_path):
+    model = copy_model(tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").unlink()
+    row = {**GOOD_ROW, "prompt": [{"role": "user", "content": "7+8"}]}
+    (tmp_path / "prompts.jsonl").write_text(json.dumps(row) + "\n")
+    message = start(MODEL=model, TRAIN_DATA=str(tmp_path / "prompts.jsonl"))
+    assert message.startswith("TRAIN_DATA: row 0 holds messages, but the tokenizer has no chat tem")
+
+
+def test_an_adapter_alone(start, tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert "holds an adapter without the model" in start(MODEL=str(tmp_path))
+
+
+def test_a_folder_of_the_main_process_is_told_from_another_of_its_name(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    theirs.mkdir()
+    with pytest.raises(UserError, match="of the main process cannot be seen on"):
+        files.check_shared(theirs, "mark")
+    with files.lock_folder(theirs) as old:
+        files.mark_folder(old)  # an earlier run of that machine alone
+    with files.lock_folder(ours) as lock:
+        mark = files.mark_folder(lock)
+        files.check_shared(ours, mark)
+        with pytest.raises(UserError, match="need one folder that they share"):
+            files.check_shared(theirs, mark)
+
+
+def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch):
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: set(range(16)))
+    for processes, cores in ((1, 16), (4, 4), (32, 1)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+        monkeypatch.setenv("WORLD_SIZE", str(2 * processes))  # on two machines
+        assert machine.count_cores() == cores
+
+
+def test_a_full_disk(start, monkeypatch):
+    usage = namedtuple("usage", "total used free")(10**9, 10**9, 10**6)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage)
+    message = start()
+    assert message.startswith("OUTPUT_DIR: the disk of") and "0.0 GiB free" in message
+
+
+def test_what_a_run_has_written_makes_room_for_what_replaces_it(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")(10**9, 10**9, 5000)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage)
+    settings = dict(num_trained=1, num_exported=1)
+    with pytest.raises(UserError, match="the disk of"):
+        files.check_folder(tmp_path, "OUTPUT_DIR", 250, **settings)  # 8,000 bytes, twice 4,000
+    for name, size in (("checkpoint/000001/__0_0.distcp", 2500), ("prm/model.safetensors", 500)):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"0" * size)
+    files.check_folder(tmp_path, "OUTPUT_DIR", 250, **settings)
+
+
+def test_adapters_need_a_disk_for_the_merged_models_alone(start, monkeypatch):
+    usage = namedtuple("usage", "total used free")(10**9, 10**9, 10**7)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage)
+    assert "the disk of" in start()  # two models of 0.45 M parameters in training, twice
+    usage = usage._replace(free=10**6)
+    assert "the disk of" in start(LORA_RANK=4, LORA_MERGE=True)
+    monkeypatch.setattr(estimate, "check_run", lambda *_: pytest.fail("got that far"))
+    with pytest.raises(pytest.fail.Exception, match="got that far"):
+        start(LORA_RANK=4)
+
+
+def test_a_constant_that_was_renamed():
+    constants = read_constants({"MODEL": "a/b", "helper": 1, "_PRIVATE": 2})
+    assert constants == {"MODEL": "a/b"}
+    with pytest.raises(UserError, match="TRAIN_DATA is missing among the constants"):
+        check_training_constants(constants)
+
+
+def test_models_that_cannot_be_loaded(start, tmp_path):
+    assert "MODEL = 'a/b' is no causal LM in a folder or on the hub" in start(MODEL="a/b")
+    assert "is no causal LM" in start(MODEL="gpt2-of-nobody")
+    model = copy_model(tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").unlink()
+    assert "the folder holds no weights" in start(MODEL=model)
+    other = copy_model(tmp_path / "other")
+    tokenizer = AutoTokenizer.from_pretrained(other)
+    tokenizer.add_tokens(["<new>"])
+    tokenizer.save_pretrained(other)
+    words = "PRM_MODEL and MODEL have different vocabularies (64 and 63 tokens)"
+    assert words in start(PRM_MODEL=other)
+    path = tmp_path / "other" / "config.json"
+    path.write_text(json.dumps({"model_type": "t5"}))
+    assert "is no causal LM" in start(MODEL=other)
+
+
+def test_a_resumed_run_needs_no_more_disk_than_it_has(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")(10**9, 10**9, 100)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UserError):
+        files.check_folder(
+            tmp_path, "OUTPUT_DIR", num_parameters=100, num_trained=1, num_exported=1
+        )
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "model.safetensors").write_bytes(b"0" * 3200)
+    files.check_folder(tmp_path, "OUTPUT_DIR", num_parameters=100, num_trained=1, num_exported=1)
+
+
+def test_the_recipes_name_constants_that_exist_and_fit():
+    recipes = sorted((ROOT / "recipes").glob("*.py"))
+    assert len(recipes) == 5
+    for recipe in recipes:
+        script = runpy.run_path(str(ROOT / "train_prime.py"))
+        constants = read_constants(script, [str(recipe), "SEED=3"])
+        check_training_constants(constants)
+        assert constants["MODEL"].count("/") == 1 and constants["SEED"] == 3
+        assert constants["MIXED_PRECISION"] == "bf16"
+        if "eurus" in recipe.name:
+            assert constants["POLICY_LR"] == 5e-7 and constants["SHARD"]
+
+
+def test_parameters_are_counted_without_making_them():
+    assert model_files.count_parameters(AutoConfig.from_pretrained(SFT_MODEL)) == 449_280

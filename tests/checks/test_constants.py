@@ -1,0 +1,81 @@
+"""Constants given on the command line, and those of evaluate.py."""
+
+import runpy
+
+import pytest
+from small_runs import ROOT
+
+from checks.allowed_values import check_evaluation_constants
+from checks.constants import read_constants
+from checks.errors import UserError
+from checks.files import make_file_name
+
+
+def test_arguments_override_constants_of_the_script():
+    names = {"BETA": 0.05, "MODEL": "a", "MODELS": ("a",), "main": None, "_OWN": 1}
+    read = read_constants(names, ["BETA=0.1", "MODEL=models/b=c", "MODELS=('x', 'y')"])
+    assert read == {"BETA": 0.1, "MODEL": "models/b=c", "MODELS": ("x", "y")}
+    assert names["BETA"] == 0.1 and names["_OWN"] == 1  # the script sees it too
+
+
+@pytest.mark.parametrize("argument", ["BETTA=0.1", "BETA", "--BETA=0.1", "_OWN=2", "main=3"])
+def test_an_argument_that_sets_nothing_is_refused(argument):
+    with pytest.raises(UserError, match="sets no constant of this script: write NAME=value"):
+        read_constants({"BETA": 0.05, "main": None, "_OWN": 1}, [argument])
+
+
+def test_a_file_of_constants(tmp_path):
+    recipe = tmp_path / "mine.py"
+    recipe.write_text('"""Mine."""\n\nBETA = 0.1  # of mine\nMODEL = "a/b"\nSTEPS = -2\n')
+    names = {"BETA": 0.05, "MODEL": "a", "STEPS": 1, "SEED": 0}
+    read = read_constants(names, [str(recipe), "SEED=1"])
+    assert read == {"BETA": 0.1, "MODEL": "a/b", "STEPS": -2, "SEED": 1}
+    for text, words in (
+        ("BETTA = 0.1", "mine.py: BETTA' sets no constant of this script.*Did you mean BETA?"),
+        ("BETA = 0.1\nBETA = print(2)", "mine.py, line 2: write NAME = value"),
+        ("BETA 0.1", "mine.py: cannot be read as lines NAME = value"),
+    ):
+        recipe.write_text(text)
+        with pytest.raises(UserError, match=words):
+            read_constants(names, [str(recipe)])
+    with pytest.raises(UserError, match="none.py: cannot be read"):
+        read_constants(names, [str(tmp_path / "none.py")])
+
+
+def test_a_slip_of_the_pen_is_told_the_name_it_was_near():
+    with pytest.raises(UserError, match="Did you mean BETA?"):
+        read_constants({"BETA": 0.05}, ["BETTA=0.1"])
+
+
+@pytest.mark.parametrize(
+    ("constants", "words"),
+    [
+        (
+            dict(MODELS="embedded/arithmetic-sft"),
+            "MODELS = 'embedded/arithmetic-sft' must be a tuple",
+        ),
+        (dict(MODELS=()), "MODELS = () must be a tuple"),
+        (dict(MODELS=("a/b", "a_b")), "two of them would have the same file"),
+        (dict(MODELS=(5,)), "MODELS = (5,) must be a tuple of texts"),
+        (dict(BENCHMARKS={}), "BENCHMARKS = {} must map names"),
+        (dict(BENCHMARKS=["AMC"]), "BENCHMARKS = ['AMC'] must map names"),
+        (dict(BENCHMARKS={"a b": None, "a/b": None}), "two of them would have the same file"),
+        (dict(SAMPLES=8), "SAMPLES = 8 greedy responses (TEMPERATURE = 0) would all be the same"),
+        (dict(PRM="runs/x/prm"), "set SAMPLES above 1"),
+        (dict(DTYPE="float16"), "DTYPE = 'float16' is unknown"),
+        (dict(LIMIT=0), "LIMIT = 0 must lie between 1"),
+        (dict(TEMPERATURE=-1.0), "TEMPERATURE = -1.0 must lie between 0.0"),
+        (dict(OUTPUT=""), "OUTPUT = '' must be text"),
+    ],
+)
+def test_constants_of_evaluate_that_make_no_sense(constants, words):
+    own = read_constants(runpy.run_path(str(ROOT / "evaluate.py")))
+    check_evaluation_constants(own)
+    with pytest.raises(UserError) as error:
+        check_evaluation_constants({**own, **constants})
+    assert words in str(error.value)
+
+
+def test_file_names():
+    assert make_file_name("PRIME-RL/Eurus-2-7B") == "PRIME-RL_Eurus-2-7B"
+    assert make_file_name("../../etc") == "etc" and make_file_name("/") == "_"

@@ -1,0 +1,144 @@
+"""Rows of every known benchmark, as their hub sets have them, and sets that cannot be used."""
+
+import json
+from pathlib import Path
+
+import pytest
+from small_runs import SFT_MODEL
+from transformers import AutoTokenizer
+
+import data
+from checks.errors import UserError
+from evaluation import sets
+from evaluation.sets import HUB_SETS, load_benchmark
+from verifiers import Verifier
+
+
+def write(path: Path, *rows: dict) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+MATHS = [
+    ({"problem": "1+1?", "answer": "2"}, "1+1?", "2"),
+    ({"id": 0, "problem": "1+1?", "answer": 142.0, "url": ""}, "1+1?", "142.0"),  # AMC
+    ({"question": "1+1?", "answer": "2"}, "1+1?", "2"),  # Minerva Math
+    ({"question": "1+1?", "answer": "1+1=<<1+1=2>>2\n#### 1,002"}, "1+1?", "1,002"),  # GSM8K
+    ({"question": "1+1?", "final_answer": ["$2$"], "solution": [""]}, "1+1?", "$2$"),
+    ({"question": "1+1?", "final_answer": ["2", "3"]}, "1+1?", "2, 3"),
+    ({"prompt": "1+1?", "reward_model": {"ground_truth": "2"}}, "1+1?", "2"),
+]
+
+
+@pytest.mark.parametrize(("row", "question", "truth"), MATHS)
+def test_rows_of_mathematics(tmp_path, row, question, truth):
+    [read] = load_benchmark("Mine", write(tmp_path / "rows.jsonl", row), None)
+    assert read["prompt"] == question and read["ability"] == "math"
+    assert read["reward_model"] == {"ground_truth": truth}
+
+
+CODE = {
+    "HumanEval": (
+        {
+            "task_id": "HumanEval/0",
+            "prompt": 'def double(x):\n    """Return 2x."""\n',
+            "canonical_solution": "    return 2 * x\n",
+            "test": "def check(candidate):\n    assert candidate(2) == 4\n",
+            "entry_point": "double",
+        },
+        "def double(x):\n    return {} * x",
+    ),
+    "MBPP": (
+        {
+            "task_id": 1,
+            "text": "Write a function to double a number.",
+            "code": "",
+            "test_list": ["assert double(2) == 4", "assert double(0) == 0"],
+            "test_setup_code": "",
+            "challenge_test_list": [],
+        },
+        "def double(x):\n    return {} * x",
+    ),
+    "LeetCode": (
+        {
+            "task_id": "double",
+            "prompt": "from typing import *\n",
+            "problem_description": "Double a number.",
+            "starter_code": "class Solution:\n    def double(self, x: int) -> int:\n        ",
+            "test": "def check(candidate):\n    assert candidate(x = 2) == 4\n",
+            "entry_point": "Solution().double",
+        },
+        "class Solution:\n    def double(self, x: int) -> int:\n        return {} * x",
+    ),
+}
+
+
+def test_rows_of_code_are_verified_by_their_tests(tmp_path):
+    rows, responses = [], []
+    for name, (row, program) in CODE.items():
+        [read] = load_benchmark(name, write(tmp_path / f"{name}.jsonl", row), None)
+        assert read["ability"] == "code" and "ouble" in read["prompt"]
+        for factor in (2, 3):
+            rows.append(read["reward_model"]["ground_truth"])
+            responses.append(f"```python\n{program.format(factor)}\n```")
+    with Verifier(num_workers=1, all_or_nothing=True) as verifier:
+        verdicts = verifier.verify(responses, rows, ["code"] * len(rows))
+    assert [verdict.reward for verdict in verdicts] == [1.0, 0.0] * 3
+
+
+def test_prompts_get_the_published_template(tmp_path):
+    rows = load_benchmark("MBPP", write(tmp_path / "mbpp.jsonl", CODE["MBPP"][0]), None)
+    tokenizer = AutoTokenizer.from_pretrained(SFT_MODEL)
+    seen = []
+    tokenizer.apply_chat_template = lambda messages, **_: seen.append(messages) or [1]
+    settings = dict(system_prompt="be brief", max_prompt_tokens=9, abilities=None, constant="X")
+    data.encode_prompts(rows, tokenizer, **settings)
+    [[system, user]] = seen
+    assert system == {"role": "system", "content": "be brief"}
+    assert user["content"].startswith("Write a function to double a number.")
+    assert "assert double(2) == 4" in user["content"]
+    assert user["content"].endswith("```python\nYour code\n```\nat the end.")
+
+
+def test_a_limit_takes_the_first_rows(tmp_path):
+    rows = [{"problem": str(n), "answer": str(n)} for n in range(5)]
+    path = write(tmp_path / "rows.jsonl", *rows)
+    assert [row["prompt"] for row in load_benchmark("Mine", path, 2)] == ["0", "1"]
+    assert len(load_benchmark("Mine", path, 9)) == 5
+    assert len(load_benchmark("Arithmetic", "arithmetic", 3)) == 3
+
+
+def test_hub_sets_are_asked_for_by_id_configuration_and_split(monkeypatch):
+    asked = []
+    monkeypatch.setattr(data, "load_dataset", lambda *a, **k: asked.append((a, k)) or 1 / 0)
+    for name in HUB_SETS:
+        with pytest.raises(UserError, match=rf"BENCHMARKS\['{name}'\] = '{HUB_SETS[name].hub_id}'"):
+            load_benchmark(name, None, None)
+    assert asked[4] == (("Hothan/OlympiadBench", "OE_TO_maths_en_COMP"), {"split": "train"})
+    with pytest.raises(UserError):
+        load_benchmark("Mine", "openai/gsm8k", None)  # known by its id under any name
+    assert asked[-1] == (("openai/gsm8k", "main"), {"split": "test"})
+    assert set(sets.HUB_SETS) >= {"AIME 2024", "MATH-500", "AMC", "HumanEval", "MBPP"}
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "words"),
+    [
+        ("Nine", None, r"\['Nine'\] = None, but no set of that name is known.*'AIME 2024'"),
+        ("Nine", 5, r"BENCHMARKS\['Nine'\] = 5 must be text in quotes"),
+        ("Nine", "nowhere.jsonl", r"'nowhere.jsonl': there is no such file"),
+        (
+            "Nine",
+            {"problem": "x"},
+            r"columns are \['problem'\]; needed are .*`problem` and `answer`",
+        ),
+        ("Nine", {}, r"there are no rows in it"),
+    ],
+)
+def test_sets_that_cannot_be_used(tmp_path, name, row, words):
+    source = row
+    if isinstance(row, dict):
+        path = tmp_path / "rows.jsonl"
+        source = write(path, row) if row else write(path)
+    with pytest.raises(UserError, match=words):
+        load_benchmark(name, source, None)

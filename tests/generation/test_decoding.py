@@ -1,0 +1,202 @@
+"""Siblings decoded together get what each would get alone, whatever the model and the batch."""
+
+import contextlib
+import functools
+
+import pytest
+import torch
+from tiny_models import ARCHITECTURES, make_model
+from transformers import GenerationConfig
+
+from generation import cuda_graphs, decoding
+from generation import generate as generate_module
+from generation.decoding import Sampling, draw
+from generation.generate import generate_responses
+from generation.siblings import takes_siblings
+
+PROMPTS = [[5, 6, 7, 8, 9], [10, 11], [12, 13, 14], [15]]
+
+
+def generate(model, prompts=PROMPTS, **changes):
+    settings = dict(
+        samples_per_prompt=3,
+        max_response_tokens=12,
+        temperature=1.0,
+        eos_token_ids=[2],
+        pad_token_id=0,
+    )
+    return generate_responses(model, prompts, **{**settings, **changes})
+
+
+@pytest.fixture(params=["growing", "fixed"])
+def shapes(request, monkeypatch):
+    """Both kinds of batches; on a GPU the fixed one is a CUDA graph, here the same code runs it."""
+    monkeypatch.setattr(decoding, "_GRAPHED", ("cpu",) if request.param == "fixed" else ())
+    monkeypatch.setattr(cuda_graphs, "_ROOM_STEPS", 5)
+
+
+@pytest.mark.usefixtures("shapes")
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_greedy_responses_are_those_of_the_models_own_generate(kind, monkeypatch):
+    model = make_model(kind)
+    attention = model.config._attn_implementation
+    assert takes_siblings(model, 20)
+    together = generate(model, temperature=0.0)
+    assert len({tuple(ids) for ids in together}) == len(PROMPTS)
+    monkeypatch.setattr(generate_module, "takes_siblings", lambda *_: False)
+    alone = generate(model, temperature=0.0, samples_per_prompt=1)
+    assert [ids for ids in alone for _ in range(3)] == together
+    assert model.config._attn_implementation == attention  # as it was
+
+
+@pytest.mark.usefixtures("shapes")
+def test_every_response_is_what_its_own_random_numbers_say_whatever_the_batch():
+    model = make_model("llama")
+    uniforms = torch.rand(12, 40, dtype=torch.float64)
+    settings = dict(max_response_tokens=40, eos_token_ids=[2, 3, 4])
+    together = generate(model, uniforms=uniforms, **settings)
+    lengths = sorted(map(len, together))
+    assert lengths[0] < 8 and lengths[-1] > 12  # some leave the batch long before others
+    for number, prompt in enumerate(PROMPTS):
+        mine = slice(3 * number, 3 * number + 3)
+        assert generate(model, [prompt], uniforms=uniforms[mine], **settings) == together[mine]
+    for number in range(12):  # and each by hand, a token after the other
+        ids, [*prompt] = together[number], PROMPTS[number // 3]
+        for step, token in enumerate(ids):
+            with torch.no_grad():
+                logits = model(torch.tensor([prompt])).logits[:, -1]
+            sampling = Sampling(uniforms, 1.0, torch.tensor([2]))
+            assert draw(logits, torch.tensor([number]), step, sampling).tolist() == [token]
+            prompt.append(token)
+        assert ids[-1] in (2, 3, 4) or len(ids) == 40
+
+
+def test_drawing_inverts_the_distribution_at_its_temperature():
+    logits = torch.tensor([[0.0, 1.0, -1.0, float("-inf"), 2.0]])
+    count = 200_000
+    uniforms = torch.rand(count, 1, dtype=torch.float64)
+    sampling = Sampling(uniforms, 0.7, torch.tensor([2]))
+    drawn = draw(logits.expand(count, -1), torch.arange(count), 0, sampling)
+    shares = torch.bincount(drawn, minlength=5) / count
+    expected = (logits[0] / 0.7).softmax(-1)
+    assert shares[3] == 0
+    torch.testing.assert_close(shares, expected, atol=0.005, rtol=0)
+    for uniform, token in ((0.0, 1), (1 - 2**-53, 3)):  # the edges: tokens that are possible
+        logits = torch.tensor([[float("-inf"), 0.0, 0.0, 1.0, float("-inf")]])
+        sampling = Sampling(
+            torch.full((1, 1), uniform, dtype=torch.float64), 1.0, torch.tensor([2])
+        )
+        assert draw(logits, torch.tensor([0]), 0, sampling).tolist() == [token]
+
+
+@pytest.mark.parametrize("vocabulary", [3, 4, 8, 11])
+def test_drawing_by_blocks_is_drawing_from_the_whole(vocabulary, monkeypatch):
+    monkeypatch.setattr(decoding, "_BLOCK", 4)
+    logits = torch.randn(1, vocabulary, generator=torch.Generator().manual_seed(vocabulary))
+    logits[:, ::3] = float("-inf")
+    cumulated = logits.double().softmax(-1).cumsum(-1)
+    uniforms = torch.linspace(0, 1, 1001, dtype=torch.float64)[:-1, None]
+    sampling = Sampling(uniforms, 1.0, torch.tensor([2]))
+    drawn = draw(logits.expand(1000, -1), torch.arange(1000), 0, sampling)
+    expected = torch.searchsorted(cumulated.repeat(1000, 1), uniforms, right=True).squeeze(1)
+    assert (drawn != expected).sum() <= 1  # float32 may round one over an edge
+    assert not torch.isinf(logits[0, drawn]).any()
+
+
+@contextlib.contextmanager
+def capture(graph, fails):
+    if fails:
+        raise RuntimeError("operation not permitted when stream is capturing")
+    yield
+
+
+class WrongGraph:
+    """Replays to logits that are those of the capture, with one changed."""
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def replay(self):
+        self.batches[-1].logits[0, 0, 0] += 1.0
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_graph_that_fails_or_errs_is_told_and_not_used(fails, monkeypatch, caplog):
+    model = make_model("llama")
+    expected = generate(model, temperature=0.0)
+    batches = []
+    run = cuda_graphs.GraphedBatch._run
+    monkeypatch.setattr(
+        cuda_graphs.GraphedBatch, "_run", lambda batch: (batches.append(batch), run(batch))[1]
+    )
+    monkeypatch.setattr(decoding, "_GRAPHED", ("cpu",))
+    monkeypatch.setattr(cuda_graphs, "_CAPTURING", ("cpu",))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: WrongGraph(batches))
+    monkeypatch.setattr(torch.cuda, "graph", functools.partial(capture, fails=fails))
+    assert generate(model, temperature=0.0) == expected
+    assert len(batches) > 5 and model in cuda_graphs._refused
+    words = "cannot be a CUDA graph: operation not" if fails else "gives other logits: not used"
+    assert caplog.text.count(words) == 1
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@needs_gpu
+def test_a_replayed_graph_generates_what_its_steps_do_and_follows_the_weights(monkeypatch):
+    model = make_model("qwen2").cuda()
+    uniforms = torch.rand(12, 200, dtype=torch.float64)
+    settings = dict(uniforms=uniforms, max_response_tokens=200, eos_token_ids=[2, 3])
+    replays = []
+    replay = torch.cuda.CUDAGraph.replay
+    monkeypatch.setattr(
+        torch.cuda.CUDAGraph, "replay", lambda graph: (replays.append(graph), replay(graph))
+    )
+    for _ in range(2):
+        monkeypatch.setattr(decoding, "_GRAPHED", ("cuda",))
+        graphed = generate(model, **settings)
+        monkeypatch.setattr(decoding, "_GRAPHED", ())
+        assert generate(model, **settings) == graphed
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(1.1)
+    assert len(replays) > 100 and model not in cuda_graphs._refused
+
+
+def test_responses_are_reported_once_and_whole_when_they_end():
+    model = make_model("llama")
+    reported = []
+    tokens = []
+    responses = generate(
+        model,
+        max_response_tokens=60,
+        eos_token_ids=[2, 3, 4, 5],
+        on_response=lambda row, ids: reported.append((row, ids)),
+        on_token=lambda: tokens.append(1),
+    )
+    assert len(reported) > 6 and len(dict(reported)) == len(reported)
+    assert all(responses[row] == ids for row, ids in reported)
+    assert max(map(len, responses)) <= len(tokens) <= max(map(len, responses)) + 4
+
+
+def test_models_that_cannot_are_generated_with_plainly(caplog):
+    windowed = make_model("mistral", sliding_window=16)
+    assert takes_siblings(windowed, 16) and not takes_siblings(windowed, 17)
+    assert "mistral computes each response on its own" in caplog.text
+    responses = generate(windowed, max_response_tokens=20)
+    assert len(responses) == 12
+    sizes = dict(vocab_size=32, hidden_size=32, n_layer=2, n_head=4)
+    bloom = make_model("bloom", **sizes)  # positions by bias, not by ids
+    assert not takes_siblings(bloom, 20)
+    assert len(generate(bloom)) == 12
+    lies = make_model("llama")
+    forward = lies.forward
+    lies.forward = lambda *a, **k: forward(*a, **{**k, "attention_mask": None})
+    assert not takes_siblings(lies, 20)  # takes a mask and does not heed it
+
+
+def test_half_precision_agrees_within_its_rounding():
+    model = make_model("llama").to(torch.bfloat16)
+    assert takes_siblings(model, 20)
+    own = model.generation_config = GenerationConfig(eos_token_id=7)
+    assert len(generate(model)) == 12 and model.generation_config is own

@@ -1,0 +1,204 @@
+"""The estimate of memory: counted by hand, and measured where it is measured."""
+
+import pytest
+import torch
+from small_runs import SFT_MODEL, SMALL_RUN, load_script
+from tiny_models import SIZES, make_model
+from transformers import AutoConfig
+
+from checks.errors import UserError
+from checks.model_files import count_parameters
+from memory import activations
+from memory import estimate as estimate_module
+from memory.estimate import Estimate, check_fits, estimate_memory
+from models import roles
+
+CONSTANTS = dict(
+    MODEL="tiny",
+    PROCESS_COEF=1.0,
+    PRM_REFERENCE="sft",
+    PRM_UPDATE="after",
+    EVAL_DATA=None,
+    EVAL_PROMPTS=100,
+    SHARD=False,
+    LORA_RANK=0,
+    ROLLOUT_DTYPE="float32",
+    OFFLOAD_MODELS=False,
+    OFFLOAD_OPTIMIZERS=False,
+    GRADIENT_CHECKPOINTING=False,
+    MIXED_PRECISION="no",
+    PROMPTS_PER_ITERATION=4,
+    SAMPLES_PER_PROMPT=4,
+    MAX_PROMPT_TOKENS=10,
+    MAX_RESPONSE_TOKENS=20,
+    ROLLOUT_TOKENS=270,
+    MICRO_BATCH_TOKENS=120,
+)
+CONFIG = AutoConfig.for_model("llama", **SIZES)
+SIZE = count_parameters(CONFIG)
+
+
+def estimate(processes: int = 1, **constants) -> Estimate:
+    configs = {"policy": CONFIG, "PRM": CONFIG}
+    if constants.get("PROCESS_COEF") == 0:
+        del configs["PRM"]
+    return estimate_memory({**CONSTANTS, **constants}, configs, processes, "cuda")
+
+
+def counted(parts: dict) -> dict:
+    """Return the parts that are no measurement."""
+    return {k: v for k, v in parts.items() if k not in ("activations", "libraries", "cache")}
+
+
+def test_weights_gradients_and_moments_are_counted():
+    whole = estimate()
+    assert list(whole) == ["generate", "PRM", "policy"]
+    everything = dict(policy=4 * SIZE, PRM=4 * SIZE, reference=4 * SIZE, optimizers=16 * SIZE)
+    assert counted(whole["generate"]) == {**everything, "gradients": 0}
+    assert counted(whole["PRM"]) == {**everything, "gradients": 4 * SIZE}
+    assert counted(estimate(2)["generate"])["gradients"] == 8 * SIZE  # buckets of both models
+    # 3 prompts of 10 + 4 x 20 tokens, 2 layers, 2 heads of 8, keys and values, float32
+    assert whole["generate"]["cache"] == 3 * 90 * 2 * 2 * 8 * 2 * 4
+    # greedy evaluation: 9 prompts of 10 + 20 tokens fit
+    assert estimate(EVAL_DATA="x")["generate"]["cache"] == 9 * 30 * 2 * 2 * 8 * 2 * 4
+    evaluated = estimate(EVAL_DATA="x")["generate"]["activations"]
+    assert evaluated > 2 * whole["generate"]["activations"]
+    frozen = estimate(PRM_UPDATE="none")
+    assert counted(frozen["PRM"]) == {**everything, "gradients": 0, "optimizers": 8 * SIZE}
+    alone = estimate(PROCESS_COEF=0)
+    assert list(alone) == ["generate", "policy"]
+    assert counted(alone["policy"]) == dict(
+        policy=4 * SIZE, gradients=4 * SIZE, optimizers=8 * SIZE
+    )
+
+
+def test_what_waits_in_host_memory_is_not_counted():
+    copied = estimate(ROLLOUT_DTYPE="bfloat16", OFFLOAD_MODELS=True, OFFLOAD_OPTIMIZERS=True)
+    assert counted(copied["generate"]) == {
+        "rollout copy": 2 * SIZE,
+        "gradients": 0,
+        "optimizers": 0,
+    }
+    assert counted(copied["PRM"]) == dict(
+        PRM=4 * SIZE, reference=4 * SIZE, gradients=4 * SIZE, optimizers=8 * SIZE
+    )
+
+
+def test_a_sharded_model_takes_its_share_and_a_copy():
+    sharded = estimate(4, SHARD=True, ROLLOUT_DTYPE="bfloat16")["policy"]
+    for name, size in (("policy", SIZE), ("gradients", SIZE), ("optimizers", 4 * SIZE)):
+        assert sharded[name] == pytest.approx(size, abs=4), name
+    assert sharded["rollout copy"] == 2 * SIZE
+    layer = (
+        count_parameters(AutoConfig.for_model("llama", **{**SIZES, "num_hidden_layers": 3})) - SIZE
+    )
+    rest = SIZE - 2 * layer
+    assert sharded["gathered layers"] == layer * (3 * 4 + 2 * 4) + rest * 8
+
+
+def test_adapters_share_one_model():
+    model = make_model("llama")
+    adapters = roles.add_adapters
+    adapters(model, ("policy",), 3, 6.0)
+    own = sum(p.numel() for n, p in model.named_parameters() if "lora_" in n)
+    parts = counted(estimate(LORA_RANK=3, ROLLOUT_DTYPE="bfloat16")["PRM"])
+    assert parts == dict(
+        policy=4 * own + 2 * SIZE, PRM=4 * own, gradients=4 * own, optimizers=16 * own
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        dict(MIXED_PRECISION="bf16", GRADIENT_CHECKPOINTING=True),
+        dict(LORA_RANK=2, ROLLOUT_DTYPE="bfloat16", MIXED_PRECISION="bf16"),
+        dict(SHARD=True, MIXED_PRECISION="bf16"),
+    ],
+)
+def test_activations_of_some_layers_tell_those_of_many(changes):
+    constants = {**CONSTANTS, **changes}
+    config = AutoConfig.for_model("llama", **{**SIZES, "num_hidden_layers": 9})
+    for phase, run in (
+        ("generate", activations._generate_once),
+        ("policy", activations._train_once),
+    ):
+        told = activations.extrapolate_activations(constants, config, phase, 1, "cpu")
+        assert told == pytest.approx(run(constants, config, 1, "cpu"), rel=0.02)
+    few = AutoConfig.for_model("llama", **{**SIZES, "num_hidden_layers": 1})
+    one = activations.extrapolate_activations(constants, few, "policy", 1, "cpu")
+    assert one == activations._train_once(constants, few, 1, "cpu") < told
+
+
+def test_tensors_without_content_take_what_real_ones_take(monkeypatch):
+    without = activations._train_once(CONSTANTS, CONFIG, 1, "cpu")
+    monkeypatch.setattr(activations, "FakeTensorMode", torch.enable_grad)
+    assert without == pytest.approx(activations._train_once(CONSTANTS, CONFIG, 1, "cpu"), rel=0.02)
+
+
+def test_bytes_are_counted_while_they_are_there():
+    weight = torch.nn.Linear(10, 10, bias=False)
+    with activations._LargestSum(weight) as largest:
+        one = torch.zeros(1000)
+        one.view(10, 100)  # the same bytes
+        assert largest.now == 4000
+        with torch.no_grad():
+            two = weight(torch.zeros(5, 10))
+        assert largest.now == 4000 + 200  # the input is gone, the weight is not counted
+        del one, two
+        assert largest.now == 0 and largest.most == 4000 + 400
+
+
+def test_what_does_not_fit_is_refused_with_what_to_change():
+    parts = dict(policy=10 * 2**30, cache=30 * 2**30, activations=2**30)
+    fitting = Estimate(generate=parts)
+    told = check_fits(CONSTANTS, fitting, 42 * 2**30, 1)
+    assert told == "41.0 GiB on each of 1 device(s), estimated; there are 42.0"
+    warned = check_fits(CONSTANTS, fitting, 20 * 2**30, 1)
+    assert "too few" in warned and "cache 30.0 GiB: ROLLOUT_TOKENS lowered" in warned
+    with pytest.raises(UserError, match="(?s)This will not fit.*policy 10.0 GiB: SHARD = True"):
+        check_fits(CONSTANTS, fitting, 9 * 2**30, 1)
+    set_already = {**CONSTANTS, "LORA_RANK": 8, "GRADIENT_CHECKPOINTING": True}
+    with pytest.raises(UserError) as error:
+        check_fits(set_already, fitting, 9 * 2**30, 1)
+    assert 'policy 10.0 GiB: ROLLOUT_DTYPE = "bfloat16"\n' in str(error.value)
+    assert "activations 1.0 GiB: MICRO_BATCH_TOKENS lowered" in str(error.value)
+
+
+def test_a_run_that_cannot_fit_ends_before_a_model_loads(tmp_path, monkeypatch):
+    settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs")}
+    script = load_script("train_prime.py", tmp_path, **settings)
+    monkeypatch.setattr(roles, "load_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(estimate_module, "find_available", lambda _: 1000)
+    with pytest.raises(UserError, match="This will not fit"):
+        script.main()
+
+
+def test_a_model_that_cannot_be_tried_is_trained_all_the_same(tmp_path, monkeypatch, capsys):
+    settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), "NUM_ITERATIONS": 1}
+    script = load_script("train_prime.py", tmp_path, **settings)
+    monkeypatch.setattr(estimate_module, "extrapolate_activations", lambda *_: 1 / 0)
+    script.main()
+    assert "not estimated: ZeroDivisionError" in capsys.readouterr().out
+
+
+def test_the_estimate_is_printed_without_loading(tmp_path, monkeypatch, capsys):
+    script = load_script("train_prime.py", tmp_path, **SMALL_RUN)
+    monkeypatch.setattr(roles, "load_model", lambda *_: pytest.fail("a model was loaded"))
+    script.main(["--estimate=8x80", "SHARD=True"])
+    output = capsys.readouterr().out
+    assert f"{SFT_MODEL}, 0.00 B parameters, 8 process(es) on cuda" in output
+    assert "there are 74.5" in output and "gathered layers" in output
+    script.main(["--estimate"])
+    assert "1 process(es)" in capsys.readouterr().out
+    with pytest.raises(UserError, match="--estimate=8x80 for 8 processes"):
+        script.main(["--estimate=80"])
+
+
+def test_a_prm_of_another_size_is_counted_as_what_it_is():
+    larger = AutoConfig.for_model("llama", **{**SIZES, "num_hidden_layers": 6})
+    configs = {"policy": CONFIG, "PRM": larger}
+    parts = counted(estimate_memory(CONSTANTS, configs, 1, "cuda")["PRM"])
+    size = count_parameters(larger)
+    assert parts["PRM"] == parts["gradients"] == 4 * size
+    assert parts["optimizers"] == 8 * (SIZE + size) and parts["reference"] == 4 * SIZE

@@ -1,0 +1,31 @@
+"""A model as it is loaded for training and generation."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, OPTConfig
+
+from models.loading import load_model
+
+SIZES = dict(vocab_size=32, pad_token_id=0, bos_token_id=None, eos_token_id=2)
+
+
+OPT = dict(hidden_size=32, num_hidden_layers=2, ffn_dim=64, num_attention_heads=4)
+
+
+BLOOM = dict(hidden_size=32, n_layer=2, n_head=4, hidden_dropout=0.1, attention_dropout=0.1)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=64, **SIZES),
+        OPTConfig(**OPT, word_embed_proj_dim=32, max_position_embeddings=64, **SIZES),
+        BloomConfig(**BLOOM, **SIZES),
+    ],
+)
+def test_a_loaded_model_is_float32_and_has_no_dropout(tmp_path, config):
+    AutoModelForCausalLM.from_config(config).to(torch.bfloat16).save_pretrained(tmp_path)
+    model = load_model(str(tmp_path))
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    tokens = torch.tensor([[5, 6, 7, 8]])
+    torch.testing.assert_close(model.train()(tokens).logits, model.eval()(tokens).logits)

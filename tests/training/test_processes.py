@@ -1,0 +1,220 @@
+"""Any number of processes, models whole or split: the same update, resumed and interrupted."""
+
+import json
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import torch
+from small_runs import (
+    ROOT,
+    SFT_MODEL,
+    SMALL_RUN,
+    edit_script,
+    launch,
+    load_script,
+    options_for,
+    read_metrics,
+    read_responses,
+    read_weights,
+    without_seconds,
+)
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor
+
+from models import sharding
+
+SPLIT = {
+    "whole": {},
+    "sharded": {
+        "SHARD": True,
+        "GRADIENT_CHECKPOINTING": True,
+        "OFFLOAD_MODELS": True,
+        "OFFLOAD_OPTIMIZERS": True,
+    },
+    "lora": {"LORA_RANK": 4, "LORA_MERGE": True},
+}
+
+
+@pytest.fixture(scope="module")
+def groups(tmp_path_factory) -> list[dict]:
+    """Responses of the embedded model to five prompts, right ones and wrong ones."""
+    folder = tmp_path_factory.mktemp("groups")
+    settings = {**SMALL_RUN, "PROMPTS_PER_ITERATION": 5, "NUM_ITERATIONS": 1, "EVAL_DATA": None}
+    settings |= {"ACCURACY_LOW": 0.2, "ACCURACY_HIGH": 0.8, "OUTPUT_DIR": str(folder)}
+    script = load_script("train_prime.py", folder, **settings)
+    collected = []
+    collect = script.rollout.collect_rollouts
+    script.rollout.collect_rollouts = lambda *a, **k: (
+        collected.append(collect(*a, **k)) or (collected[0])
+    )
+    try:
+        script.main()
+    finally:
+        script.rollout.collect_rollouts = collect
+    return [asdict(group) for group in collected[0].kept]
+
+
+def update(folder: Path, environment: dict, groups: list[dict], processes: int) -> dict:
+    """Return the weights, advantages and metrics that one update leaves, by mode."""
+    folder.mkdir()
+    settings = {**SMALL_RUN, "PROMPTS_PER_ITERATION": 5, "NUM_ITERATIONS": 1, "EVAL_DATA": None}
+    settings |= {"OUTPUT_DIR": str(folder), "PROCESS_SCALE": "none"}
+    settings |= {"PRM_OPTIMIZER_STEPS": 5}  # a prompt each: most processes have none
+    settings |= {"PRM_UPDATE": "before", "POLICY_WARMUP_STEPS": 0, "PRM_WARMUP_STEPS": 0}
+    modes = {mode: {**settings, **own} for mode, own in SPLIT.items()}
+    (folder / "groups.json").write_text(json.dumps(groups))
+    (folder / "modes.json").write_text(json.dumps(modes))
+    arguments = [str(folder / "groups.json"), str(folder / "modes.json"), str(folder)]
+    environment = {**environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    worker = ROOT / "tests" / "update_worker.py"
+    process = launch(worker, environment, *options_for(processes), arguments=arguments)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    results = {}
+    for mode in modes:
+        advantages = [
+            torch.load(folder / f"{mode}-advantages-{rank}.pt") for rank in range(processes)
+        ]
+        assert all(torch.equal(own, advantages[0]) for own in advantages)
+        [metrics] = without_seconds(read_metrics(folder / mode))
+        weights = {role: read_weights(folder / mode / role) for role in ("policy", "prm")}
+        results[mode] = {"advantages": advantages[0], "metrics": metrics, **weights}
+    return results
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, groups) -> dict:
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    return update(tmp_path_factory.mktemp("alone") / "1", environment, groups, 1)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_an_update_is_the_same(tmp_path, script_environment, groups, alone, processes):
+    several, before = alone, read_weights(Path(SFT_MODEL))
+    if processes > 1:
+        several = update(tmp_path / "n", script_environment, groups, processes)
+    for mode, result in several.items():
+        expected = alone["lora" if mode == "lora" else "whole"]
+        if result is expected:  # one process, compared with itself
+            continue
+        assert result["metrics"] == pytest.approx(expected["metrics"], abs=1e-5), mode
+        assert (result["advantages"] - expected["advantages"]).abs().max() < 1e-5, mode
+        for role in ("policy", "prm"):
+            weights = result[role]
+            assert weights.keys() == expected[role].keys()
+            for name, value in expected[role].items():
+                assert (weights[name] - value).abs().max() < 1e-5, (mode, role, name)
+            moved = max((weights[name] - before[name]).abs().max() for name in weights)
+            assert moved > 5e-5, (mode, role)
+
+
+def run(folder: Path, environment: dict, processes: int, **constants) -> str:
+    """Run an edited script on some processes to its end; return what it printed."""
+    settings = {**SMALL_RUN, "PROMPTS_PER_ITERATION": 5, "PRM_OPTIMIZER_STEPS": 5}
+    settings |= {"OUTPUT_DIR": str(folder), "POLICY_WARMUP_STEPS": 0, **constants}
+    settings |= {"MICRO_BATCH_TOKENS": 150, "RUN_NAME": settings["RUN_NAME"]}
+    script = edit_script("train_prime.py", folder / "edited.py", **settings)
+    process = launch(script, environment, *options_for(processes))
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert f"{processes} process(es)" in output
+    return output
+
+
+def assert_alike(one: Path, two: Path) -> None:
+    """Assert that two runs went the same way, but for what rounding does to an optimizer."""
+    metrics = [without_seconds(read_metrics(folder)) for folder in (one, two)]
+    assert len(metrics[0]) == len(metrics[1]) > 1
+    for first, second in zip(*metrics):
+        for name, value in first.items():
+            if value is not None and not name.startswith("eval"):  # also at the end of each part
+                assert second[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+    last = len(metrics[0]) - 1
+    assert read_responses(one, last) == read_responses(two, last)
+    before = read_weights(Path(SFT_MODEL))
+    for role in ("policy", "prm"):
+        weights = [read_weights(folder / role) for folder in (one, two)]
+        for name, value in weights[0].items():
+            moved = (value - before[name]).abs().max()
+            assert (weights[1][name] - value).abs().max() < 0.1 * moved, name
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory) -> Path:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true"}
+    folder = tmp_path_factory.mktemp("one")
+    run(folder, environment, 1, RUN_NAME="one", NUM_ITERATIONS=3)
+    return folder / "one"
+
+
+def test_four_processes_with_a_part_each_train_as_one(tmp_path, script_environment, one_process):
+    run(tmp_path, script_environment, 4, RUN_NAME="four", NUM_ITERATIONS=3, SHARD=True)
+    assert_alike(one_process, tmp_path / "four")
+    texts = read_responses(one_process, 2)
+    assert len(set(texts)) > 15  # of 20: no two processes sample the same
+
+
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path, script_environment, one_process):
+    settings = dict(RUN_NAME="several")
+    run(tmp_path, script_environment, 2, NUM_ITERATIONS=1, **settings)
+    output = run(tmp_path, script_environment, 1, NUM_ITERATIONS=2, SHARD=True, **settings)
+    assert "iterations 1 to 1" in output
+    run(tmp_path, script_environment, 2, NUM_ITERATIONS=3, SHARD=True, **settings)
+    assert_alike(one_process, tmp_path / "several")
+
+
+def test_a_process_that_dies_stops_all_and_the_run_goes_on(tmp_path, script_environment):
+    settings = {**SMALL_RUN, "NUM_ITERATIONS": 500, "SAVE_EVERY": 1, "EVAL_EVERY": 500}
+    settings |= {"OUTPUT_DIR": str(tmp_path)}
+    script = edit_script("train_prime.py", tmp_path / "dying.py", **settings)
+    process = launch(script, script_environment, *options_for(2))
+    folder = tmp_path / "run"
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoint" / "000002").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    workers = [
+        worker
+        for worker in psutil.Process(process.pid).children(recursive=True)
+        if str(script) in worker.cmdline()
+    ]
+    by_rank = {worker.environ()["RANK"]: worker for worker in workers}
+    by_rank["1"].kill()
+    started = time.monotonic()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0 and time.monotonic() - started < 60
+    assert "rank" in output and "SIGKILL" in output  # who died, and of what
+    assert not any(worker.is_running() for worker in workers)
+    done = len(read_metrics(folder))
+    settings["NUM_ITERATIONS"] = done + 2
+    edit_script("train_prime.py", script, **settings)
+    resumed = launch(script, script_environment, *options_for(2))
+    output, _ = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, output
+    assert len(read_metrics(folder)) == done + 2
+
+
+def test_what_waits_in_host_memory_is_moved_before_it_is_gathered(monkeypatch):
+    device = SimpleNamespace(type="cpu")
+    mesh = sharding._make_mesh(SimpleNamespace(device=device, num_processes=1))
+    values = distribute_tensor(torch.arange(4.0), mesh, [Shard(0)])
+    moves = []
+    monkeypatch.setattr(DTensor, "to", lambda self, device: moves.append(device) or self)
+    assert torch.equal(sharding.whole(values), torch.arange(4.0)) and moves == ["cpu"]
+    monkeypatch.undo()
+    torch.distributed.destroy_process_group()
+
+
+def test_a_complete_run_of_adapters_is_merged_afterwards(tmp_path):
+    settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path), "NUM_ITERATIONS": 1, "LORA_RANK": 2}
+    for merge in (False, True):
+        script = load_script("train_prime.py", tmp_path, **settings, LORA_MERGE=merge)
+        script.main()
+        for role in ("policy", "prm"):
+            assert (tmp_path / "run" / f"{role}_adapter" / "adapter_config.json").exists()
+            assert (tmp_path / "run" / role / "model.safetensors").exists() is merge
+    config = json.loads((tmp_path / "run" / "prm" / "config.json").read_text())
+    assert config["implicit_prm"]["beta"] == 0.05

@@ -1,0 +1,1 @@
+"""Training on one or several processes: optimizer steps, checkpoints, the order of rows."""

@@ -1,0 +1,90 @@
+"""What surrounds an iteration of train_prime.py: metrics, log, report, checkpoint, giving up."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from accelerate import Accelerator
+
+import rollout
+from checks.errors import UserError
+from reporting import run_log
+from reporting.run_log import PhaseTimer, RunLog
+from rollout import Collected, Group
+from training.row_order import RowStream
+from training.saving import Saver
+
+
+@dataclass
+class Bookkeeper:
+    """Keeps the record of a run, and what one iteration hands to the next."""
+
+    accelerator: Accelerator
+    constants: dict  # of train_prime.py
+    stream: RowStream
+    saver: Saver
+    log: RunLog
+    surplus: list[Group] = field(default_factory=list)  # passed the filter, left for the next
+    kept_fraction: float = 1.0  # share of prompts that passed the filter of late
+    empty_iterations: int = 0  # in a row, without a prompt that passed
+
+    def resume(self, saved: Path | None) -> int:
+        """Put everything back from a checkpoint, if there is one; return the first iteration."""
+        if not saved:
+            return 0
+        state = self.saver.resume(saved)
+        self.stream.load_state_dict(state["stream"])
+        self.surplus = [Group(**group) for group in state["surplus"]]
+        self.kept_fraction = state["kept_fraction"]
+        return int(saved.name)
+
+    def conclude(
+        self,
+        iteration: int,
+        timer: PhaseTimer,
+        collected: Collected,
+        learned: dict,
+        eval_accuracy: float | None,
+        evaluate_after: Callable[[], float | None],
+    ) -> None:
+        """Log an iteration, keep what the next one needs, and save what is due.
+
+        Args:
+            timer: seconds of the iteration by phase.
+            learned: metrics of the updates; empty where no prompt was kept.
+            eval_accuracy: of the policy before the iteration, where it was evaluated.
+            evaluate_after: measures the policy after the last iteration.
+
+        Raises:
+            UserError: no prompt has passed the filter for MAX_EMPTY_ITERATIONS iterations.
+        """
+        c = self.constants
+        self.empty_iterations = 0 if collected.kept else self.empty_iterations + 1
+        gives_up = self.empty_iterations == c["MAX_EMPTY_ITERATIONS"]
+        is_last = gives_up or iteration + 1 == c["NUM_ITERATIONS"]
+        accuracy_after = evaluate_after() if is_last else None
+        metrics = {
+            "iteration": iteration,
+            **rollout.compute_metrics(collected),
+            **dict.fromkeys(run_log.UPDATE_METRICS),
+            **learned,
+            "eval_accuracy_before": eval_accuracy if is_last else None,
+            "eval_accuracy": accuracy_after if is_last else eval_accuracy,
+            **timer.totals,
+        }
+        self.log.log_metrics(self.accelerator, metrics)
+        self.log.print_row(metrics, c["NUM_ITERATIONS"])
+        self.log.print_warnings(metrics, c["PROMPTS_PER_ITERATION"])
+        self.surplus, self.kept_fraction = collected.surplus, collected.kept_fraction
+        if is_last or (iteration + 1) % c["EVAL_EVERY"] == 0:
+            self.log.write_report(self.saver.tokenizer)
+        if is_last or (iteration + 1) % c["SAVE_EVERY"] == 0:
+            state = {
+                "surplus": [asdict(group) for group in self.surplus],
+                "kept_fraction": self.kept_fraction,
+                "stream": self.stream.state_dict(),
+            }
+            self.saver.save(iteration + 1, state)
+        if gives_up:
+            bounds = c["ACCURACY_LOW"], c["ACCURACY_HIGH"]
+            raise UserError(run_log.explain_giving_up(metrics, *bounds))

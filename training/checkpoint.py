@@ -1,0 +1,209 @@
+"""Crash-safe saving: written beside, then renamed; a kill at any time leaves the last good one."""
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.distributed import checkpoint as distributed_checkpoint
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from checks.files import writing
+from models import sharding
+from models.adapters import merge_adapter
+from models.trainee import Trainee
+
+# Said at every save of a process that runs alone, as most do.
+warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized")
+
+_LOOP_STATE = "loop_state.json"
+_TRAINED = StateDictOptions(ignore_frozen_params=True)
+
+
+def save_checkpoint(
+    accelerator: Accelerator,
+    folder: Path,
+    iteration: int,
+    trainees: Sequence[Trainee],
+    loop_state: dict,
+) -> None:
+    """Save everything needed to go on after an iteration, then delete the checkpoint before it.
+
+    Models and optimizers go through torch's distributed checkpoint: every process writes its part,
+    and any number of processes can read it.
+
+    Args:
+        folder: where checkpoints lie, a folder named by iteration each.
+        loop_state: JSON values of the loop: data cursor, surplus, ...
+
+    Raises:
+        UserError: the disk is full or not writable; the last checkpoint is untouched.
+    """
+    target = folder / f"{iteration:06d}"
+    schedules = {trainee.name: trainee.scheduler.state_dict() for trainee in trainees}
+    state = _read_state(accelerator, trainees, schedules)
+
+    def write(temporary: Path) -> None:
+        distributed_checkpoint.save(state, checkpoint_id=str(temporary))
+        if accelerator.is_main_process:
+            content = {**loop_state, "schedules": schedules}
+            (temporary / _LOOP_STATE).write_text(json.dumps(content))
+
+    _write_beside(accelerator, target, write)
+    if accelerator.is_main_process:
+        for old in folder.glob("[0-9]*"):
+            if old != target:
+                shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def find_checkpoint(folder: Path) -> Path | None:
+    """Return the last complete checkpoint, or None."""
+    complete = [path for path in folder.glob("*") if path.name.isdigit()]
+    return max(complete, default=None, key=lambda path: int(path.name))
+
+
+def load_trainee(accelerator: Accelerator, checkpoint: Path, trainee: Trainee) -> None:
+    """Put a model, its optimizer and its schedule back as they were saved.
+
+    The model must be where it trains: that is where the optimizer's state will be.
+    """
+    schedules = read_loop_state(checkpoint)["schedules"]
+    state = _read_state(accelerator, [trainee], schedules)
+    distributed_checkpoint.load(state, checkpoint_id=str(checkpoint))  # into the model itself
+    trainee.scheduler.load_state_dict(schedules[trainee.name])
+    if "optimizer" in state[trainee.name]:
+        own = state[trainee.name]["optimizer"]
+        set_optimizer_state_dict(trainee.module, trainee.optimizer, own, options=_TRAINED)
+
+
+def read_loop_state(checkpoint: Path) -> dict:
+    """Return the loop_state that a checkpoint was saved with."""
+    return json.loads((checkpoint / _LOOP_STATE).read_text())
+
+
+def _read_state(
+    accelerator: Accelerator, trainees: Sequence[Trainee], schedules: dict[str, dict]
+) -> dict:
+    """Return weights and optimizer states by trainee; an optimizer that never stepped has none.
+
+    Args:
+        schedules: state of each trainee's schedule, which counts the steps.
+    """
+    state = {}
+    for trainee in trainees:
+        activate(accelerator, trainee.module)
+        state[trainee.name] = {"model": get_model_state_dict(trainee.module, options=_TRAINED)}
+        if schedules[trainee.name]["last_epoch"] > 0:
+            own = get_optimizer_state_dict(trainee.module, trainee.optimizer, options=_TRAINED)
+            state[trainee.name]["optimizer"] = own
+    return state
+
+
+def activate(accelerator: Accelerator, module: nn.Module) -> None:
+    """Make a model that roles share this role's."""
+    accelerator.unwrap_model(module).activate()
+
+
+def export_model(
+    accelerator: Accelerator,
+    module: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    config_extras: dict | None = None,
+) -> None:
+    """Write an ordinary Hugging Face folder: weights, config, generation config, tokenizer.
+
+    Of a model with adapters it holds this role's adapter alone.
+
+    Args:
+        module: a ResponseLogprobs, wrapped or not.
+        config_extras: what config.json says beside the model's own.
+    """
+    activate(accelerator, module)
+    model = accelerator.unwrap_model(module).model
+    weights = _gather_weights(accelerator, model) if sharding.is_sharded(module) else None
+
+    def write(temporary: Path) -> None:
+        if accelerator.is_main_process:
+            model.config.update(config_extras or {})
+            model.save_pretrained(temporary, state_dict=weights)
+            tokenizer.save_pretrained(temporary)
+
+    _write_beside(accelerator, folder, write)
+
+
+def _gather_weights(accelerator: Accelerator, model: PreTrainedModel) -> dict[str, Tensor]:
+    """Return the weights of a sharded model in host memory, on the main process; tied ones once."""
+    once = {name for name, _ in model.named_parameters()}
+    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - once
+    weights = {}
+    for name, values in model.state_dict().items():
+        if name not in tied:
+            gathered = sharding.whole(values)
+            if accelerator.is_main_process:
+                weights[name] = gathered.cpu()
+    return weights
+
+
+def export_merged(
+    accelerator: Accelerator,
+    adapter: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    config_extras: dict | None = None,
+) -> None:
+    """Write an exported adapter and the model it belongs to as one ordinary Hugging Face folder."""
+
+    def write(temporary: Path) -> None:
+        if accelerator.is_main_process:
+            merge_adapter(adapter, temporary, config_extras or {})
+            tokenizer.save_pretrained(temporary)
+
+    _write_beside(accelerator, folder, write)
+
+
+def _write_beside(accelerator: Accelerator, target: Path, write: Callable[[Path], None]) -> None:
+    """Let write fill a temporary folder, then put it in the target's place."""
+    temporary = target.with_name(target.name + ".tmp")
+    if accelerator.is_main_process:
+        with writing(target):
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+    accelerator.wait_for_everyone()
+    with writing(target):
+        write(temporary)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        with writing(target):
+            _flush_to_disk(temporary)
+            _replace_folder(temporary, target)
+    accelerator.wait_for_everyone()
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    """Rename new to target; what was there lies beside it as .old until that is done."""
+    old = target.with_name(target.name + ".old")
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(target, old)
+    os.rename(new, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _flush_to_disk(folder: Path) -> None:
+    """Make a rename mean that the content is there, even if the machine loses power."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

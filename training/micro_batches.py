@@ -1,0 +1,58 @@
+"""Which rows of a batch go through a model together: optimizer steps, micro-batches, siblings."""
+
+from collections.abc import Sequence
+
+from models.packing import pays_together
+from rollout import Rollouts, cut_by_tokens
+
+
+def split_rows(num_rows: int, samples_per_prompt: int, optimizer_steps: int) -> list[list[int]]:
+    """Return the rows of each optimizer step, whole prompts, as even as can be, none empty."""
+    prompts = range(num_rows // samples_per_prompt)
+    steps = min(optimizer_steps, len(prompts))
+    edges = [len(prompts) * step // steps for step in range(steps + 1)]
+    return [
+        list(range(low * samples_per_prompt, high * samples_per_prompt))
+        for low, high in zip(edges, edges[1:])
+    ]
+
+
+def plan_micro_batches(
+    rollouts: Rollouts,
+    rows: Sequence[int],
+    micro_batch_tokens: int,
+    hidden_size: int,
+    process_index: int,
+    num_processes: int,
+) -> list[tuple[list[int], int]]:
+    """Return this process's micro-batches, as many as on any other, some maybe empty.
+
+    Siblings go together where that costs less than each alone; the longest rows come first.
+
+    Args:
+        rows: of whole prompts, in order.
+        hidden_size: of the model, which says what a token costs beside attention.
+
+    Returns:
+        rows, and how many of them in turn are to be computed as one.
+    """
+    prompts, responses = rollouts.lengths()
+    together, alone = [], []  # first rows of prompts; rows
+    for first in rows[:: rollouts.siblings]:
+        own = range(first, first + rollouts.siblings)
+        lengths = [responses[row] for row in own]
+        fits = prompts[first] + sum(lengths) <= micro_batch_tokens
+        if fits and pays_together(prompts[first], lengths, hidden_size):
+            together.append(first)
+        else:
+            alone += own
+    plans: list[list[tuple[list[int], int]]] = [[] for _ in range(num_processes)]
+    for firsts, siblings in ((together, rollouts.siblings), (alone, 1)):
+        sums = {first: sum(responses[first : first + siblings]) for first in firsts}
+        firsts.sort(key=lambda first: -prompts[first] - sums[first])
+        for index, plan in enumerate(plans):
+            share = firsts[index::num_processes]
+            for batch in cut_by_tokens(share, prompts, sums, micro_batch_tokens):
+                plan.append(([first + n for first in batch for n in range(siblings)], siblings))
+    most = max(map(len, plans))
+    return plans[process_index] + [([], 1)] * (most - len(plans[process_index]))

@@ -1,0 +1,141 @@
+"""One or several processes: the accelerator, who does what, and how results come together.
+
+The batch of an iteration is small next to the models, so every process holds all of it and computes
+on its share of the rows; what a row yields is summed over processes, each row having one owner.
+"""
+
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from datetime import timedelta
+from functools import partial
+from io import TextIOWrapper
+from pathlib import Path
+
+import datasets
+import torch
+import transformers
+from accelerate import Accelerator
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    InitProcessGroupKwargs,
+    broadcast_object_list,
+    gather_object,
+)
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+import rollout
+from checks import files
+from checks.errors import UserError
+from checks.machine import count_cores
+from rollout import Group
+from verifiers import Verifier
+
+_PATIENCE = timedelta(hours=6)  # a process waits for another, which tokenizes or saves
+
+
+def make_accelerator(
+    mixed_precision: str, log_with: str | None, folder: Path, cpu_threads: int | None
+) -> Accelerator:
+    """Return the accelerator; without a GPU, let torch use the cores of this process.
+
+    (accelerate launch sets OMP_NUM_THREADS to 1 where nothing else is said.)
+
+    Raises:
+        UserError: the accelerate configuration asks for an engine that shards models.
+    """
+    accelerator = Accelerator(
+        mixed_precision=mixed_precision,
+        log_with=log_with,
+        project_dir=str(folder),
+        kwargs_handlers=[
+            InitProcessGroupKwargs(timeout=_PATIENCE),
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True),  # no copy of gradients
+        ],
+    )
+    engine = accelerator.distributed_type.value
+    if engine in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        raise UserError(
+            f"The accelerate configuration asks for {engine}. Models are split over processes by "
+            "SHARD = True among the constants instead: run accelerate config again and choose no "
+            "such engine, or pass another --config_file."
+        )
+    if accelerator.device.type == "cpu":
+        torch.set_num_threads(cpu_threads or count_cores())
+    if not accelerator.is_main_process or not sys.stderr.isatty():
+        hide_library_bars()
+    return accelerator
+
+
+def claim_folder(
+    accelerator: Accelerator, folder: Path, saved: Path | None
+) -> tuple[TextIOWrapper | None, Path | None]:
+    """Keep other runs out of a folder that all processes share.
+
+    Args:
+        saved: the checkpoint that this process found.
+
+    Returns:
+        an open file that locks the folder, on the main process.
+        the checkpoint that the main process found: all must go on from one.
+
+    Raises:
+        UserError: another run is in it, or a process sees another folder of that name.
+    """
+    lock = files.lock_folder(folder) if accelerator.is_main_process else None
+    mark = files.mark_folder(lock) if lock else None
+    [mark, saved] = broadcast_object_list([mark, saved])
+    if not lock:
+        files.check_shared(folder, mark)
+    accelerator.wait_for_everyone()
+    return lock, saved
+
+
+def hide_library_bars() -> None:
+    """Keep the progress bars of the libraries out of log files."""
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def sample_groups(
+    accelerator: Accelerator,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    verifier: Verifier,
+    prompts: Sequence[dict],
+    seeds: Sequence[int],
+    **settings: object,
+) -> list[Group]:
+    """Let every process generate and verify its share of the prompts; return all groups on each.
+
+    Args:
+        model: one in float32 computes in the accelerator's precision, another in its own.
+        settings: of rollout.sample_groups.
+    """
+    share = slice(accelerator.process_index, None, accelerator.num_processes)
+    with accelerator.autocast() if model.dtype == torch.float32 else nullcontext():
+        groups = rollout.sample_groups(
+            model.eval(),
+            tokenizer,
+            verifier,
+            prompts[share],
+            seeds[share],
+            progress=partial(show_progress, accelerator),
+            **settings,
+        )
+    return gather_in_order(accelerator, groups)
+
+
+def gather_in_order(accelerator: Accelerator, mine: list) -> list:
+    """Return on each process the items of all, of which process p of n holds every n-th from p."""
+    by_rank = gather_object(mine)  # those of the first process, of the second, ...
+    in_rank_order = sorted(range(len(by_rank)), key=lambda n: n % accelerator.num_processes)
+    by_number = dict(zip(in_rank_order, by_rank))
+    return [by_number[number] for number in range(len(by_rank))]
+
+
+def show_progress(accelerator: Accelerator, iterable: Sequence | None = None, **options) -> tqdm:
+    """Return a progress bar that vanishes when done, on a terminal and the main process only."""
+    disable = None if accelerator.is_main_process else True  # None: unless it is a terminal
+    return tqdm(iterable, leave=False, delay=0.5, disable=disable, **options)

@@ -1,0 +1,168 @@
+"""Reads the tests of a code row's ground truth in their four forms, and finds their faults."""
+
+import ast
+import json
+from dataclasses import dataclass
+
+from verifiers.code.json_text import dump_json, load_trusted_json
+
+PROGRAM, FUNCTION, ASSERTS = "program", "function", "asserts"
+
+
+class GroundTruthFault(ValueError):
+    """What is wrong with a ground truth, as words that follow "row 17"."""
+
+
+@dataclass(frozen=True)
+class CodeTests:
+    kind: str  # PROGRAM, FUNCTION or ASSERTS
+    function: str  # the function to call; "" unless kind is FUNCTION
+    inputs: list[bytes]  # for each test: stdin, JSON of the arguments, or JSON of the asserts
+    expected: list[list]  # for each test: the accepted values; none for ASSERTS
+
+
+def parse_ground_truth(ground_truth: str | dict) -> CodeTests:
+    """Read the tests of a ground truth (JSON, or the object itself).
+
+    Raises:
+        GroundTruthFault: it is not JSON, it has no tests, or they are not valid.
+    """
+    if isinstance(ground_truth, str):
+        try:
+            ground_truth = load_trusted_json(ground_truth)
+        except ValueError as error:
+            raise GroundTruthFault(f"is not JSON: {error}") from error
+    if not isinstance(ground_truth, dict):
+        raise GroundTruthFault("is not a JSON object")
+    if "inputs" in ground_truth or "outputs" in ground_truth:
+        return _parse_pairs(ground_truth)
+    if "test_list" in ground_truth:
+        return _parse_test_list(ground_truth)
+    if "test" in ground_truth:
+        return _parse_check(ground_truth)
+    raise GroundTruthFault(
+        'has neither "inputs" and "outputs" nor "test_list" nor "test" and "entry_point"'
+    )
+
+
+def _parse_pairs(ground_truth: dict) -> CodeTests:
+    inputs, outputs = ground_truth.get("inputs"), ground_truth.get("outputs")
+    if not isinstance(inputs, list) or not isinstance(outputs, list):
+        raise GroundTruthFault('needs lists "inputs" and "outputs"')
+    if len(inputs) != len(outputs):
+        raise GroundTruthFault(f"has {len(inputs)} inputs but {len(outputs)} outputs")
+    if not inputs:
+        raise GroundTruthFault("has no tests")
+    name = ground_truth.get("fn_name") or ""
+    if not name:
+        expected = [[_join_lines(output, "output")] for output in outputs]
+        texts = [_join_lines(value, "input") for value in inputs]
+        return CodeTests(PROGRAM, "", [_to_bytes(text) for text in texts], expected)
+    if not isinstance(name, str):
+        raise GroundTruthFault('has an "fn_name" that is not a name')
+    arguments = [dump_json(_parse_arguments(value)).encode() for value in inputs]
+    expected = [_list_accepted(value, output) for value, output in zip(inputs, outputs)]
+    return CodeTests(FUNCTION, name, arguments, expected)
+
+
+def _join_lines(value: object, what: str) -> str:
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        return "\n".join(line.removesuffix("\n") for line in value) + "\n"
+    if isinstance(value, (int, float)):
+        return str(value)
+    if not isinstance(value, str):
+        raise GroundTruthFault(f"has an {what} that is neither a text nor a list of lines")
+    return value
+
+
+def _to_bytes(text: str) -> bytes:
+    return text.encode("utf-8", errors="surrogatepass")
+
+
+def _parse_arguments(value: object) -> list:
+    """Return the arguments of a call, given as a list or as text with one JSON value a line."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, str):
+        raise GroundTruthFault("has an input that is neither a text nor a list of arguments")
+    try:
+        return _load_lines(value)
+    except ValueError as error:
+        fault = f"has an input that is not one JSON value a line: {error}"
+        raise GroundTruthFault(fault) from error
+
+
+def _load_lines(text: str) -> list:
+    return [load_trusted_json(line) for line in text.split("\n") if line.strip()]
+
+
+def _list_accepted(value: object, output: object) -> list:
+    """Return the right values: as given, and unwrapped from a list of one element.
+
+    The output may be the value itself or its JSON. If the arguments were given as JSON, the output
+    is read as JSON where possible. If they were given as a list, both readings are accepted.
+    """
+    readings = [output]
+    if isinstance(output, str):
+        try:
+            readings = [load_trusted_json(output)]
+            readings += [output] if isinstance(value, list) else []
+        except ValueError:
+            pass
+    is_wrapped = [reading for reading in readings if isinstance(reading, list)]
+    return readings + [reading[0] for reading in is_wrapped if len(reading) == 1]
+
+
+def _parse_test_list(ground_truth: dict) -> CodeTests:
+    tests = ground_truth["test_list"]
+    if not isinstance(tests, list) or not tests:
+        raise GroundTruthFault("has no tests")
+    imports = ground_truth.get("test_imports") or []
+    imports = imports if isinstance(imports, str) else "\n".join(map(str, imports))
+    setup = ground_truth.get("test_setup_code") or ""
+    for text in (imports, setup, *tests):
+        _check_python(text)
+    if not all(map(_asks_something, tests)):
+        raise GroundTruthFault("has a test that tests nothing")
+    inputs = [_make_assert(imports, setup, test, "") for test in tests]
+    return CodeTests(ASSERTS, "", inputs, [[] for _ in tests])
+
+
+def _parse_check(ground_truth: dict) -> CodeTests:
+    test, entry_point = ground_truth["test"], ground_truth.get("entry_point")
+    _check_python(test)
+    body = ast.parse(test).body
+    if not any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in body):
+        raise GroundTruthFault('has a "test" that defines no function check')
+    if not isinstance(entry_point, str):
+        raise GroundTruthFault('needs an "entry_point"')
+    try:
+        ast.parse(entry_point.strip(), mode="eval")
+    except (SyntaxError, ValueError) as error:
+        raise GroundTruthFault('has an "entry_point" that is no expression') from error
+    if not _asks_something(test):
+        raise GroundTruthFault("has a test that tests nothing")
+    imports = ground_truth.get("test_imports") or []
+    imports = imports if isinstance(imports, str) else "\n".join(map(str, imports))
+    _check_python(imports)
+    return CodeTests(ASSERTS, "", [_make_assert(imports, "", test, entry_point.strip())], [[]])
+
+
+def _asks_something(test: str) -> bool:
+    return any(
+        isinstance(node, (ast.Assert, ast.Raise, ast.Call)) for node in ast.walk(ast.parse(test))
+    )
+
+
+def _check_python(text: object) -> None:
+    if not isinstance(text, str):
+        raise GroundTruthFault("has a test that is not a text")
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        raise GroundTruthFault(f"has a test that is not Python: {error}") from error
+
+
+def _make_assert(imports: str, setup: str, test: str, entry_point: str) -> bytes:
+    parts = {"imports": imports, "setup": setup, "test": test, "entry_point": entry_point}
+    return json.dumps(parts).encode()

@@ -1,0 +1,136 @@
+"""Equality of two answers: they must be of one kind, and equal as that kind defines it."""
+
+import re
+
+from verifiers.math import expression, units
+from verifiers.math import expression_equality as equality
+from verifiers.math.expression import TooHard, number
+from verifiers.math.kinds import Answer, Matrix, Named, Reals, Relation, Scalar, Sequence, Words
+from verifiers.math.parser import parse_expression
+from verifiers.math.reals import as_reals, same_reals
+from verifiers.math.tokens import ParseError
+
+_MAX_COMPARISONS = 10_000  # of items, between two lists
+
+
+def same(gold: Answer, answer: Answer) -> bool:
+    """Return whether two answers are of one kind and equal; their order does not matter."""
+    if isinstance(gold, Words) or isinstance(answer, Words):
+        return gold == answer
+    if isinstance(gold, Named) or isinstance(answer, Named):
+        return _same_equation(gold, answer)
+    if isinstance(gold, Reals) or isinstance(answer, Reals):
+        try:
+            return same_reals(as_reals(gold), as_reals(answer))
+        except ParseError:
+            return False
+    if type(gold) is not type(answer):
+        return False
+    if isinstance(gold, Scalar):
+        return _same_scalar(gold, answer)
+    if isinstance(gold, Sequence):
+        return _same_sequence(gold, answer)
+    if isinstance(gold, Matrix):
+        shapes = [[len(row) for row in matrix.rows] for matrix in (gold, answer)]
+        cells = [[cell for row in matrix.rows for cell in row] for matrix in (gold, answer)]
+        return shapes[0] == shapes[1] and all(map(same, *cells))
+    if isinstance(gold, Relation):
+        if gold.operator != answer.operator:
+            return False
+        is_ordered = gold.operator in ("<", "\\leq")
+        return equality.proportional(gold.difference, answer.difference, positive=is_ordered)
+    return gold == answer
+
+
+def _same_scalar(gold: Scalar, answer: Scalar) -> bool:
+    if gold.unit and answer.unit and units.differ(gold.unit, answer.unit):
+        return False
+    if equality.equal(gold.tree, answer.tree):
+        return True
+    if (gold.bare is None) == (answer.bare is None):
+        return False
+    plain, marked = (gold, answer) if gold.bare is None else (answer, gold)
+    return _is_above_one(plain) and equality.equal(plain.tree, marked.bare)
+
+
+def _is_above_one(scalar: Scalar) -> bool:
+    """Return whether a number may lack its sign: 50 may stand for 50%, 0.5 not for 0.5%."""
+    try:
+        value = expression.exact(scalar.tree)
+    except TooHard:
+        return False
+    return value is not None and abs(value) > 1
+
+
+def _same_equation(gold: Answer, answer: Answer) -> bool:
+    if isinstance(gold, Named) and isinstance(answer, Named):
+        if gold.name == answer.name:
+            return same(gold.value, answer.value)
+        return _same_relations(gold, answer)
+    if isinstance(gold, Relation) or isinstance(answer, Relation):
+        return _same_relations(gold, answer)
+    named, other = (gold, answer) if isinstance(gold, Named) else (answer, gold)
+    is_label = sum(map(str.isupper, named.name)) > 1  # AB = 5, but MR = SRMC is an equation
+    if is_label and isinstance(named.value, Scalar) and expression.symbols(named.value.tree):
+        return False
+    return same(named.value, other)
+
+
+def _same_relations(gold: Answer, answer: Answer) -> bool:
+    try:
+        return same(_as_relation(gold), _as_relation(answer))
+    except ParseError:
+        return False
+
+
+def _as_relation(answer: Answer) -> Relation:
+    if isinstance(answer, Relation):
+        return answer
+    if isinstance(answer, Named) and isinstance(answer.value, Scalar):
+        right = ("mul", number(-1), answer.value.tree)
+        return Relation("=", ("add", parse_expression(answer.name), right))
+    raise ParseError("not an equation")
+
+
+def _same_sequence(gold: Sequence, answer: Sequence) -> bool:
+    brackets = {gold.bracket, answer.bracket}
+    if len(gold.items) * len(answer.items) > _MAX_COMPARISONS:
+        return False
+    if brackets == {",", "("}:
+        return _same_coordinates(gold, answer) or _same_coordinates(answer, gold)
+    if brackets <= {",", "{"} and _count_names(gold) != _count_names(answer):
+        return False
+    if brackets <= {",", "{"}:
+        if "{" in brackets:
+            return equality.match_items(distinct(gold.items), distinct(answer.items), same)
+        return equality.match_items(gold.items, answer.items, same)
+    if len(brackets) > 1 or len(gold.items) != len(answer.items):
+        return False
+    return all(map(same, gold.items, answer.items))
+
+
+def _same_coordinates(named: Sequence, plain: Sequence) -> bool:
+    """Compare x = 1, y = 2 with the tuple (1, 2)."""
+    if named.bracket != "," or _count_names(named) != len(named.items):
+        return False
+    if len(named.items) < 2:
+        return False
+    items = sorted(named.items, key=lambda item: item.name.lower())
+    return len(items) == len(plain.items) and all(
+        same(item.value, other) for item, other in zip(items, plain.items)
+    )
+
+
+def _count_names(sequence: Sequence) -> int:
+    """Return how many variables a list names, at least 1: x = 1, x = 2 names one."""
+    names = {item.name for item in sequence.items if isinstance(item, Named)}
+    return max(1, len({re.sub(r"_\d$", "", name) for name in names}))  # x_1 and x_2 are both x
+
+
+def distinct(items: tuple) -> tuple:
+    """Return the items without repetitions."""
+    distinct: list = []
+    for item in items:
+        if not any(same(item, other) for other in distinct):
+            distinct.append(item)
+    return tuple(distinct)

@@ -1,0 +1,204 @@
+"""Equality of two expressions: exact for rational numbers, else numeric at many points."""
+
+import random
+from collections.abc import Callable, Iterator
+
+import mpmath
+
+from verifiers.math.expression import (
+    CONSTANTS,
+    NoValue,
+    TooHard,
+    Tree,
+    evaluate,
+    exact,
+    symbols,
+    uses,
+)
+
+_DIGITS = 60  # of numeric evaluation
+_TOLERANCE = mpmath.mpf(10) ** -35  # largest relative difference that counts as rounding
+_MANY_DIGITS = 600  # of the last comparison: tells a long decimal from an irrational number
+_STRICT_TOLERANCE = mpmath.mpf(10) ** -500
+_VANISHES = mpmath.mpf(10) ** -50  # rounding noise shrinks by this factor at three times the digits
+
+_MAGNITUDES = (0, 1, -1, 2, 0, -2)  # powers of ten of the numbers that symbols stand for
+_INTEGERS = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    12,
+    30,
+    61,
+    200,
+)  # values of the symbols that stand for integers
+_INTEGER_LETTERS = "ijklmnpqKLMNPQ"  # first letters of such symbols
+_INTEGER_OPERATIONS = {"floor", "ceil", "factorial", "binomial", "mod", "gcd", "lcm"}
+_TRIES = 4  # times as many points are tried, because some have no value
+
+Point = tuple[str, dict[str, mpmath.mpf]]  # kind, and the values of the symbols
+
+
+def equal(a: Tree, b: Tree) -> bool:
+    """Return whether two expressions are equal: exactly, or at many points to many digits.
+
+    Symbols stand for positive numbers from 0.01 to 1000. Plain small letters stand for negative
+    numbers too, where both sides are real there. Where an operation on integers occurs (floor, n!,
+    (-1)^n), n, k and similar letters stand for integers.
+    """
+    if a == b:
+        return True
+    for log_base in (None, 10):  # \\log has base e or 10, the same on both sides
+        try:
+            if _equal_values(a, b, log_base):
+                return True
+        except TooHard:
+            return _equal_parts(a, b)
+        if not (uses(a, "log") or uses(b, "log")):
+            return False
+    return False
+
+
+def proportional(a: Tree, b: Tree, positive: bool = False) -> bool:
+    """Return whether a is a constant multiple of b (a positive one, if asked); neither may be 0."""
+    ratios = []
+    with mpmath.workdps(_DIGITS):
+        try:
+            for _, values in _points(a, b, None):
+                x, y = evaluate(a, values), evaluate(b, values)
+                if min(abs(x), abs(y)) < _TOLERANCE * max(abs(x), abs(y), 1):
+                    return False
+                ratios.append(x / y)
+        except TooHard:
+            return False
+        first = ratios[0]
+        if positive and not (abs(mpmath.im(first)) < _TOLERANCE and mpmath.re(first) > 0):
+            return False
+        return all(_close(ratio, first, _TOLERANCE) for ratio in ratios)
+
+
+def match_items(left: tuple, right: tuple, is_same: Callable[[object, object], bool]) -> bool:
+    """Return whether the items can be paired, each item on the left with one on the right."""
+    if len(left) != len(right):
+        return False
+    rest = list(right)
+    for item in left:
+        position = next((i for i, other in enumerate(rest) if is_same(item, other)), None)
+        if position is None:
+            return False
+        del rest[position]
+    return True
+
+
+def _equal_values(a: Tree, b: Tree, log_base: int | None) -> bool:
+    exact_a, exact_b = exact(a), exact(b)
+    if exact_a is not None and exact_b is not None:
+        return exact_a == exact_b
+    if uses(a, "infinity") or uses(b, "infinity"):
+        names = symbols(a) | symbols(b)
+        return not names and evaluate(a, {}) == evaluate(b, {})
+    first: dict | None = None
+    for kind, values in _points(a, b, log_base):
+        first = values if first is None else first
+        with mpmath.workdps(_DIGITS):
+            x, y = evaluate(a, values, log_base), evaluate(b, values, log_base)
+        is_complex = bool(mpmath.im(x) or mpmath.im(y))
+        if kind == "real" and is_complex or _close(x, y, _TOLERANCE):
+            continue
+        if not (_vanishes(a, x, values, log_base) and _vanishes(b, y, values, log_base)):
+            return False
+    with mpmath.workdps(_MANY_DIGITS):
+        x, y = evaluate(a, first, log_base), evaluate(b, first, log_base)
+        return _close(x, y, _STRICT_TOLERANCE) or max(abs(x), abs(y)) < _STRICT_TOLERANCE
+
+
+def _vanishes(tree: Tree, value, values: dict, log_base: int | None) -> bool:
+    """Return whether a value is really 0: rounding noise shrinks as the precision grows."""
+    with mpmath.workdps(3 * _DIGITS):
+        return abs(evaluate(tree, values, log_base)) <= _VANISHES * abs(value)
+
+
+def _close(x, y, tolerance) -> bool:
+    if not (mpmath.isfinite(x) and mpmath.isfinite(y)):
+        raise NoValue("no finite value")
+    return abs(x - y) <= tolerance * max(abs(x), abs(y))
+
+
+def _points(a: Tree, b: Tree, log_base: int | None) -> Iterator[Point]:
+    """Yield points at which both expressions have a value; every call yields the same points.
+
+    Raises:
+        TooHard: there are too few such points.
+    """
+    names = (symbols(a) | symbols(b)) - CONSTANTS
+    if not names:
+        yield "positive", {}
+        return
+    wants_integers = any(
+        _has_alternating_sign(tree) or any(uses(tree, name) for name in _INTEGER_OPERATIONS)
+        for tree in (a, b)
+    )
+    integers = {name for name in names if wants_integers and name[0] in _INTEGER_LETTERS}
+    for kind in ("positive",) if integers == names else ("positive", "real"):
+        wanted = len(_INTEGERS) if integers else len(_MAGNITUDES)
+        found = 0
+        for attempt in range(_TRIES):
+            for values in _draw(names, integers, kind, attempt):
+                if found < wanted and _have_values(a, b, values, log_base):
+                    found += 1
+                    yield kind, values
+        if found < wanted // 3 and kind == "positive":
+            raise TooHard("values at too few points")
+
+
+def _draw(names: set[str], integers: set[str], kind: str, attempt: int) -> list[dict]:
+    """Return values of the symbols; each symbol takes all magnitudes, in its own order."""
+    columns: dict[str, list] = {}
+    count = len(_INTEGERS) if integers else len(_MAGNITUDES)
+    for name in sorted(names):
+        generator = random.Random(f"{kind} {attempt} {name}")
+        if name in integers:
+            columns[name] = [mpmath.mpf(n) for n in generator.sample(_INTEGERS, count)]
+            continue
+        magnitudes = generator.sample(_MAGNITUDES, len(_MAGNITUDES))
+        signed = kind == "real" and len(name) == 1 and name.islower()
+        columns[name] = [
+            generator.choice([-1, 1] if signed and row else [-1 if signed else 1])
+            * generator.randint(10**8, 10**9)
+            * mpmath.mpf(10) ** (magnitudes[row % len(magnitudes)] - 8)
+            for row in range(count)
+        ]
+    return [{name: column[row] for name, column in columns.items()} for row in range(count)]
+
+
+def _have_values(a: Tree, b: Tree, values: dict, log_base: int | None) -> bool:
+    try:
+        return all(mpmath.isfinite(evaluate(tree, values, log_base)) for tree in (a, b))
+    except TooHard:
+        return False
+
+
+def _has_alternating_sign(tree: Tree) -> bool:
+    """Return whether a power such as (-1)^n occurs: negative base, symbol in the exponent."""
+    if tree[0] in ("number", "symbol"):
+        return False
+    if tree[0] == "pow" and symbols(tree[2]) and not symbols(tree[1]):
+        try:
+            base = exact(tree[1])
+        except TooHard:
+            base = None
+        if base is not None and base < 0:
+            return True
+    return any(map(_has_alternating_sign, tree[1:]))
+
+
+def _equal_parts(a: Tree, b: Tree) -> bool:
+    """Compare numbers too large to evaluate by their parts: same operation, equal arguments."""
+    if a[0] != b[0] or len(a) != len(b) or a[0] in ("number", "symbol"):
+        return a == b
+    return all(equal(x, y) for x, y in zip(a[1:], b[1:]))

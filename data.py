@@ -1,8 +1,8 @@
-"""Prompts and demonstrations: from the hub, local files or the embedded task, to token ids.
+"""Loads prompts and demonstrations (hub, local files, embedded task) and makes token ids.
 
 Prompts come in the schema of Eurus-2-RL-Data: prompt (a list of {role, content}, or a plain
-question), ability ("math" or "code"), reward_model.ground_truth, data_source, extra_info. The
-benchmark schema {problem, answer} is read as plain maths questions.
+question), ability ("math" or "code"), reward_model.ground_truth, data_source, extra_info. Rows
+of the benchmark schema {problem, answer} are read as plain maths questions.
 """
 
 import json
@@ -42,7 +42,7 @@ EURUS_SYSTEM_PROMPT = (
 SYSTEM_PROMPTS = {"eurus": EURUS_SYSTEM_PROMPT}
 
 _TEXT, _TOKENS = Value("string"), List(Value("int64"))
-_CHECKED = {"row": Value("int64"), "fault": _TEXT}  # number of the row, and what is wrong with it
+_CHECKED = {"row": Value("int64"), "fault": _TEXT}  # row number, and its fault or ""
 _PROMPT_FEATURES = Features(
     prompt_ids=_TOKENS, ability=_TEXT, ground_truth=_TEXT, data_source=_TEXT, **_CHECKED
 )
@@ -55,13 +55,13 @@ def load_rows(source: str, split: str, constant: str, config: str | None = None)
     """Return the rows of a hub id, a local parquet / json / jsonl file, a folder, or "arithmetic".
 
     Args:
-        source: the value of the constant; a file has the one split "train", whatever split says.
-        split: which split of a hub data set, a folder or the embedded task.
-        constant: its name, for messages.
-        config: which configuration of a hub data set that has several.
+        source: value of the constant. A file has one split, "train", so split is ignored.
+        split: split of a hub data set, a folder or the embedded task.
+        constant: name of the constant, for messages.
+        config: configuration of a hub data set that has several.
 
     Raises:
-        UserError: no such file, unknown format, unreadable, no such split, or no rows.
+        UserError: the file or split does not exist, cannot be read, or has no rows.
     """
     path = Path(source).expanduser()
     reader = _READERS.get(path.suffix)
@@ -75,14 +75,14 @@ def load_rows(source: str, split: str, constant: str, config: str | None = None)
         elif path.is_file() and reader:
             rows = load_dataset(reader, data_files=str(path), split="train")
         elif path.is_file():
-            raise UserError(f"{constant} = {source!r}: read are .parquet, .json and .jsonl files.")
+            raise UserError(f"{constant} = {source!r}: use a .parquet, .json or .jsonl file.")
         elif not path.is_dir() and (reader or source.startswith((".", "/", "~"))):
             raise UserError(f"{constant} = {source!r}: there is no such file or folder.")
         else:
             rows = load_dataset(source, config, split=split)
     except UserError:
         raise
-    except Exception as error:  # every reader and the hub raise kinds of their own
+    except Exception as error:  # each reader and the hub raise their own kinds
         raise UserError(
             f"{constant} = {source!r}, split {split!r}: cannot be read: {error!r}"
         ) from error
@@ -94,10 +94,10 @@ def load_rows(source: str, split: str, constant: str, config: str | None = None)
 def load_prompts(
     constants: dict, purpose: str, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[Dataset, int]:
-    """Return the prompts of TRAIN_DATA or EVAL_DATA as token ids, and how many were too long.
+    """Return the prompts of TRAIN_DATA or EVAL_DATA as token ids, and how many were dropped.
 
     Args:
-        constants: of train_prime.py.
+        constants: those of train_prime.py.
         purpose: "TRAIN" or "EVAL".
     """
     name = f"{purpose}_DATA"
@@ -120,13 +120,13 @@ def encode_prompts(
     abilities: Sequence[str] | None,
     constant: str,
 ) -> tuple[Dataset, int]:
-    """Return the prompts as token ids, and how many were dropped for being too long.
+    """Return the prompts as token ids, and how many were dropped as too long.
 
-    A message list is used as it is, with system_prompt put before it if it has no system message. A
+    A list of messages is not changed, but system_prompt goes first if it has no system message. A
     plain question gets the template of its ability and becomes a user message.
 
     Args:
-        abilities: rows of others are left out; None keeps all.
+        abilities: keep only rows of these; None keeps all.
         constant: name of the constant that the rows come from, for messages.
 
     Returns:
@@ -134,13 +134,13 @@ def encode_prompts(
         dropped: number of rows over max_prompt_tokens.
 
     Raises:
-        UserError: a missing column, a row that lacks something (which row and what), an ability
-            without a verifier, or nothing left.
+        UserError: a column is missing, a row is incomplete (the message names row and fault), an
+            ability has no verifier, or no row is left.
     """
     columns = set(rows.column_names)
     if not columns & {"prompt", "problem"} or not columns & {"reward_model", "answer"}:
         raise UserError(
-            f"{constant}: the columns are {sorted(columns)}; needed are `prompt` and "
+            f"{constant}: the columns are {sorted(columns)}; rows need `prompt` and "
             "`reward_model` (the schema of Eurus-2-RL-Data), or `problem` and `answer`."
         )
 
@@ -161,7 +161,9 @@ def encode_prompts(
     if abilities is not None:
         chosen = [i for i, ability in enumerate(prompts["ability"]) if ability in abilities]
         if not chosen:
-            raise UserError(f"{constant}: no row has an ability among ABILITIES = {abilities!r}.")
+            raise UserError(
+                f"{constant}: no row has an ability among ABILITIES = {abilities!r}: change it."
+            )
         prompts = prompts.select(chosen)
     _raise_first_fault(prompts, constant)
     lengths = [len(ids) for ids in prompts["prompt_ids"]]
@@ -177,22 +179,23 @@ def encode_demonstrations(
     max_tokens: int,
     constant: str,
 ) -> tuple[Dataset, int]:
-    """Return chat data as token ids for sft.py, and how many rows were dropped for being too long.
+    """Return chat data as token ids for sft.py, and how many rows were dropped as too long.
 
-    Rows hold `messages` (the last one by the assistant: the response), or `prompt` and `response`;
-    a plain prompt gets the template of math questions.
+    A row holds `messages`, where the last one is the assistant's and becomes the response, or
+    `prompt` and `response`. A plain prompt gets the template of math questions.
 
     Returns:
         demonstrations: columns prompt_ids and response_ids (lists of ints, ending in EOS).
         dropped: number of rows over max_tokens.
 
     Raises:
-        UserError: a missing column, a row without a response (which row), or nothing left.
+        UserError: a column is missing, a row has no response (the message names it), or no row is
+            left.
     """
     columns = set(rows.column_names)
     if "messages" not in columns and not {"prompt", "response"} <= columns:
         raise UserError(
-            f"{constant}: the columns are {sorted(columns)}; needed are `messages`, "
+            f"{constant}: the columns are {sorted(columns)}; rows need `messages`, "
             "or `prompt` and `response`."
         )
 
@@ -245,7 +248,7 @@ def _keep_short(
     if not short:
         raise UserError(
             f"{constant}: every row is longer than {limit_constant} = {limit} "
-            f"(the shortest has {min(lengths)} tokens)."
+            f"(the shortest has {min(lengths)} tokens): raise it."
         )
     kept = encoded.select(short).remove_columns(["fault", "row"])
     return kept, len(lengths) - len(short)
@@ -257,7 +260,7 @@ def encode_prompt(
     system_prompt: str | None,
     tokenizer: PreTrainedTokenizerBase,
 ) -> tuple[list[int], str]:
-    """Return token ids and what is wrong with the row, if the chat template refuses it."""
+    """Return the token ids of a prompt, and its fault: "" unless the chat template refuses it."""
     system_prompt = SYSTEM_PROMPTS.get(system_prompt, system_prompt)
     if isinstance(prompt, str):
         question = TEMPLATES[ability].replace("{question}", prompt)
@@ -276,7 +279,7 @@ def encode_prompt(
 
 
 def explain_unknown_ability(ability: object) -> str:
-    return f"has ability {ability!r}; known are {', '.join(map(repr, TEMPLATES))}."
+    return f"has the unknown ability {ability!r}: use one of {', '.join(map(repr, TEMPLATES))}."
 
 
 def _read_ground_truth(row: dict) -> str:
@@ -290,7 +293,7 @@ def _read_ground_truth(row: dict) -> str:
 def _find_row_fault(
     prompt: object, ability: str, ground_truth: str, tokenizer: PreTrainedTokenizerBase
 ) -> str:
-    """Return what is wrong with a row of prompts, to follow the words `row 17`, or nothing."""
+    """Return the fault of a row of prompts, worded to follow "row 17"; "" if there is none."""
     if ability not in TEMPLATES:
         return explain_unknown_ability(ability)
     if not ground_truth.strip():

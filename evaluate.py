@@ -1,7 +1,7 @@
-"""The benchmark table of a model, or of several side by side: `accelerate launch evaluate.py`.
+"""Evaluates one model or several on benchmarks, as a table: `accelerate launch evaluate.py`.
 
-Every response goes to a file with its verdict as soon as it is there, so an evaluation that was
-stopped goes on where it was. Constants below, or NAME=value behind the script's name.
+Responses and their verdicts go to a file as soon as they are ready, so a stopped evaluation
+resumes where it stopped. Edit the constants below, or pass NAME=value after the script's name.
 """
 
 import sys
@@ -30,36 +30,36 @@ from training import processes
 from verifiers import Verifier
 
 # Models
-MODELS = ("embedded/arithmetic-sft",)  # folders or hub ids; differences are to the first
+MODELS = ("embedded/arithmetic-sft",)  # folders or hub ids; the first is the baseline of the others
 DTYPE = "float32"  # "float32", "bfloat16": weights and compute
 
 # Problems
 BENCHMARKS = {  # name in the table: file, folder or hub id; None: the hub set of that name
     "Arithmetic": "arithmetic",
 }
-LIMIT = None  # problems of each benchmark, the first ones; None: all
+LIMIT = None  # the first problems of each benchmark; None: all
 SYSTEM_PROMPT = None  # text, a name in data.SYSTEM_PROMPTS ("eurus"), or None
 
 # Responses
-SAMPLES = 1  # K, responses a problem
-TEMPERATURE = 0.0  # of sampling, no top-k or top-p; 0: greedy
-MAX_RESPONSE_TOKENS = 4096  # less where the model knows fewer positions
-ROLLOUT_TOKENS = 400000  # prompts and responses in a process's memory at once, at most
+SAMPLES = 1  # K, responses per problem
+TEMPERATURE = 0.0  # of sampling, without top-k and top-p; 0: greedy
+MAX_RESPONSE_TOKENS = 4096  # lower if the model has too few positions
+ROLLOUT_TOKENS = 400000  # prompts and responses in memory of a process at once, at most
 VERIFIER_WORKERS = None  # processes that verify; None: the cores of this process
-VERIFIER_TIMEOUT = 10.0  # seconds a response
-ALLOW_UNSANDBOXED_CODE = False  # True: run generated programs even where there is no sandbox
+VERIFIER_TIMEOUT = 10.0  # seconds per response
+ALLOW_UNSANDBOXED_CODE = False  # True: run generated programs even without a sandbox
 
 # Best of K by a process reward model
-PRM = None  # folder or hub id that chooses among K responses; None: no such column
-REFERENCE = None  # what its log-ratio is taken to; None: what its config.json records
-MICRO_BATCH_TOKENS = 16384  # it scores at once
+PRM = None  # folder or hub id; chooses among K responses; None: no such metric
+REFERENCE = None  # reference of its log-ratio; None: as its config.json records
+MICRO_BATCH_TOKENS = 16384  # tokens that it scores at once
 
 # Run
 OUTPUT = "runs/evaluation"  # folder of responses, scores, table.md and table.csv
 SEED = 0
-CPU_THREADS = None  # torch threads a process without GPU; None: the cores divided by the processes
+CPU_THREADS = None  # torch threads per process without GPU; None: cores / processes
 
-# The published table: uncomment it; what it does not name stays as it is above.
+# The published table: uncomment these lines. All other constants stay as above.
 #
 # MODELS = ("PRIME-RL/Eurus-2-7B-SFT", "PRIME-RL/Eurus-2-7B-PRIME")
 # DTYPE = "bfloat16"
@@ -67,7 +67,7 @@ CPU_THREADS = None  # torch threads a process without GPU; None: the cores divid
 # SYSTEM_PROMPT = "eurus"
 # OUTPUT = "runs/evaluation-eurus-2-7b"
 
-# What may change between a start and the next: none of it changes a response that is there.
+# Constants that may change when an evaluation resumes: none changes a response in its files.
 _FREE_TO_CHANGE = """
     MODELS BENCHMARKS LIMIT ROLLOUT_TOKENS VERIFIER_WORKERS ALLOW_UNSANDBOXED_CODE
     PRM REFERENCE MICRO_BATCH_TOKENS OUTPUT CPU_THREADS
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     settings, prm_tokenizer = None, None
     if PRM:
         names = ("PRM", "REFERENCE", "beta")
-        beta = 1.0  # of the log-ratio: whatever it is, the order of responses is the same
+        beta = 1.0  # of the log-ratio; every value ranks the responses in the same order
         settings, prm_tokenizer = scoring.read_settings(PRM, REFERENCE, beta, names)
     for model in MODELS:
         model_files.load_config(model, "MODELS")
@@ -115,12 +115,16 @@ def main(arguments: Sequence[str] = ()) -> None:
     verifier = Verifier(
         num_workers=VERIFIER_WORKERS or machine.count_cores(),
         timeout_seconds=VERIFIER_TIMEOUT,
-        all_or_nothing=True,  # as these benchmarks count
+        all_or_nothing=True,  # as these benchmarks define it
         allow_unsandboxed_code=ALLOW_UNSANDBOXED_CODE,
     )
     with verifier:
         if any(prompt["ability"] == "code" for task in tasks for prompt in task.prompts):
-            machine.check_sandbox(verifier.sandbox_fault, ALLOW_UNSANDBOXED_CODE)
+            machine.check_sandbox(
+                verifier.sandbox_fault,
+                ALLOW_UNSANDBOXED_CODE,
+                "take the benchmarks of code out of BENCHMARKS.",
+            )
         respond(accelerator, verifier, tasks)
         scores = score(accelerator, settings, tasks, folder) if settings else {}
         if accelerator.is_main_process:
@@ -133,7 +137,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 
 def respond(accelerator: Accelerator, verifier: Verifier, tasks: Sequence[Task]) -> None:
-    """Generate and verify the responses that are missing, and write each down when it is there."""
+    """Generate and verify the missing responses, and append them to their files chunk by chunk."""
     problems_left = sum(len(task.missing) for task in tasks)
     problems_done, started = 0, time.monotonic()
     for name in MODELS:
@@ -144,7 +148,7 @@ def respond(accelerator: Accelerator, verifier: Verifier, tasks: Sequence[Task])
         for task in own:
             missing = task.missing
             longest = max(len(task.prompts[number]["prompt_ids"]) for number in missing)
-            tokens = longest + SAMPLES * task.max_response_tokens  # a problem, at most
+            tokens = longest + SAMPLES * task.max_response_tokens  # per problem, at most
             chunk = max(1, ROLLOUT_TOKENS // tokens) * accelerator.num_processes
             for start in range(0, len(missing), chunk):
                 numbers = missing[start : start + chunk]
@@ -195,10 +199,10 @@ def score(
     tasks: Sequence[Task],
     folder: Path,
 ) -> dict[tuple[str, str], list[dict]]:
-    """Return for each task the scores of its responses by the PRM, a dict a problem.
+    """Return for each task the PRM's scores of its responses, one dict per problem.
 
     Returns:
-        (model, benchmark) -> dicts of sums and minima over steps, K each.
+        (model, benchmark) -> dicts of `sums` and `minima` over steps, K values each.
     """
     scorer = None
     scores = {}
@@ -213,7 +217,7 @@ def score(
                 scorer = scoring.load_scorer(settings, dtype, accelerator.device)
             accelerator.print(f"{task.model}, {task.benchmark}: scored by {settings.prm}")
             rows = score_task(accelerator, scorer, task, MICRO_BATCH_TOKENS)
-            accelerator.wait_for_everyone()  # nobody reads any more
+            accelerator.wait_for_everyone()  # no process reads the file any more
             if accelerator.is_main_process:
                 response_files.write_rows(path, rows)
         scores[task.model, task.benchmark] = rows
@@ -223,7 +227,7 @@ def score(
 def collect_values(
     tasks: Sequence[Task], scores: dict[tuple[str, str], list[dict]], verifier: Verifier
 ) -> table.Values:
-    """Return every metric of every task, a value a problem."""
+    """Return every metric of every task, one value per problem."""
     values: table.Values = {}
     for task in tasks:
         own_scores = scores.get((task.model, task.benchmark))
@@ -234,7 +238,7 @@ def collect_values(
 
 
 def write_table(folder: Path, values: table.Values, tasks: Sequence[Task]) -> None:
-    """Write table.md and table.csv and print the former."""
+    """Write table.md and table.csv, and print table.md."""
     cells = table.make_cells(values)
     text = table.write_markdown(cells, describe(tasks))
     files.replace_file(folder / "table.md", text)
@@ -247,12 +251,12 @@ def describe(tasks: Sequence[Task]) -> list[str]:
     sampling = (
         "greedily"
         if TEMPERATURE == 0
-        else f"{SAMPLES} samples a problem at temperature {TEMPERATURE:g}"
+        else f"{SAMPLES} samples per problem at temperature {TEMPERATURE:g}"
     )
     notes = [
         f"Measured {sampling}, up to {MAX_RESPONSE_TOKENS} new tokens"
         + (f", the first {LIMIT} problems of each benchmark." if LIMIT else "."),
-        "[low, high]: 95 % bootstrap interval over problems, of no width where all agree. "
+        "[low, high]: 95 % bootstrap interval over problems; its width is 0 if all agree. "
         f"(+x): difference to {MODELS[0]}. published: figures of the model card of "
         "Eurus-2-7B-PRIME, not measured here.",
     ]

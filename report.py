@@ -1,8 +1,8 @@
-"""What a run learned, for people: `python report.py runs/NAME [runs/OTHER ...]`.
+"""Draws the report of a run, or of several together: `python report.py runs/NAME [runs/OTHER ...]`.
 
-Writes curves.png and report.html into the run's folder. It reads what lies in that folder and
-nothing else. Several runs are laid over each other. train_prime.py draws the report of its own run
-every EVAL_EVERY iterations and at the end.
+Writes curves.png and report.html into the run's folder, from the files in that folder alone.
+Several runs share one figure and one page. train_prime.py draws the report of its own run every
+EVAL_EVERY iterations and at the end.
 """
 
 import argparse

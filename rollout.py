@@ -1,4 +1,6 @@
-"""Rollouts: the policy generates, the verifier rewards, the prompt filter keeps.
+"""Rollouts: generate K responses to each prompt, verify them, filter the prompts.
+
+These are lines 3 to 6 of Algorithm 1 of the PRIME paper (arXiv 2502.01456).
 
 Shapes: B rows = prompts x K responses, the K rows of a prompt contiguous; P prompt tokens
 (left-padded), T response tokens (right-padded).
@@ -19,13 +21,13 @@ from generation.generate import generate_responses
 from generation.seeds import draw_uniforms
 from verifiers import STATUSES, Verdict, Verifier
 
-MIN_KEPT_FRACTION = 0.25  # a round samples at most 1 / this times the prompts still missing
-_TOLERANCE = 1e-6  # of the filter's bounds: 4 of 5 right is 0.8, whatever the float says
+MIN_KEPT_FRACTION = 0.25  # a round samples at most (missing prompts) / this
+_TOLERANCE = 1e-6  # of the filter's bounds: 4 of 5 right is 0.8 despite rounding
 
 
 @dataclass(frozen=True)
 class Group:
-    """A prompt and its K responses, as Python values that go between processes and into files."""
+    """A prompt and its K responses, as plain Python values for other processes and for files."""
 
     prompt_ids: list[int]
     ability: str
@@ -33,9 +35,9 @@ class Group:
     data_source: str
     response_ids: list[list[int]]  # K lists, EOS included where there is one
     responses: list[str]  # K texts without special tokens
-    outcome_rewards: list[float]  # K values in [0, 1]
-    statuses: list[str]  # K verdicts' statuses
-    truncated: list[bool]  # K, True where the length limit came before EOS
+    outcome_rewards: list[float]  # K values r_o in [0, 1]
+    statuses: list[str]  # K, status of each verdict
+    truncated: list[bool]  # K, True if the length limit came before EOS
 
     @property
     def accuracy(self) -> float:
@@ -50,14 +52,14 @@ class Rollouts:
     attention_mask: Tensor  # (B, P+T) 1 on tokens
     response_mask: Tensor  # (B, T) 1 on response tokens, EOS included
     outcome_rewards: Tensor  # (B,) in [0, 1]
-    siblings: int = 1  # rows in turn that share their prompt and may be computed as one
+    siblings: int = 1  # consecutive rows that share their prompt and may be computed as one
 
     @property
     def response_length(self) -> int:
         return self.response_mask.shape[1]
 
     def lengths(self) -> tuple[list[int], list[int]]:
-        """Return how many tokens each row has of its prompt and of its response."""
+        """Return how many prompt tokens and how many response tokens each row has."""
         responses = self.response_mask.sum(dim=1)  # (B,)
         return (self.attention_mask.sum(dim=1) - responses).tolist(), responses.tolist()
 
@@ -67,17 +69,17 @@ class Rollouts:
 
 @dataclass(frozen=True)
 class Collected:
-    """What one iteration sampled and what the filter made of it."""
+    """The groups that one iteration sampled, and how the filter divided them."""
 
     kept: list[Group]  # the batch
-    surplus: list[Group]  # passed the filter, for the next iteration
+    surplus: list[Group]  # passed the filter too; goes into the next iteration's batch
     sampled: list[Group]  # all groups of this iteration, in order
-    kept_fraction: float  # share of sampled groups that passed; the share of before if none was
+    kept_fraction: float  # share of sampled groups that passed; as before if none was sampled
     rounds: int
 
 
 def is_kept(group: Group, accuracy_low: float, accuracy_high: float) -> bool:
-    """Return whether the prompt filter keeps a group; both bounds are inclusive."""
+    """Return whether the prompt filter (line 6) keeps a group; both bounds are inclusive."""
     return accuracy_low - _TOLERANCE <= group.accuracy <= accuracy_high + _TOLERANCE
 
 
@@ -92,26 +94,28 @@ def collect_rollouts(
     max_rounds: int,
     kept_fraction: float,
 ) -> Collected:
-    """Sample, verify and filter until prompts_wanted groups are kept or max_rounds are over.
+    """Repeat lines 3 to 6 until prompts_wanted groups are kept or max_rounds are over.
 
-    A round samples as many prompts as should fill the batch, going by the share kept so far.
+    A round samples as many prompts as should fill the batch, judged by the share kept so far.
+    The paper keeps accuracies in [0.2, 0.8].
 
     Args:
-        take_prompts: gives the next n prompts.
-        sample_groups: generates and verifies the responses to prompts, a group each, in order.
-        surplus: kept groups that the iteration before left over.
-        kept_fraction: share of groups that the filter kept of late, in (0, 1].
+        take_prompts: returns the next n prompts.
+        sample_groups: generates and verifies responses, one group per prompt, in order.
+        surplus: kept groups left over from the iteration before.
+        kept_fraction: share of groups that the filter kept recently, in (0, 1].
 
     Returns:
-        at most prompts_wanted kept groups; fewer only where max_rounds ended it.
+        at most prompts_wanted kept groups; fewer only if max_rounds ended the search.
     """
     passed, sampled, rounds = list(surplus), [], 0
     while len(passed) < prompts_wanted and rounds < max_rounds:
         missing = prompts_wanted - len(passed)
-        groups = sample_groups(
-            take_prompts(math.ceil(missing / max(kept_fraction, MIN_KEPT_FRACTION)))
+        groups = sample_groups(  # lines 4 and 5
+            take_prompts(math.ceil(missing / max(kept_fraction, MIN_KEPT_FRACTION)))  # line 3
         )
         sampled += groups
+        # Line 6: the online prompt filter.
         passed += [group for group in groups if is_kept(group, accuracy_low, accuracy_high)]
         kept_fraction = (len(passed) - len(surplus)) / len(sampled)
         rounds += 1
@@ -135,17 +139,17 @@ def sample_groups(
     timer: Callable[[str], AbstractContextManager],
     progress: Callable[..., object],
 ) -> list[Group]:
-    """Generate K responses to each prompt and verify them; temperature 0 is greedy.
+    """Generate K responses to each prompt (line 4), greedily at temperature 0; verify them (line 5).
 
-    A response goes to the verifier when it is finished, while others are still being generated.
+    A finished response goes to the verifier at once, while others are still being generated.
 
     Args:
         prompts: dicts of prompt_ids, ability, ground_truth, data_source.
-        seeds: one a prompt, which decides its responses, whatever is sampled beside it.
-        rollout_tokens: of prompts and responses together that are in memory at the same time.
-        timer: context manager that adds up "seconds_generate" and "seconds_verify" (what is left
-            of verification after the last token).
-        progress: tqdm or alike, called with total, desc and unit.
+        seeds: one per prompt. It alone decides the responses of a model that takes siblings.
+        rollout_tokens: prompt and response tokens in memory at the same time, at most.
+        timer: context manager that adds up "seconds_generate" and "seconds_verify" (only the
+            verification that is left after the last token).
+        progress: tqdm or the like, called with total, desc and unit.
     """
     K, T = samples_per_prompt, max_response_tokens
     lengths = [len(prompt["prompt_ids"]) for prompt in prompts]
@@ -160,7 +164,7 @@ def sample_groups(
             def submit(place: int, ids: list[int], rows: list[int] = rows) -> None:
                 submitted.add(rows[place], ids)
 
-            responses = generate_responses(
+            responses = generate_responses(  # line 4: y ~ pi_theta(. | x)
                 model,
                 [prompts[prompt]["prompt_ids"] for prompt in batch],
                 samples_per_prompt=K,
@@ -178,7 +182,7 @@ def sample_groups(
             bar.update(number * T - bar.n)
     count = len(response_ids)
     with timer("seconds_verify"), progress(total=count, desc="verify", unit="response") as bar:
-        texts, verdicts = submitted.collect(bar.update)
+        texts, verdicts = submitted.collect(bar.update)  # line 5: r_o
     return _make_groups(prompts, response_ids, texts, verdicts, eos_token_ids)
 
 
@@ -188,13 +192,13 @@ def cut_by_tokens(
     response_lengths: Sequence[int] | dict[int, int],
     token_budget: int,
 ) -> list[list[int]]:
-    """Return rows in batches of like length, longest first, within a budget of padded tokens.
+    """Return rows in batches of similar length, longest first, within a budget of padded tokens.
 
-    A row that exceeds the budget alone is a batch of its own.
+    A row that alone exceeds the budget becomes its own batch.
 
     Args:
-        prompt_lengths, response_lengths: tokens of each row, by its number.
-        token_budget: at most rows x (longest prompt + longest response) of a batch.
+        prompt_lengths, response_lengths: tokens of each row, by row number.
+        token_budget: largest rows x (longest prompt + longest response) of a batch, in tokens.
     """
     batches: list[list[int]] = []
     widths = (0, 0)
@@ -211,7 +215,7 @@ def cut_by_tokens(
 
 
 class _Submitted:
-    """Responses handed to the verifier, each once, in the order in which they ended."""
+    """The responses handed to the verifier: each once, in the order in which they end."""
 
     def __init__(
         self,
@@ -224,10 +228,10 @@ class _Submitted:
         self.tokenizer = tokenizer
         self.prompts = prompts
         self.samples_per_prompt = samples_per_prompt
-        self.texts: dict[int, str] = {}  # by row, in the order of the verdicts
+        self.texts: dict[int, str] = {}  # by row, in the order of submission and so of the verdicts
 
     def add(self, row: int, ids: list[int]) -> None:
-        """Submit the response in a row unless it has been."""
+        """Submit the response of a row, unless it was submitted before."""
         if row in self.texts:
             return
         self.texts[row] = self.tokenizer.decode(ids, skip_special_tokens=True)
@@ -244,7 +248,7 @@ class _Submitted:
 def make_rollouts(
     groups: Sequence[Group], pad_token_id: int, device: torch.device, siblings: int = 1
 ) -> Rollouts:
-    """Return groups as tensors, a row a response; siblings is 1 or K."""
+    """Return groups as tensors, one row per response; siblings is 1 or K."""
     prompts = [group.prompt_ids for group in groups for _ in group.response_ids]  # B lists
     responses = [ids for group in groups for ids in group.response_ids]  # B lists
     outcome_rewards = [reward for group in groups for reward in group.outcome_rewards]
@@ -276,10 +280,10 @@ def pad_rows(
 
 
 def select_rows(rollouts: Rollouts, rows: Sequence[int], siblings: int = 1) -> Rollouts:
-    """Return some rows without the columns of padding that none of them needs.
+    """Return some rows, without the columns of padding that none of them needs.
 
     Args:
-        siblings: more than 1 only where rows are those of whole prompts, in order.
+        siblings: more than 1 only if rows holds all rows of some prompts, in order.
     """
     rows = list(rows)
     attention_mask = rollouts.attention_mask[rows]  # (b, P+T)
@@ -304,7 +308,7 @@ def _make_groups(
     verdicts: list[Verdict],
     eos_token_ids: list[int],
 ) -> list[Group]:
-    """Return a group a prompt of what lies in lists of K entries a prompt."""
+    """Return one group per prompt; the lists hold K entries per prompt, in order."""
     samples_per_prompt = len(texts) // max(1, len(prompts))
     groups = []
     for number, prompt in enumerate(prompts):
@@ -322,7 +326,7 @@ def _make_groups(
 
 
 def compute_metrics(collected: Collected) -> dict:
-    """Return what metrics.jsonl says of an iteration's sampling, over all sampled responses."""
+    """Return the metrics of an iteration's sampling, over all sampled responses."""
     lengths = [len(ids) for group in collected.sampled for ids in group.response_ids]
     truncated = [cut for group in collected.sampled for cut in group.truncated]
     statuses = Counter(status for group in collected.sampled for status in group.statuses)

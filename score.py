@@ -1,9 +1,9 @@
-"""The implicit PRM as a tool of its own: rewards of tokens and steps, and P(correct), of responses.
+"""Scores responses with an implicit PRM: rewards of tokens and steps, and P(correct).
 
 `python score.py --prm runs/NAME/prm [--reference MODEL] responses.jsonl` writes
-responses.scores.jsonl and responses.scores.html beside the file. A row holds `prompt` (a question,
-which gets the template of its `ability`, or a list of messages) and `response`; rows of a run's
-rollouts/ or of evaluate.py's responses/ are taken as they were sampled.
+responses.scores.jsonl and responses.scores.html beside the file. A row holds `prompt` and
+`response`. The prompt is a list of messages, or a question, which gets the template of the row's
+`ability`. Rows of a run's rollouts/ or of evaluate.py's responses/ are scored as sampled.
 """
 
 import argparse
@@ -70,10 +70,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("file", type=Path, help="jsonl, json or parquet file of responses")
     parser.add_argument("--prm", required=True, help="folder or hub id of the implicit PRM")
-    parser.add_argument("--reference", help="model the PRM started from; default: as it records")
+    parser.add_argument("--reference", help="model the PRM started from; default: as recorded")
     parser.add_argument("--beta", type=float, help="weight of the log-ratio; default: as recorded")
-    parser.add_argument("--system-prompt", help='for rows without one; "eurus": the published one')
-    parser.add_argument("--batch-tokens", type=int, default=8192, help="tokens scored at once")
+    parser.add_argument("--system-prompt", help='for rows without one; "eurus": the published text')
+    parser.add_argument("--batch-tokens", type=int, default=8192, help="tokens in a forward pass")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     arguments = parser.parse_args()
     if arguments.batch_tokens < 1:
@@ -84,7 +84,7 @@ def parse_arguments() -> argparse.Namespace:
 def make_line(
     row: dict, ids: Sequence[int], rewards: Sequence[float], tokenizer: PreTrainedTokenizerBase
 ) -> dict:
-    """Return what the scores file says of a response."""
+    """Return the line of the scores file for a response."""
     texts = token_texts(tokenizer, ids)
     steps = split_steps(texts)
     return {
@@ -109,7 +109,7 @@ def write_scores_page(
     token_rewards: Sequence[list[float]],
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
-    """Write the heat maps; neighbouring rows with one prompt stand side by side."""
+    """Write the page of heat maps; consecutive rows with the same prompt stand side by side."""
     groups: list[ShownGroup] = []
     for row, ids, rewards in list(zip(rows, responses, token_rewards))[:_SHOWN]:
         prompt = row["prompt"] if isinstance(row["prompt"], str) else json.dumps(row["prompt"])
@@ -131,9 +131,9 @@ def write_scores_page(
         title="Process rewards",
         summary=f"{len(rows)} responses scored by {settings.prm} against {settings.reference}, "
         f"beta {settings.beta:g}.",
-        selection=f"The first {_SHOWN} responses. A click on a row shows its tokens."
+        selection=f"The first {_SHOWN} responses. Click on a row to see its tokens."
         if len(rows) > _SHOWN
-        else "A click on a row shows its tokens.",
+        else "Click on a row to see its tokens.",
         groups=groups,
     )
 

@@ -1,6 +1,6 @@
-"""Supervised warm-up of any causal LM on chat data: `accelerate launch sft.py`, constants below.
+"""Supervised fine-tuning (SFT) of any causal LM on chat data: `accelerate launch sft.py`.
 
-With these constants it makes embedded/arithmetic-sft, the model that train_prime.py starts from.
+The constants below make embedded/arithmetic-sft, the model that train_prime.py starts from.
 """
 
 import shutil
@@ -32,20 +32,20 @@ from training.row_order import RowStream
 # Model and data
 MODEL = "arithmetic"  # folder or hub id; "arithmetic": the embedded task's untrained model
 DATA = "arithmetic"  # hub id, parquet / json / jsonl file or folder of chat data; "arithmetic"
-SPLIT = "sft"  # split of DATA, where it has several
+SPLIT = "sft"  # split of DATA, if it has several
 SYSTEM_PROMPT = None  # text, a name in data.SYSTEM_PROMPTS ("eurus"), or None
 MAX_TOKENS = 512  # prompt and response together; longer rows are dropped and counted
-OUTPUT = "embedded/arithmetic-sft"  # folder of the trained model, written when it is done
+OUTPUT = "embedded/arithmetic-sft"  # folder of the trained model, written at the end
 
 # Optimization
 STEPS = 1000  # optimizer steps
-BATCH_SIZE = 128  # rows an optimizer step, all processes together
-MICRO_BATCH_TOKENS = 16384  # a forward pass of one process; changes memory, not results
-LR = 2e-3  # AdamW, at its highest
+BATCH_SIZE = 128  # rows per optimizer step, all processes together
+MICRO_BATCH_TOKENS = 16384  # per forward pass of one process; changes memory, not results
+LR = 2e-3  # AdamW, peak
 WARMUP_STEPS = 50  # optimizer steps of linear rise; a cosine to 0 follows
 WEIGHT_DECAY = 0.0
 GRADIENT_CLIP = 1.0  # largest gradient norm
-SHARD = False  # True: processes hold a part of the model each (FSDP2), not all of it
+SHARD = False  # True: each process holds a part of the model (FSDP2), not all of it
 MIXED_PRECISION = "no"  # "no", "bf16": compute; weights are float32
 GRADIENT_CHECKPOINTING = False  # recompute activations in backward: less memory, more time
 
@@ -54,9 +54,9 @@ SEED = 0
 LOG_EVERY = 50  # optimizer steps
 SAVE_EVERY = 500  # optimizer steps between checkpoints, in OUTPUT + ".checkpoint"
 LOG_WITH = None  # None, "tensorboard", "wandb", "trackio"
-CPU_THREADS = None  # torch threads a process without GPU; None: the cores divided by the processes
+CPU_THREADS = None  # torch threads per process without GPU; None: cores / processes
 
-# What may change between a checkpoint and going on from it: none of it changes what is learned.
+# Constants that may change when training resumes: none of them changes what is learned.
 _FREE_TO_CHANGE = """
     MICRO_BATCH_TOKENS GRADIENT_CHECKPOINTING SHARD LOG_EVERY SAVE_EVERY LOG_WITH CPU_THREADS
     OUTPUT
@@ -101,8 +101,8 @@ def main(arguments: Sequence[str] = ()) -> None:
         stream.load_state_dict(state["stream"])
         first = int(saved.name)
     accelerator.print(
-        f"{MODEL}, {size / 1e6:.2f} M parameters, on {len(rows)} rows of {DATA} ({dropped} too "
-        f"long, dropped): steps {first} to {STEPS - 1} of {BATCH_SIZE} rows, on "
+        f"{MODEL}, {size / 1e6:.2f} M parameters, on {len(rows)} rows of {DATA} ({dropped} were "
+        f"too long and dropped): steps {first} to {STEPS - 1} of {BATCH_SIZE} rows, on "
         f"{accelerator.num_processes} process(es), {accelerator.device.type}"
     )
     if LOG_WITH:
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 
 def load_base() -> tuple[PretrainedConfig, PreTrainedTokenizerBase, list[int]]:
-    """Return configuration, tokenizer and EOS ids of what training starts from."""
+    """Return configuration, tokenizer and EOS ids of the model that training starts from."""
     if MODEL == arithmetic.NAME:
         tokenizer = arithmetic.build_tokenizer()
         return arithmetic.build_config(), tokenizer, [tokenizer.eos_token_id]
@@ -147,7 +147,7 @@ def train(
     first: int,
     constants: dict,
 ) -> None:
-    """Take the optimizer steps from first on, logging and saving on the way."""
+    """Take the optimizer steps from `first` on; log and save on the way."""
     pad_token_id = find_pad_token_id(tokenizer)
     started, losses = time.monotonic(), []
     for step in range(first, STEPS):
@@ -173,7 +173,7 @@ def train(
 
 
 def update(accelerator: Accelerator, trainee: Trainee, batch: rollout.Rollouts) -> float:
-    """Take one step on the mean cross-entropy of response tokens; return it, in nats."""
+    """Take one step on the mean cross-entropy of response tokens; return the loss, in nats."""
     token_count = batch.response_mask.sum()
     total = torch.zeros((), device=accelerator.device)
     rows = range(len(batch.input_ids))

@@ -48,79 +48,79 @@ from verifiers import Verifier
 
 # Model
 MODEL = "embedded/arithmetic-sft"  # folder or hub id that policy, PRM and reference start from
-PRM_MODEL = None  # another one that the PRM starts from (same tokenizer); None: MODEL
+PRM_MODEL = None  # another model that the PRM starts from (same tokenizer); None: MODEL
 MIXED_PRECISION = "no"  # "no", "bf16": compute; weights are float32
 GRADIENT_CHECKPOINTING = False  # recompute activations in backward: less memory, more time
-SHARD = False  # True: processes hold a part of every model each (FSDP2), not all of it
+SHARD = False  # True: each process holds a part of every model (FSDP2), not all of it
 LORA_RANK = 0  # r; above 0: one frozen model serves all roles, policy and PRM train adapters of it
 LORA_ALPHA = 32.0  # alpha; an adapter counts alpha / r
 LORA_MERGE = False  # True: policy/ and prm/ are written too, adapters merged into the model
-OFFLOAD_MODELS = False  # True: a model waits in host memory where a phase does not need it
-OFFLOAD_OPTIMIZERS = False  # True: and so do optimizer states
+OFFLOAD_MODELS = False  # True: a model waits in host memory while a phase does not need it
+OFFLOAD_OPTIMIZERS = False  # True: optimizer states do so too
 
 # Data
 TRAIN_DATA = "arithmetic"  # hub id, parquet / json / jsonl file, folder, or "arithmetic"
 TRAIN_SPLIT = "train"  # split of TRAIN_DATA, where it has several
 EVAL_DATA = "arithmetic"  # held-out prompts, same forms; None: no evaluation
-EVAL_SPLIT = "test"
-EVAL_PROMPTS = 256  # prompts evaluated, the first ones
+EVAL_SPLIT = "test"  # split of EVAL_DATA, where it has several
+EVAL_PROMPTS = 256  # number of prompts evaluated, the first ones
 ABILITIES = None  # keep rows of these abilities, such as ("math",); None: all
 SYSTEM_PROMPT = None  # text, a name in data.SYSTEM_PROMPTS ("eurus"), or None
 MAX_PROMPT_TOKENS = 128  # longer prompts are dropped and counted
 
 # Rollouts
-PROMPTS_PER_ITERATION = 64  # prompts that pass the filter
-SAMPLES_PER_PROMPT = 4  # K, responses a prompt
-MAX_RESPONSE_TOKENS = 96  # T
+PROMPTS_PER_ITERATION = 64  # number of prompts that pass the filter
+SAMPLES_PER_PROMPT = 4  # K, responses to each prompt
+MAX_RESPONSE_TOKENS = 96  # T, longer responses are cut off
 TEMPERATURE = 1.0  # of sampling, and of the log-probabilities trained on
-ACCURACY_LOW = 0.2  # prompt filter: mean outcome reward, inclusive
-ACCURACY_HIGH = 0.8
-MAX_ROLLOUT_ROUNDS = 8  # of generate, verify, filter an iteration; then it goes on with what it has
-MAX_EMPTY_ITERATIONS = 3  # in a row without a prompt that passes; then the run stops
-ROLLOUT_TOKENS = 131072  # prompts and responses in a process's memory at once, at most
-ROLLOUT_DTYPE = "float32"  # of what generates: "float32": the policy; "bfloat16": a copy of it
-# (of a sharded policy either is a copy; with LORA_RANK it is the type of the frozen model)
+ACCURACY_LOW = 0.2  # prompt filter: least mean outcome reward, inclusive
+ACCURACY_HIGH = 0.8  # prompt filter: largest mean outcome reward, inclusive
+MAX_ROLLOUT_ROUNDS = 8  # of sampling in an iteration; then it trains on the prompts it has
+MAX_EMPTY_ITERATIONS = 3  # in a row, in which no prompt passes; then the run stops
+ROLLOUT_TOKENS = 131072  # at most, of prompts and responses that a process generates at once
+ROLLOUT_DTYPE = "float32"  # "float32": the policy generates; "bfloat16": a copy of it does
+# (A sharded policy always generates by a copy. With LORA_RANK this is the frozen model's type.)
 VERIFIER_WORKERS = None  # processes that verify; None: the cores of this process
 VERIFIER_TIMEOUT = 5.0  # seconds a response
 CODE_ALL_OR_NOTHING = False  # True: a program that fails one of its tests gets 0, not a fraction
 ALLOW_UNSANDBOXED_CODE = False  # True: run generated programs even where there is no sandbox
 
 # Process reward model (PRM)
-BETA = 0.05  # weight of the log-ratio
-PRM_UPDATE = "after"  # "after" rewards (single-forward), "before" (double-forward), "none" (frozen)
+BETA = 0.05  # beta of Eq. 3, weight of the log-ratio
+PRM_UPDATE = "after"  # rewards (single-forward), "before" them (double-forward), "none" (frozen)
 PRM_REFERENCE = "sft"  # log-ratio to "sft" (the start) or "policy" (of this iteration)
-PRM_LR = 1e-3
+PRM_LR = 1e-3  # learning rate of AdamW, constant after the warm-up
 PRM_WARMUP_STEPS = 5  # optimizer steps
 PRM_GRADIENT_CLIP = 10.0  # largest gradient norm
-PRM_OPTIMIZER_STEPS = 4  # an iteration, each on its share of the prompts
+PRM_OPTIMIZER_STEPS = 4  # in an iteration, each on its share of the prompts
 
 # Advantages
 OUTCOME_COEF = 1.0  # weight of the outcome returns
 PROCESS_COEF = 1.0  # weight of the process returns; 0: outcome-only RLOO, no PRM, no reference
 PROCESS_SCALE = "batch"  # "none", "batch" (divide by the batch's largest absolute return-to-go)
-PROCESS_GRANULARITY = "token"  # "token", "response" (one reward a response, their sum)
-GAMMA = 1.0  # discount a token
-ADVANTAGE_ESTIMATOR = "rloo"  # rewards against: "rloo": the others'; "grpo"; "reinforce"
-WHITEN = False  # advantages to mean 0, deviation 1 over the batch's response tokens
+PROCESS_GRANULARITY = "token"  # "token", "response" (their sum is one reward of the response)
+GAMMA = 1.0  # gamma of Eq. 5, discount of process rewards by token
+ADVANTAGE_ESTIMATOR = "rloo"  # what rewards are compared with: "rloo", "grpo", "reinforce"
+WHITEN = False  # True: advantages get mean 0, deviation 1 over the batch's response tokens
 
 # Policy
-CLIP_RANGE = 0.2  # epsilon of PPO
-POLICY_LR = 1e-4
+CLIP_RANGE = 0.2  # epsilon of Eq. 6
+POLICY_LR = 1e-4  # learning rate of AdamW, constant after the warm-up
 POLICY_WARMUP_STEPS = 5  # optimizer steps
 POLICY_GRADIENT_CLIP = 1.0  # largest gradient norm
-OPTIMIZER_STEPS = 1  # an iteration, each on its share of the prompts
+OPTIMIZER_STEPS = 1  # in an iteration, each on its share of the prompts
 WEIGHT_DECAY = 0.0  # AdamW, policy and PRM
-MICRO_BATCH_TOKENS = 4096  # a forward pass of one process; changes memory, not results
+MICRO_BATCH_TOKENS = 4096  # of a process's forward pass; changes memory, not results
 
 # Run
 RUN_NAME = "arithmetic"  # folder under OUTPUT_DIR
 OUTPUT_DIR = "runs"
-NUM_ITERATIONS = 80
-SEED = 0
-EVAL_EVERY = 10  # iterations between evaluations, and between reports; also at start and end
+NUM_ITERATIONS = 80  # N, of the whole run
+SEED = 0  # of prompts, responses and adapters
+EVAL_EVERY = 10  # iterations between evaluations and between reports; both also at the end
 SAVE_EVERY = 10  # iterations between checkpoints; also after the last
 KEEP_BEST = False  # True: the policy of the highest held-out accuracy is kept in best_policy/
-LOG_SAMPLES = 0  # responses an iteration shown on the terminal, coloured by token reward, such as 3
+LOG_SAMPLES = 0  # responses of each iteration shown on the terminal, coloured by token reward
 RESUME = True  # go on from the run's checkpoint, if there is one
 LOG_WITH = None  # None, "tensorboard", "wandb", "trackio"
 CPU_THREADS = None  # torch threads a process without GPU; None: the cores divided by the processes
@@ -167,7 +167,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     )
     with verifier:
         if has_code:
-            machine.check_sandbox(verifier.sandbox_fault, ALLOW_UNSANDBOXED_CODE)
+            fault, leave_out = verifier.sandbox_fault, 'set ABILITIES = ("math",).'
+            machine.check_sandbox(fault, ALLOW_UNSANDBOXED_CODE, leave_out)
         memory = estimate.check_run(accelerator, constants)
         lock, saved = processes.claim_folder(accelerator, folder, saved)
         models = roles.load_roles(accelerator, constants)  # Algorithm 1, line 1
@@ -203,7 +204,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 
 def train(run: Run, first: int) -> None:
-    """Run Algorithm 1 of the paper from iteration `first` on.
+    """Run Algorithm 1 of the paper from iteration `first` on; numbers in comments are its lines.
 
     Its line 1, policy, PRM and reference from one SFT model, is models.roles.load_roles.
     """
@@ -211,9 +212,9 @@ def train(run: Run, first: int) -> None:
         timer = PhaseTimer()
         with timer("seconds"):
             eval_accuracy = evaluate(run, timer) if iteration % EVAL_EVERY == 0 else None
-            # Lines 3 to 6: sample prompts and K responses to each, verify, filter.
+            # 3 sample prompts, 4 generate K responses to each, 5 verify them, 6 filter the prompts
             collected = collect(run, timer, iteration)
-            # Lines 7 to 11: process rewards, PRM update, advantages, policy update.
+            # 7 process rewards (Eq. 3), 8 PRM update, 9 advantages (Eq. 5), 10, 11 policy (Eq. 6)
             learned = learn(run, timer, iteration, collected)
         evaluate_after = partial(evaluate, run, timer)
         run.books.conclude(iteration, timer, collected, learned, eval_accuracy, evaluate_after)

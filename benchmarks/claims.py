@@ -1,13 +1,13 @@
-"""Does PRIME pay? The paper's claims at small scale: `python benchmarks/claims.py [--quick]`.
+"""Tests the paper's claims at small scale: `python benchmarks/claims.py [--quick]`.
 
-Every arm is train_prime.py with some constants of its own, from the same SFT model, on the same
-seeds, with as many iterations. Runs go a core each; what was stopped goes on, and what is there is
-not run again, so an arm at a time (`--parts hard --arms PRIME`) is the same as all of them.
-Afterwards the table and a figure for each claim are written from whatever runs are complete.
+An arm is train_prime.py with some constants changed. All arms of a part have the same SFT model,
+seeds and number of iterations. A run takes one core. A stopped run resumes and a complete one is
+not repeated, so the arms may also run one at a time (`--parts hard --arms PRIME`). At the end, the
+script writes a table, and a figure for each claim, from all complete runs.
 
-There are two tasks: the embedded default as it is, and a hard one, on which the SFT model
-misremembers part of its tables (see tables_sft.py), with small batches and a low rate of the
-policy, so that what is learned from a batch is little beside its noise.
+There are two tasks: the embedded default and a hard one. On the hard task the SFT model
+misremembers part of its tables (see tables_sft.py), batches are small, and the policy's learning
+rate is low. So the policy learns little from a batch, compared with the noise of the batch.
 """
 
 import argparse
@@ -52,8 +52,8 @@ HARD = {  # constants of the hard task, where they differ from the embedded defa
 ARMS = {  # name: constants that differ from HARD
     "PRIME": {},
     "RLOO": {"PROCESS_COEF": 0},
-    "frozen PRM": {"PRM_UPDATE": "none"},  # PRM_MODEL is an offline PRM
-    "oracle": {"PRM_UPDATE": "none"},  # by claims_run.py
+    "frozen PRM": {"PRM_UPDATE": "none"},  # run_arm() sets PRM_MODEL to an offline PRM
+    "oracle": {"PRM_UPDATE": "none"},  # claims_run.py runs it
     "oracle, spread": {"PRM_UPDATE": "none"},
     "update after": {"PRM_UPDATE": "after"},
     "reference policy": {"PRM_REFERENCE": "policy"},
@@ -80,8 +80,8 @@ ARMS = {  # name: constants that differ from HARD
     "PRIME, 10x rate": {"POLICY_LR": 1e-4},
     "RLOO, 10x rate": {"POLICY_LR": 1e-4, "PROCESS_COEF": 0},
 }
-OTHER_FACTS = {"PRIME": {}, "RLOO": {"PROCESS_COEF": 0}}  # nothing was chosen on them
-TRIALS = {  # what PRIME and RLOO were chosen from, five each, and the oracle; on other seeds
+OTHER_FACTS = {"PRIME": {}, "RLOO": {"PROCESS_COEF": 0}}  # no constant was chosen on this task
+TRIALS = {  # PRIME and RLOO (five each) and the oracle were chosen from these, on other seeds
     "PRIME": {},
     "PRIME, process 1, 4 PRM steps": {"PROCESS_COEF": 1.0, "PRM_OPTIMIZER_STEPS": 4},
     "PRIME, process 1, 4 PRM steps, gamma 0.7": {
@@ -100,7 +100,7 @@ TRIALS = {  # what PRIME and RLOO were chosen from, five each, and the oracle; o
     "oracle, spread": {"PRM_UPDATE": "none"},
     "oracle, spread, gamma 0.5": {"PRM_UPDATE": "none", "GAMMA": 0.5},
 }
-DEFAULT = {  # arms of the embedded default as it is
+DEFAULT = {  # arms of the embedded default
     "PRIME": {},
     "RLOO": {"PROCESS_COEF": 0},
     "PRIME, no warm-up": {"POLICY_WARMUP_STEPS": 0},
@@ -111,7 +111,7 @@ DEFAULT = {  # arms of the embedded default as it is
     "PRIME, whitened": {"WHITEN": True},
     "RLOO, whitened": {"PROCESS_COEF": 0, "WHITEN": True},
 }
-DEFAULT_TRIALS = {  # what the embedded default was chosen from, eight each; whitened but for some
+DEFAULT_TRIALS = {  # the embedded default was chosen from these, eight each; most whiten
     "PRIME": {},
     "PRIME, one PRM step": {"PRM_OPTIMIZER_STEPS": 1},
     "PRIME, 8 PRM steps": {"PRM_OPTIMIZER_STEPS": 8},
@@ -148,7 +148,7 @@ PARTS = [
     Part("hard-trials", "Trials of the hard task", HARD, TRIALS, [1, 2], 160),
     Part(
         "default-trials",
-        "Trials of the embedded default, whitened where not said",
+        "Trials of the embedded default, whitened unless the arm says otherwise",
         {"WHITEN": True, **MACHINE},
         DEFAULT_TRIALS,
         [200, 201],
@@ -164,9 +164,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = [part.folder for part in PARTS]
     parser.add_argument("--quick", action="store_true", help="claims 1 and 2, three seeds")
-    parser.add_argument("--parts", nargs="+", choices=names, default=names, help="only these")
-    parser.add_argument("--arms", nargs="+", metavar="ARM", help="only these of the parts")
-    parser.add_argument("--seeds", type=int, nargs="+", help="instead of those of each part")
+    parser.add_argument("--parts", nargs="+", choices=names, default=names, help="run only these")
+    parser.add_argument("--arms", nargs="+", metavar="ARM", help="only these arms of the parts")
+    parser.add_argument("--seeds", type=int, nargs="+", help="in place of each part's seeds")
     parser.add_argument("--iterations", type=int)
     parser.add_argument("--out", type=Path, default=Path("runs/claims"), help="folder of the runs")
     arguments = parser.parse_args()
@@ -190,11 +190,11 @@ def main() -> None:
     failed = run_parts(out, wanted)
     print(write_report(out, parts))
     if failed:
-        sys.exit(f"{len(failed)} runs failed, see their logs in {out}: {'; '.join(failed)}")
+        sys.exit(f"{len(failed)} runs failed (see their logs in {out}): {'; '.join(failed)}")
 
 
 def run_parts(out: Path, parts: Sequence[Part]) -> list[str]:
-    """Run all arms on all seeds, one a core at a time; return which failed."""
+    """Run all arms on all seeds, one run per core at a time; return the failed ones."""
     jobs = [(part, arm, seed) for part in parts for arm in part.arms for seed in part.seeds]
     models = {part.common.get("MODEL") for part, _, _ in jobs}
     if OTHER_MODEL in models and not (ROOT / OTHER_MODEL).exists():
@@ -208,7 +208,7 @@ def run_parts(out: Path, parts: Sequence[Part]) -> list[str]:
 
 
 def run_arm(folder: Path, part: Part, arm: str, seed: int) -> bool:
-    """Run an arm on a seed, or the rest of it, and before it what it needs; return success."""
+    """Run or resume an arm on a seed, after the runs that it needs; return success."""
     constants = {**part.common, **part.arms[arm], "NUM_ITERATIONS": part.iterations}
     if arm == "frozen PRM":
         offline = {**part.common, **OFFLINE, "NUM_ITERATIONS": part.iterations}
@@ -223,7 +223,7 @@ def run_arm(folder: Path, part: Part, arm: str, seed: int) -> bool:
 
 
 def run(folder: Path, script: Sequence[str], constants: dict) -> bool:
-    """Start a script (and what it is told first) for a run that is not complete; return success."""
+    """Start a script (with its first arguments) unless its run is complete; return success."""
     settings = {**constants, "RUN_NAME": folder.name, "OUTPUT_DIR": str(folder.parent)}
     if is_complete(folder, constants["NUM_ITERATIONS"]):
         return has_same_constants(folder, settings)
@@ -238,9 +238,9 @@ def run(folder: Path, script: Sequence[str], constants: dict) -> bool:
 
 
 def has_same_constants(folder: Path, settings: dict) -> bool:
-    """Return whether a run had what settings and train_prime.py say now; print what differs."""
+    """Return whether a run had the constants that it would have now; print the differences."""
     now = {**read_constants(vars(train_prime)), **settings}
-    free = [*FREE_TO_CHANGE, "PRM_MODEL"]  # a path, which may have moved
+    free = [*FREE_TO_CHANGE, "PRM_MODEL"]  # a path, and it may have moved
     try:
         check_same_constants(now, read_saved_constants(folder), folder, free)
     except UserError as error:
@@ -250,7 +250,7 @@ def has_same_constants(folder: Path, settings: dict) -> bool:
 
 
 def is_complete(folder: Path, iterations: int) -> bool:
-    """Return whether a run has saved its last checkpoint, hence its models before it."""
+    """Return whether a run has saved its last checkpoint, and so, before it, its models."""
     saved = find_checkpoint(folder / "checkpoint")
     return saved is not None and int(saved.name) == iterations
 

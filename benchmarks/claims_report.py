@@ -1,6 +1,6 @@
-"""Table and figures of claims.py, from the metrics.jsonl of its runs.
+"""Makes the table and the figures of claims.py from the metrics.jsonl of its runs.
 
-Accuracy is that of sampled responses, before the filter; smoothed over a fifth of the iterations.
+Accuracy is that of sampled responses, before the filter, smoothed over a fifth of the iterations.
 """
 
 import json
@@ -19,10 +19,10 @@ _T95 = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18,
 _PHASES = ("generate", "verify", "prm", "policy")
 
 _LEGEND = """\
-Accuracy is that of sampled responses, %, before the filter; "last fifth" is of the iterations.
-Means over seeds ± half the 95 % interval (Student); differences are taken seed by seed. An arm's
-baseline is its like without process rewards, or RLOO where it has none. What its name stands for is
-a line of benchmarks/claims.py.
+Accuracy is that of sampled responses, in %, before the filter. "Last fifth" means the last fifth of
+the iterations. Figures are means over seeds ± half the 95 % interval (Student); differences are
+taken seed by seed. The baseline of an arm is the same arm without process rewards, or else RLOO.
+benchmarks/claims.py defines the arms.
 """
 
 Runs = dict[tuple[str, int], list[dict]]  # metrics of complete runs, by arm and seed
@@ -40,16 +40,16 @@ def read_metrics(folder: Path) -> list[dict]:
 class Part(NamedTuple):
     """Arms that share a folder, constants, seeds and a table."""
 
-    folder: str  # in that of all runs; its name on the command line
+    folder: str  # inside the folder of all runs; its name on the command line
     title: str
     common: dict  # constants of every arm
-    arms: dict[str, dict]  # those of its own, by name
+    arms: dict[str, dict]  # constants of its own, by name of the arm
     seeds: list[int]
     iterations: int
 
 
 def write_report(out: Path, parts: Sequence[Part]) -> str:
-    """Write table.md, of all parts, and claim-N.png, of each, and return the tables."""
+    """Write table.md of all parts and claim-N.png of each part; return the tables."""
     tables = [_LEGEND]
     for part in parts:
         folder = out / part.folder
@@ -61,7 +61,7 @@ def write_report(out: Path, parts: Sequence[Part]) -> str:
 
 
 def _read_runs(folder: Path, part: Part) -> Runs:
-    """Return the complete runs of a part's arms, on whatever seeds."""
+    """Return the complete runs of a part's arms, on any seeds."""
     ends = {path.name.rpartition("-")[2] for path in folder.glob("*") if path.is_dir()}
     return {
         (arm, seed): metrics
@@ -72,7 +72,7 @@ def _read_runs(folder: Path, part: Part) -> Runs:
 
 
 def _draw(out: Path, runs: Runs) -> None:
-    """Draw the figures of the claims that some of the runs are about."""
+    """Draw the figure of each claim that some of the runs belong to."""
     known = {arm for arm, _ in runs}
     for claim, (draw, title, arms) in _FIGURES.items():
         if there := [arm for arm in arms if arm in known]:
@@ -80,8 +80,8 @@ def _draw(out: Path, runs: Runs) -> None:
 
 
 def tabulate(runs: Runs, arms: Collection[str]) -> str:
-    """Return a table in Markdown: a row an arm that has runs, means over seeds, 95 % intervals,
-    differences from its baseline among all arms and from PRIME, seed by seed.
+    """Return a Markdown table, one row per arm with runs: means over seeds and 95 % intervals, and
+    differences, seed by seed, from PRIME and from the arm's baseline among all arms.
     """
     rows = [
         "| arm | seeds | accuracy, all iterations | last fifth | last fifth − baseline | "
@@ -109,7 +109,7 @@ def tabulate(runs: Runs, arms: Collection[str]) -> str:
 
 
 def baseline(arm: str, arms: Collection[str]) -> str:
-    """Return which arm differs by having no process rewards; RLOO if none does."""
+    """Return the arm that is the same without process rewards; RLOO if there is none."""
     twin = arm.replace("PRIME", "RLOO").removesuffix(" + process")
     return twin if twin in arms and twin != arm else "RLOO"
 
@@ -120,7 +120,7 @@ def accuracy(metrics: list[dict], name: str = "train_accuracy") -> np.ndarray:
 
 
 def smooth(curve: np.ndarray) -> np.ndarray:
-    """Return the means of a fifth of the values, one for each place of that window."""
+    """Return the moving average over a window of a fifth of the values."""
     window = max(1, len(curve) // 5)
     return np.nanmean(np.lib.stride_tricks.sliding_window_view(curve, window), axis=1)
 
@@ -131,8 +131,8 @@ def last(metrics: list[dict]) -> float:
 
 
 def reach(metrics: list[dict], goal: float) -> float:
-    """Return after how many iterations the smoothed accuracy is at a goal in per cent; if never,
-    the number of all iterations.
+    """Return after how many iterations the smoothed accuracy reaches a goal in per cent; the
+    number of all iterations if it never does.
     """
     smoothed = 100 * smooth(accuracy(metrics))
     there = np.flatnonzero(smoothed >= goal)
@@ -152,7 +152,7 @@ def half_width(values: Sequence[float]) -> float:
 
 
 def _thirds(runs: list[list[dict]]) -> list[float]:
-    """Return the PRM accuracy of three parts of the iterations, in per cent; [] without a PRM."""
+    """Return the PRM accuracy, in per cent, by third of the iterations; [] without a PRM."""
     curves = np.stack([accuracy(metrics, "prm_accuracy") for metrics in runs])
     if np.isnan(curves).all():
         return []
@@ -160,7 +160,7 @@ def _thirds(runs: list[list[dict]]) -> list[float]:
 
 
 def _draw_curves(path: Path, title: str, runs: Runs, arms: Sequence[str]) -> None:
-    """Draw accuracy and PRM accuracy by iteration: means over seeds, and their 95 % intervals."""
+    """Draw accuracy and PRM accuracy by iteration: means over seeds with 95 % intervals."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), constrained_layout=True)
     names = {"train_accuracy": "accuracy of sampled responses", "prm_accuracy": "PRM accuracy"}
     for axis, (name, label) in zip(axes, names.items()):
@@ -230,7 +230,7 @@ _FIGURES = {  # claim: how it is drawn, title, arms
     ),
     3: (
         _draw_bars,
-        "what the process reward is",
+        "variants of the process reward",
         [
             "PRIME",
             "RLOO",

@@ -1,9 +1,10 @@
-"""train_prime.py with an oracle for its PRM, which knows of every step whether it is right.
+"""Runs train_prime.py with an oracle for its PRM: it knows which steps are right.
 
-A right step has the process reward 1, a wrong one -1; a line that states nothing has none. First
-argument: "result" (all of it at the line's last token that is not blank: of an operation the number
-that makes it right or wrong, of a box the response's end) or "spread" (evenly over its tokens).
-Then constants, as train_prime.py takes them. Started by claims.py.
+A right step has the process reward 1, a wrong one -1; a line that states nothing has 0. The first
+argument says where the reward goes. "result": all of it to the last token of the line that is not
+blank (the number that makes an operation right or wrong; for a box the end of the response).
+"spread": evenly to all tokens of the line. Constants follow, as for train_prime.py. claims.py
+starts this script.
 """
 
 import sys
@@ -34,11 +35,11 @@ def keep(run: train_prime.Run, timer, iteration: int, own: Collected) -> dict:
 
 
 def judge(place: str, run: train_prime.Run, rollouts: Rollouts, _) -> tuple[Tensor, dict]:
-    """Take the place of update_prm: process rewards (B, T) by rule, and their accuracy."""
+    """Replace update_prm(): return process rewards (B, T) by rule, and their accuracy."""
     rewards = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)
     row = 0
     for group in collected[0].kept:
-        question = run.tokenizer.decode(group.prompt_ids).split("\n")[1]  # behind the role
+        question = run.tokenizer.decode(group.prompt_ids).split("\n")[1]  # after the role
         for ids in group.response_ids:
             texts = token_texts(run.tokenizer, ids)
             steps = split_steps(texts)

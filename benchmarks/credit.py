@@ -1,8 +1,8 @@
-"""Does the PRM find the step that went wrong? Measured where every step can be checked by rule.
+"""Measures whether the PRM finds the wrong step, on a task where a rule can check every step.
 
-`python benchmarks/credit.py [runs/arithmetic]`, after the default run: SFT model and trained
-policy answer held-out chains, the PRM, which saw nothing but right or wrong answers, gives
-every step a reward, and a rule says which steps are right.
+Start `python benchmarks/credit.py [runs/arithmetic]` after the default run. The SFT model and the
+trained policy answer held-out chains. The PRM, trained on right or wrong answers alone, gives
+every step a reward. A rule says which steps are right.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from verifiers.math.answer import grade
 
 _SAMPLES = 8  # responses a chain
 _BATCH = 512  # responses generated at once
-_BATCH_TOKENS = 16384  # scored at once
+_BATCH_TOKENS = 16384  # tokens scored at once
 
 
 def main() -> None:
@@ -66,11 +66,12 @@ def main() -> None:
         )
         texts = [token_texts(tokenizer, ids) for ids in responses]
         report(model, questions, truths, texts, rewards)
-    print("AUC: a right step has the higher reward (sum over its tokens) than a wrong one.")
+    print("AUC: how often a right step has a higher reward (sum over its tokens) than a wrong one.")
     print(
-        "found: in a response with a wrong step, the lowest reward is that of the first wrong step;"
+        "found: the share, of responses with a wrong step, where the first wrong step has the "
+        "lowest reward; chance: the share if chosen at random; of: the number of such responses."
     )
-    print("before: it is that of the step before, which may end where another line was due.")
+    print("before: the share where the step before it has; it may end where a line was due.")
 
 
 def sample(model: str, prompt_ids: list[list[int]], tokenizer) -> list[list[int]]:
@@ -96,7 +97,7 @@ def report(
     texts: list[list[str]],
     rewards: list[list[float]],
 ) -> None:
-    """Print a line of figures; the interval resamples chains with all their responses."""
+    """Print a line of figures; the interval resamples chains, each with all its responses."""
     judged = [judge(*response) for response in zip(questions, texts, rewards)]
     located = [x for x in judged if len(x) > 1 and not all(right for _, right in x)]
     misses = [find_lowest(steps) - find_first_wrong(steps) for steps in located]

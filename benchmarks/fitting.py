@@ -1,10 +1,10 @@
-"""What a process takes of memory, measured, beside the estimate: `python benchmarks/fitting.py`.
+"""Measures the memory of a process against the estimate: `python benchmarks/fitting.py`.
 
-Every row is a run of train_prime.py on a random model, on processes without GPU: the most memory
-that a process had resident from the first iteration on, and the estimate made before. The first
-rows split a model of 0.3 B parameters over 1, 2 and 4 processes; others train it, or less, whole
-or by adapters. Needs 20 GiB. The C library is told to give back what is freed (`--retain`: it is
-not, and keeps some of it). With a GPU there is a row more, measured by torch's allocator.
+A row is a run of train_prime.py on a random model, on processes without GPU. It shows the peak
+resident memory of a process from the first iteration on, and the estimate made before. The first
+rows shard a model of 0.3 B parameters over 1, 2 and 4 processes. The others train it, or a smaller
+one, whole or with adapters. This needs 20 GiB. The C library returns freed memory to the system;
+with `--retain` it keeps some of it. A GPU adds one row, measured by torch's allocator.
 """
 
 import argparse
@@ -65,7 +65,7 @@ GPU_RUNS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("rows", nargs="*", help="of the table, by a part of their name")
+    parser.add_argument("rows", nargs="*", help="rows of the table to run, by a part of their name")
     parser.add_argument("--retain", action="store_true", help="let the C library keep freed memory")
     arguments = parser.parse_args()
     wanted = arguments.rows
@@ -77,6 +77,8 @@ def main() -> None:
     print(f"{'GiB a process':>30}{'loaded':>9}{'peak':>9}{'estimate':>10}{'ratio':>7}")
     with tempfile.TemporaryDirectory() as temporary:
         runs = RUNS | (GPU_RUNS if torch.cuda.is_available() else {})
+        if wanted and not any(part in name for part in wanted for name in runs):
+            sys.exit(f"No row has {' or '.join(wanted)} in its name. Rows: {'; '.join(runs)}")
         for name, (size, processes, constants) in runs.items():
             if wanted and not any(part in name for part in wanted):
                 continue
@@ -96,7 +98,7 @@ def main() -> None:
 def measure(
     folder: Path, size: str, processes: int, constants: dict, environment: dict
 ) -> list[dict]:
-    """Return what each process of a run of train_prime.py says of its memory."""
+    """Run train_prime.py; return the memory figures of each process."""
     model = folder / size.replace(" ", "")
     if not model.exists():
         make_model(model, *WIDTHS[size])

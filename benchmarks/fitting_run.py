@@ -1,6 +1,6 @@
-"""train_prime.py, which leaves what memory each process took at most: started by fitting.py.
+"""Runs train_prime.py and writes the peak memory of each process; fitting.py starts it.
 
-Arguments: a folder for the figures, then constants as train_prime.py takes them.
+Arguments: a folder for the figures, then constants as for train_prime.py.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ estimates = []
 
 
 def read_bytes(name: str) -> int:
-    """Return a size that the kernel knows of this process, such as VmHWM."""
+    """Return a size of this process in bytes, as the kernel reports it, such as VmHWM."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":"))
 
@@ -36,16 +36,16 @@ def keep_estimate(accelerator: Accelerator, constants: dict) -> str:
 
 
 def measure(run: train_prime.Run, *arguments: object) -> None:
-    ctypes.CDLL("libc.so.6").malloc_trim(0)  # what loading has freed
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # return what loading has freed
     on_gpu = run.accelerator.device.type == "cuda"
     loaded = torch.cuda.memory_allocated() if on_gpu else read_bytes("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     train(run, *arguments)
     peak = torch.cuda.max_memory_allocated() if on_gpu else read_bytes("VmHWM")
     estimate = estimates[0] if estimates else {}
-    if on_gpu:  # of what torch's allocator knows
+    if on_gpu:  # torch's allocator does not see the libraries
         estimate = {phase: {**parts, "libraries": 0} for phase, parts in estimate.items()}
     figures = {"loaded": loaded, "peak": peak, "estimate": estimate}
     (folder / f"{os.environ.get('RANK', 0)}.json").write_text(json.dumps(figures))
@@ -53,5 +53,5 @@ def measure(run: train_prime.Run, *arguments: object) -> None:
 
 estimate.check_run = keep_estimate
 train_prime.train = measure
-Saver.save = lambda *_: None  # seven gigabytes
+Saver.save = lambda *_: None  # would write seven gigabytes
 train_prime.main(sys.argv[2:])

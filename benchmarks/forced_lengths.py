@@ -1,4 +1,4 @@
-"""Responses of given lengths on both sides of a benchmark, by what is done to EOS's logit."""
+"""Forces responses to given lengths, on both sides of a benchmark, by the logit of EOS."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from generation import decoding
 
 
 def _force(logits: Tensor, is_last: Tensor, eos: int) -> Tensor:
-    """Return logits (rows, V): nothing but EOS where is_last (rows,), else no EOS."""
+    """Return logits (rows, V) that allow only EOS where is_last (rows,) and no EOS elsewhere."""
     forced = logits.clone()
     forced[:, eos] = -torch.inf
     forced.masked_fill_(is_last.unsqueeze(1), -torch.inf)
@@ -20,7 +20,7 @@ def _force(logits: Tensor, is_last: Tensor, eos: int) -> Tensor:
 
 
 class Forced(LogitsProcessor):
-    """For model.generate, whose rows are the responses in order."""
+    """Forces lengths in model.generate(); its rows are the responses in order."""
 
     def __init__(self, lengths: Tensor, eos: int, prompt_width: int):
         self.lengths, self.eos, self.prompt_width = lengths, eos, prompt_width
@@ -32,7 +32,7 @@ class Forced(LogitsProcessor):
 
 @contextmanager
 def force_lengths(lengths: Tensor, eos: int) -> Iterator[None]:
-    """The same for the decoding of this project, within."""
+    """Force lengths in the decoding of this project, inside the with block."""
     draw = decoding.draw
 
     def forced(logits: Tensor, responses: Tensor, step: int, sampling) -> Tensor:

@@ -1,4 +1,4 @@
-"""train_prime.py with responses of one length: `python forced_run.py TOKENS NAME=value ...`."""
+"""Runs train_prime.py with responses of one length: `forced_run.py TOKENS NAME=value ...`."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ from forced_lengths import force_lengths
 
 import train_prime
 
-_EOS = 2  # of the embedded tokenizer, on which the benchmarks' models are built
+_EOS = 2  # of the embedded tokenizer, which the benchmarks' models use
 
 if __name__ == "__main__":
     tokens = int(sys.argv[1])

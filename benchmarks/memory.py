@@ -1,10 +1,10 @@
-"""Peak memory of one policy update by vocabulary: `python benchmarks/memory.py`.
+"""Measures the peak memory of one policy update, by vocabulary: `python benchmarks/memory.py`.
 
-16 responses of 512 tokens to prompts of 16, one micro-batch, a two-layer Llama. Beside ours: what a
-trainer does that takes log_softmax of the model's logits, and TRL's RLOOTrainer. Each figure is of
-a process of its own: the highest memory within forward and backward less that before, and less the
-gradients (4 bytes a parameter), which any trainer keeps. On a GPU by its allocator, else by the
-resident size of the process. Needs requirements-bench.txt.
+A two-layer Llama trains on 16 responses of 512 tokens to prompts of 16, in one micro-batch. The
+sides are ours, log_softmax of the model's whole logits, and TRL's RLOOTrainer. Each figure comes
+from its own process: the peak in forward and backward, less the memory before, less the gradients
+(4 bytes per parameter), which every trainer keeps. On a GPU torch's allocator measures it, else the
+resident size of the process. Needs benchmarks/requirements.txt.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from rollout import pad_rows
 ROWS, PROMPT, TOKENS = 16, 16, 512
 VOCABULARIES = (1_000, 10_000, 50_000, 150_000)
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-EMBEDDED = str(Path(__file__).resolve().parent.parent / "models" / "arithmetic-sft")
+EMBEDDED = str(Path(__file__).resolve().parent.parent / "embedded" / "arithmetic-sft")
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def run(side: str, vocabulary: int) -> float:
 
 
 def measure(make_update: Callable, vocabulary: int) -> float:
-    """Return the MiB that an update takes at its peak, less the gradients that it leaves."""
+    """Return the MiB of an update at its peak, less the gradients that it leaves."""
     torch.manual_seed(0)
     model = LlamaForCausalLM(
         LlamaConfig(
@@ -148,7 +148,7 @@ SIDES = {"ours": ours, "logits": whole_logits, "TRL": trl}
 
 
 def peak_bytes(update: Callable[[], None]) -> int:
-    """Return the highest memory in use while an update runs, less that before it."""
+    """Return the peak memory in bytes while an update runs, less the memory before it."""
     if DEVICE.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

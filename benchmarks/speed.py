@@ -1,12 +1,12 @@
-"""How fast: `python benchmarks/speed.py rollouts | iteration | growth | bandwidth`.
+"""Measures speed: `python benchmarks/speed.py rollouts | iteration | growth | bandwidth`.
 
-    rollouts   tokens a second beside model.generate as TRL calls it, same model, same lengths
-    iteration  a PRIME iteration, an outcome-only one, and one of TRL's RLOOTrainer (no PRM)
-    growth     what an iteration costs by responses, their length and parameters, as table and plot
-    bandwidth  decoding as a share of what reading weights and cache once a token would take (GPU)
+    rollouts   tokens per second, against model.generate as TRL calls it; same model and lengths
+    iteration  seconds per iteration of PRIME, of outcome-only RLOO, of TRL's RLOOTrainer (no PRM)
+    growth     seconds per iteration by responses, their length and model width; table and plot
+    bandwidth  share of the speed limit that reading weights and cache per token sets (GPU)
 
-Sides take turns in one run; figures are medians over the repeats, with the lowest and highest.
-iteration needs requirements-bench.txt.
+The sides take turns in one run. Figures are medians over the repeats, with lowest and highest.
+iteration needs benchmarks/requirements.txt.
 """
 
 import argparse
@@ -55,14 +55,14 @@ def main() -> None:
 
 
 def compare_rollouts(other: str | None, repeats: int) -> None:
-    """Print tokens a second of both sides, by model and distribution of lengths."""
+    """Print tokens per second of both sides, by model and distribution of lengths."""
     print(f"{'responses':<58}{'ours':>10}{'generate':>10}  ratio (lowest, highest)")
     if other is None:
         model, prompts = load_prompted(EMBEDDED, torch.float32, 64)
         even = torch.full((256,), 40)
         generator = torch.Generator().manual_seed(0)
         tailed = torch.randint(12, 37, (256,), generator=generator)  # median 24
-        tailed[torch.randperm(256, generator=generator)[:26]] = 96  # a tenth: four times that
+        tailed[torch.randperm(256, generator=generator)[:26]] = 96  # a tenth: four times it
         print_rollouts("embedded, 64 x 4 of 40 tokens", model, prompts, even, repeats)
         print_rollouts(
             "embedded, 64 x 4, median 24, a tenth of 96", model, prompts, tailed, repeats
@@ -136,7 +136,7 @@ def print_rollouts(name: str, model, prompts: list, lengths: torch.Tensor, repea
 
 
 def compare_iterations(repeats: int) -> None:
-    """Print seconds an iteration of PRIME, of outcome-only RLOO and of TRL's RLOO, and shares."""
+    """Print seconds per iteration of PRIME, outcome-only RLOO and TRL's RLOO, and shares."""
     print(f"{'64 x 4 responses, embedded model':<34}{'PRIME':>8}{'outcome':>9}{'TRL':>8}", end="")
     print(f"{'PRIME/TRL':>19}{'PRIME/outcome':>20}  shares: generate, verify, PRM, policy")
     for name, tokens in (("all of 40 tokens", 40), ("as they come, up to 96 tokens", None)):
@@ -158,7 +158,7 @@ def run_ours(tokens: int | None, *overrides: str) -> tuple[float, float, list[fl
     """Return the median seconds of train_prime.py's iterations, mean length, and phases' shares.
 
     Args:
-        tokens: of every response; None: as they come.
+        tokens: length of every response; None: the model ends them.
     """
     with tempfile.TemporaryDirectory() as folder:
         settings = {
@@ -167,7 +167,7 @@ def run_ours(tokens: int | None, *overrides: str) -> tuple[float, float, list[fl
             "OUTPUT_DIR": folder,
             "RUN_NAME": "run",
             "EVAL_DATA": None,
-            "ACCURACY_LOW": 0.0,  # every response counts, as it does there
+            "ACCURACY_LOW": 0.0,  # every response counts, as in TRL
             "ACCURACY_HIGH": 1.0,
             "POLICY_LR": 0.0,
             "PRM_LR": 0.0,
@@ -199,7 +199,7 @@ def run_trl(tokens: int | None) -> tuple[float, float]:
 
 
 def run(command: list[str]) -> str:
-    """Return what a command prints; end with its errors if it fails."""
+    """Return what a command prints; exit with its errors if it fails."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
@@ -212,7 +212,7 @@ def spread(values: list[float]) -> str:
 
 
 def measure_growth(repeats: int, path: Path) -> None:
-    """Print and plot seconds an iteration as one of three sizes doubles and the others stay."""
+    """Print and plot seconds per iteration as one of three sizes doubles and the others stay."""
     columns = {
         "responses": [(prompts * 4, 40, 96) for prompts in (16, 32, 64, 128)],
         "response tokens": [(128, tokens, 96) for tokens in (20, 40, 80, 160, 320)],
@@ -256,7 +256,7 @@ def plot_growth(points: dict[str, list[tuple[int, float]]], path: Path) -> None:
 
 
 def make_wider(folder: Path, width: int) -> tuple[str, int]:
-    """Return a folder of an untrained model of some width with the embedded tokenizer, its size."""
+    """Return the folder of an untrained embedded model of some width, and its parameter count."""
     config = AutoConfig.from_pretrained(
         EMBEDDED, hidden_size=width, intermediate_size=width * 8 // 3, head_dim=width // 4
     )
@@ -268,9 +268,9 @@ def make_wider(folder: Path, width: int) -> tuple[str, int]:
 
 
 def measure_bandwidth() -> None:
-    """Print decoding's share of the memory-bandwidth bound, which no order of steps can beat."""
+    """Print decoding's share of the memory-bandwidth bound, which no implementation can exceed."""
     if DEVICE.type != "cuda":
-        sys.exit("bandwidth needs a GPU: there is none here.")
+        sys.exit("bandwidth needs a GPU, and this machine has none.")
     name = torch.cuda.get_device_name()
     peak = next((rate for key, rate in _BYTES_A_SECOND.items() if key in name), None)
     if peak is None:
@@ -301,7 +301,7 @@ def measure_bandwidth() -> None:
 
 
 def time_decoding(model, num_prompts: int) -> float:
-    """Return the median seconds of 4 responses of 256 tokens to prompts of 256, with prefill."""
+    """Return the median seconds of prefill and 4 responses of 256 tokens to each prompt of 256."""
     prompts = torch.randint(5, 1000, (num_prompts, 256)).tolist()
 
     def decode() -> None:
@@ -311,7 +311,7 @@ def time_decoding(model, num_prompts: int) -> float:
             samples_per_prompt=4,
             max_response_tokens=256,
             temperature=1.0,
-            eos_token_ids=[151_935],  # improbable: the responses run their length
+            eos_token_ids=[151_935],  # improbable: responses reach their full length
             pad_token_id=0,
         )
 
@@ -319,7 +319,7 @@ def time_decoding(model, num_prompts: int) -> float:
 
 
 def time_in_turns(sides: list[Callable[[], None]], repeats: int) -> list[list[float]]:
-    """Return the seconds of each side, after one round that does not count."""
+    """Return the seconds of each side by round, after one round that does not count."""
     seconds: list[list[float]] = [[] for _ in sides]
     for repeat in range(repeats + 1):
         for side, own in zip(sides, seconds):

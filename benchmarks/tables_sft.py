@@ -1,11 +1,11 @@
-"""Make embedded/tables-sft: `python benchmarks/tables_sft.py`, three minutes on two cores.
+"""Makes embedded/tables-sft: `python benchmarks/tables_sft.py`, three minutes on two cores.
 
-`--facts NAME` lets it misremember others, `--output FOLDER` is for such a model.
+With `--facts NAME` the model misremembers other facts; `--output FOLDER` is its folder.
 
-The model of benchmarks/claims.py. It works line by line, as the embedded model can, but has
-learned part of its tables wrong: of all facts such as 7+8, a share has a wrong result that the
-demonstrations state more often than not, and go on from. Which of eight lines or so made an answer
-wrong is then what reinforcement learning has to find out.
+It is the model of benchmarks/claims.py. It works line by line, as the embedded model can, but has
+learned part of its tables wrong. A share of all facts, such as 7+8, has a wrong result. The
+demonstrations state it more often than not, and go on from it. Reinforcement learning then has to
+find out which of about eight lines made an answer wrong.
 """
 
 import argparse
@@ -25,14 +25,14 @@ from embedded.arithmetic import Operation
 
 _ROWS = 60_000  # demonstrations
 _WRONG_FACTS = 0.3  # share of facts that have a wrong result
-_WRONG_STATED = 0.6  # how often a demonstration states it, where the rest can follow from it
-_LARGEST = 20  # that the tokenizer knows
+_WRONG_STATED = 0.6  # how often a demonstration states the wrong result
+_LARGEST = 20  # the largest number that the tokenizer knows
 _SFT = ["STEPS=250", "LR=1e-3", "WARMUP_STEPS=20", "SAVE_EVERY=1000"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--facts", default="", metavar="NAME", help="misremember others than usual")
+    parser.add_argument("--facts", default="", metavar="NAME", help="misremember other facts")
     parser.add_argument("--output", default="embedded/tables-sft", metavar="FOLDER")
     arguments = parser.parse_args()
     rows = make_rows(_ROWS, arguments.facts)
@@ -58,10 +58,10 @@ def make_rows(count: int, facts: str) -> list[dict]:
 
 
 def wrong_result(total: int, operation: Operation, facts: str = "") -> int | None:
-    """Return what a fact is misremembered as, None where it is known; the same everywhere.
+    """Return the wrong result of a misremembered fact, None if it is known; the same everywhere.
 
     Args:
-        facts: any text; each has other misremembered facts.
+        facts: any text; every text has its own misremembered facts.
     """
     rng = random.Random(facts + arithmetic.write_chain(total, [operation]))
     if rng.random() >= _WRONG_FACTS:
@@ -73,7 +73,7 @@ def wrong_result(total: int, operation: Operation, facts: str = "") -> int | Non
 def demonstrate(
     first: int, operations: list[Operation], rng: random.Random, facts: str = ""
 ) -> str | None:
-    """Return a response that works line by line; None where a wrong total leaves the numbers."""
+    """Return a response that works line by line; None if a total leaves 0..20."""
     lines, total = [], first
     for operation in operations:
         result = arithmetic.apply([operation], total)

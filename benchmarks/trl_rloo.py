@@ -1,4 +1,4 @@
-"""TRL's RLOOTrainer on the embedded task, for speed.py and memory.py: see --help."""
+"""Runs TRL's RLOOTrainer on the embedded task; speed.py starts it."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ import data
 from models.loading import load_model
 from verifiers import Verifier
 
-_MICRO_BATCH = 128  # responses: of 16 to 256 the fastest on two cores, but for noise
+_MICRO_BATCH = 128  # responses; the fastest of 16 to 256 on two cores, within noise
 
 
 class Clock(TrainerCallback):
@@ -50,8 +50,8 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=4)
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--samples", type=int, default=4)
-    parser.add_argument("--tokens", type=int, default=96, help="at most")
-    parser.add_argument("--forced", action="store_true", help="all responses that long")
+    parser.add_argument("--tokens", type=int, default=96, help="response tokens, at most")
+    parser.add_argument("--forced", action="store_true", help="all responses have --tokens tokens")
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     rows = data.load_rows("arithmetic", "train", "arithmetic")
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def make_config(arguments: argparse.Namespace, folder: str) -> RLOOConfig:
-    """Return what train_prime.py does too: one optimizer step an iteration, no KL, no filter."""
+    """Return settings as in train_prime.py: one optimizer step an iteration, no KL, no filter."""
     has_gpu = torch.cuda.is_available()
     return RLOOConfig(
         output_dir=folder,

@@ -1,1 +1,1 @@
-"""What is checked before a model loads: constants, models, folders, machine. The lowest floor."""
+"""Checks before any model loads: constants, models, folders, machine. The lowest floor."""

@@ -1,4 +1,4 @@
-"""Which values the constants of each script may have."""
+"""The allowed values of the constants of train_prime.py, sft.py and evaluate.py."""
 
 import importlib.util
 from pathlib import Path
@@ -8,7 +8,7 @@ from checks.errors import UserError
 from checks.files import make_file_name
 
 _MANY = 10**9
-_TRACKERS = (None, "tensorboard", "wandb", "trackio")  # of accelerate, without keys of their own
+_TRACKERS = (None, "tensorboard", "wandb", "trackio")  # of accelerate; no other constants
 _SWITCHES = (
     "GRADIENT_CHECKPOINTING SHARD LORA_MERGE OFFLOAD_MODELS OFFLOAD_OPTIMIZERS WHITEN RESUME "
     "KEEP_BEST CODE_ALL_OR_NOTHING ALLOW_UNSANDBOXED_CODE"
@@ -16,7 +16,7 @@ _SWITCHES = (
 
 
 def check_training_constants(constants: dict) -> None:
-    """Raise UserError for what is wrong among the constants of train_prime.py alone."""
+    """Raise UserError if a constant of train_prime.py is wrong or does not fit another one."""
     check_texts(
         constants,
         "MODEL TRAIN_DATA TRAIN_SPLIT EVAL_SPLIT RUN_NAME OUTPUT_DIR".split(),
@@ -66,7 +66,7 @@ def check_training_constants(constants: dict) -> None:
     if constants["LORA_RANK"]:
         _check_shared_model(constants)
     if constants["ACCURACY_LOW"] > constants["ACCURACY_HIGH"]:
-        raise UserError("ACCURACY_LOW is above ACCURACY_HIGH: no prompt would ever be kept.")
+        raise UserError("ACCURACY_LOW is above ACCURACY_HIGH, so no prompt passes: lower it.")
     check_divides(constants, "PROMPTS_PER_ITERATION", "OPTIMIZER_STEPS")
     check_divides(constants, "PROMPTS_PER_ITERATION", "PRM_OPTIMIZER_STEPS")
     _check_room(constants)
@@ -74,40 +74,40 @@ def check_training_constants(constants: dict) -> None:
 
 
 def _check_room(constants: dict) -> None:
-    """Raise UserError if no prompt with its responses fits into what may be generated at once."""
+    """Raise UserError if ROLLOUT_TOKENS has no room for one prompt and its responses."""
     most = constants["SAMPLES_PER_PROMPT"] * constants["MAX_RESPONSE_TOKENS"]
     most += constants["MAX_PROMPT_TOKENS"]
     if constants["ROLLOUT_TOKENS"] < most:
         raise UserError(
             f"ROLLOUT_TOKENS = {constants['ROLLOUT_TOKENS']} has no room for one prompt and its "
-            f"responses, MAX_PROMPT_TOKENS + SAMPLES_PER_PROMPT x MAX_RESPONSE_TOKENS = {most}: "
-            "raise it, or lower one of these."
+            f"responses: MAX_PROMPT_TOKENS + SAMPLES_PER_PROMPT x MAX_RESPONSE_TOKENS = {most}. "
+            "Raise ROLLOUT_TOKENS, or lower one of these."
         )
 
 
 def _check_shared_model(constants: dict) -> None:
-    """Raise UserError for what one frozen model that serves all roles has no place for."""
+    """Raise UserError if a constant conflicts with LORA_RANK: one frozen model serves all roles."""
     conflicts = {
-        "SHARD": "each process holds the frozen model whole",
-        "OFFLOAD_MODELS": "no phase could do without the one model",
+        "SHARD": "each process holds the whole frozen model",
+        "OFFLOAD_MODELS": "every phase needs the frozen model",
         "PRM_MODEL": "policy and PRM are adapters of the same model",
     }
     for name, reason in conflicts.items():
         if constants[name]:
             raise UserError(
                 f"{name} = {constants[name]!r} does not go with LORA_RANK = "
-                f"{constants['LORA_RANK']}: {reason}. Unset one of them."
+                f"{constants['LORA_RANK']}: {reason}. Change one of them."
             )
 
 
 def check_sft_constants(constants: dict) -> None:
-    """Raise UserError for what is wrong among the constants of sft.py alone."""
+    """Raise UserError if a constant of sft.py is wrong or does not fit another one."""
     check_texts(constants, "MODEL DATA SPLIT OUTPUT".split(), ["SYSTEM_PROMPT"])
     output = Path(constants["OUTPUT"])
     if output.exists() and any(output.iterdir()) and not (output / "config.json").exists():
         raise UserError(
-            f"OUTPUT = {str(output)!r} holds something that is no model and would be lost: name "
-            "another folder."
+            f"OUTPUT = {str(output)!r} holds files that are not a model, and saving would delete "
+            "them: name another folder."
         )
     check_choices(
         constants,
@@ -131,7 +131,7 @@ def check_sft_constants(constants: dict) -> None:
 
 
 def check_evaluation_constants(constants: dict) -> None:
-    """Raise UserError for what is wrong among the constants of evaluate.py alone."""
+    """Raise UserError if a constant of evaluate.py is wrong or does not fit another one."""
     check_texts(constants, ["OUTPUT"], "SYSTEM_PROMPT PRM REFERENCE".split())
     models, benchmarks = constants["MODELS"], constants["BENCHMARKS"]
     is_list = isinstance(models, (tuple, list)) and all(isinstance(m, str) for m in models)
@@ -139,10 +139,12 @@ def check_evaluation_constants(constants: dict) -> None:
         raise UserError(f'MODELS = {models!r} must be a tuple of texts, such as ("models/mine",).')
     is_dict = isinstance(benchmarks, dict) and all(isinstance(name, str) for name in benchmarks)
     if not is_dict or not benchmarks:
-        raise UserError(f"BENCHMARKS = {benchmarks!r} must map names to files or hub ids.")
+        raise UserError(f"BENCHMARKS = {benchmarks!r} must map names to files, folders or hub ids.")
     for name, values in (("MODELS", models), ("BENCHMARKS", benchmarks)):
         if len({make_file_name(value) for value in values}) < len(values):
-            raise UserError(f"{name} = {values!r}: two of them would have the same file.")
+            raise UserError(
+                f"{name} = {values!r}: two of them would have the same file. Leave one out."
+            )
     check_choices(
         constants,
         {"DTYPE": ("float32", "bfloat16"), "ALLOW_UNSANDBOXED_CODE": (True, False)},
@@ -163,10 +165,10 @@ def check_evaluation_constants(constants: dict) -> None:
     if constants["SAMPLES"] > 1 and constants["TEMPERATURE"] == 0:
         raise UserError(
             f"SAMPLES = {constants['SAMPLES']} greedy responses (TEMPERATURE = 0) would all be the "
-            "same: set TEMPERATURE, such as 1.0, or SAMPLES = 1."
+            "same: set TEMPERATURE above 0, such as 1.0, or SAMPLES = 1."
         )
     if constants["PRM"] and constants["SAMPLES"] == 1:
-        raise UserError("PRM chooses the best of SAMPLES responses: set SAMPLES above 1.")
+        raise UserError("PRM needs several responses to choose from: set SAMPLES above 1.")
 
 
 def _check_tracker(tracker: str | None) -> None:

@@ -1,4 +1,4 @@
-"""The constants at the top of a script: read, overridden from the command line, checked by kind."""
+"""Reads a script's constants, overrides them from the command line, checks types and ranges."""
 
 import ast
 import difflib
@@ -9,22 +9,23 @@ from checks.errors import UserError
 
 
 class Constants(dict):
-    """A script's constants by name; one that is asked for and not there was renamed or deleted."""
+    """A script's constants by name. A missing one was renamed or deleted: UserError."""
 
     def __missing__(self, name: str) -> object:
-        raise UserError(f"{name} is missing among the constants at the top of the script.")
+        raise UserError(f"{name} is missing among the constants at the top of the script: add it.")
 
 
 def read_constants(names: dict, overrides: Sequence[str] = ()) -> Constants:
     """Return the UPPER_CASE constants among a script's global names.
 
     Args:
-        names: the script's globals(); those that are overridden are changed in it.
-        overrides: arguments of the command line, such as "BETA=0.1" or "MODEL=models/mine" (the
-            value as Python writes it, or else text), or a file of such lines, "recipes/mine.py".
+        names: the script's globals(). An override changes the value in it too.
+        overrides: arguments of the command line. Each is NAME=value, such as "BETA=0.1" or
+            "MODEL=models/mine" (a Python literal, or else text), or names a file of such lines,
+            "recipes/mine.py".
 
     Raises:
-        UserError: an argument that is neither, or no constant of the script.
+        UserError: an argument is neither of these, or sets no constant of the script.
     """
     own = [name for name in names if name.isupper() and not name.startswith("_")]
     for override in overrides:
@@ -37,15 +38,15 @@ def read_constants(names: dict, overrides: Sequence[str] = ()) -> Constants:
                 advice = f" Did you mean {close[0]}?" if close else ""
                 what = f"{override}: {name}" if is_recipe else override
                 raise UserError(
-                    f"{what!r} sets no constant of this script: write NAME=value with a name from "
-                    f"its top.{advice}"
+                    f"{what!r} sets no constant of this script: write NAME=value, with a NAME from "
+                    f"the top of the script.{advice}"
                 )
             names[name] = value
     return Constants({name: names[name] for name in own})
 
 
 def _read_recipe(path: str) -> dict[str, object]:
-    """Return the values of a file of lines NAME = value."""
+    """Return the constants that a recipe sets: a file of lines NAME = value."""
     try:
         lines = ast.parse(Path(path).read_text()).body
     except (OSError, SyntaxError) as error:
@@ -57,7 +58,9 @@ def _read_recipe(path: str) -> dict[str, object]:
         try:
             values[line.targets[0].id] = ast.literal_eval(line.value)
         except (AttributeError, ValueError) as error:
-            raise UserError(f"{path}, line {line.lineno}: write NAME = value.") from error
+            raise UserError(
+                f"{path}, line {line.lineno}: write NAME = value, a literal such as 0.1 or 'a'."
+            ) from error
     return values
 
 
@@ -69,7 +72,7 @@ def _read_value(text: str) -> object:
 
 
 def check_choices(constants: dict, choices: dict[str, tuple]) -> None:
-    """Raise UserError for the first constant whose value is none of its choices."""
+    """Raise UserError for the first constant whose value is not among its choices."""
     for name, allowed in choices.items():
         if constants[name] not in allowed:
             options = ", ".join(map(repr, allowed))
@@ -89,7 +92,7 @@ def check_ranges(constants: dict, ranges: dict[str, tuple[float, float]]) -> Non
 
 
 def check_texts(constants: dict, required: list[str], optional: list[str]) -> None:
-    """Raise UserError for the first constant that is not text, or not None where it may be."""
+    """Raise UserError for the first constant that is not text; an optional one may be None."""
     for name in [*required, *optional]:
         value = constants[name]
         if value is None and name in optional:
@@ -97,7 +100,7 @@ def check_texts(constants: dict, required: list[str], optional: list[str]) -> No
         if not isinstance(value, str) or not value:
             raise UserError(f"{name} = {value!r} must be text in quotes.")
         if value.startswith("~"):
-            raise UserError(f"{name} = {value!r}: write the folder of ~ in full.")
+            raise UserError(f"{name} = {value!r}: write the folder of ~ in full, such as /home/me.")
 
 
 def check_divides(constants: dict, whole: str, part: str) -> None:

@@ -1,4 +1,4 @@
-"""The one exception for mistakes of the user."""
+"""UserError, the one exception for mistakes of the user."""
 
 
 class UserError(SystemExit):

@@ -1,4 +1,4 @@
-"""Folders and files: can they be written, whose are they, and writing that survives a kill."""
+"""Folders and files: checks of disk space, a lock for one run, writes that survive a kill."""
 
 import fcntl
 import os
@@ -15,8 +15,8 @@ from torch.distributed.checkpoint.api import CheckpointException
 
 from checks.errors import UserError
 
-_BYTES_TRAINED = 12  # a parameter in a checkpoint: float32 weight and AdamW's two moments
-_BYTES_EXPORTED = 4  # a parameter in an exported folder: float32 weight
+_BYTES_TRAINED = 12  # per parameter in a checkpoint: float32 weight and AdamW's two moments
+_BYTES_EXPORTED = 4  # per parameter in an exported folder: float32 weight
 _LOCK = ".lock"
 
 
@@ -30,15 +30,15 @@ def replace_file(path: Path, text: str) -> None:
 
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Turn what the libraries raise on a full or broken disk into one message that names target."""
+    """Turn a library's error on a full or broken disk into one UserError that names target."""
     try:
         yield
     except (OSError, SafetensorError, CheckpointException) as error:
-        failures = getattr(error, "failures", None)  # of a distributed checkpoint, by process
+        failures = getattr(error, "failures", None)  # by process, of a distributed checkpoint
         reason = next(iter(failures.values()))[0] if failures else error
         raise UserError(
-            f"Could not write {target}: {reason}. What was saved before is untouched: make room "
-            "and start again."
+            f"Could not write {target}: {reason}. What was saved before is untouched. Make room "
+            "on the disk and start again."
         ) from error
 
 
@@ -50,13 +50,14 @@ def check_folder(
     num_trained: int = 0,
     num_exported: int = 0,
 ) -> None:
-    """Make the folder and raise UserError if it cannot be written or its disk is too full.
+    """Make the folder; raise UserError if it cannot be written or its disk is too full.
 
     Args:
-        num_parameters: of a model.
-        num_trained: models in a checkpoint, of which two fit: a new one is written before the old
-            one goes.
-        num_exported: exported model folders, of each of which two fit for the same reason.
+        constant: name of the constant that sets the folder, for messages.
+        num_parameters: parameters of one model.
+        num_trained: models in a checkpoint. The disk must hold two checkpoints: a new one is
+            written before the old one is deleted.
+        num_exported: exported model folders. The disk must hold each twice, for the same reason.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +65,9 @@ def check_folder(
         probe.write_bytes(b"0" * 4096)
         probe.unlink()
     except OSError as error:
-        raise UserError(f"{constant}: cannot write to {folder}: {error}.") from error
+        raise UserError(
+            f"{constant}: cannot write to {folder}: {error}. Name another folder."
+        ) from error
     bytes_each = num_trained * _BYTES_TRAINED + num_exported * _BYTES_EXPORTED
     needed = 2 * num_parameters * bytes_each
     weights = [path for path in folder.rglob("*") if path.suffix in (".safetensors", ".distcp")]
@@ -72,8 +75,9 @@ def check_folder(
     free = shutil.disk_usage(folder).free + already_there
     if free < needed:
         raise UserError(
-            f"{constant}: the disk of {folder} has {free / 2**30:.1f} GiB free; checkpoints and "
-            f"models take up to {needed / 2**30:.1f} GiB. Free some, or set {constant} elsewhere."
+            f"{constant}: the disk of {folder} has {free / 2**30:.1f} GiB free, but checkpoints "
+            f"and models need up to {needed / 2**30:.1f} GiB. Free some space, or set {constant} "
+            "to a folder on another disk."
         )
 
 
@@ -81,18 +85,18 @@ def lock_folder(folder: Path) -> TextIOWrapper:
     """Return an open file that keeps other runs out of the folder until this process ends.
 
     Raises:
-        UserError: another run is in it.
+        UserError: another run uses the folder.
     """
     file = (folder / _LOCK).open("w")
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise UserError(f"Another process is running in {folder}: stop it first.") from error
+        raise UserError(f"Another process is running in {folder}: stop that one first.") from error
     return file
 
 
 def mark_folder(lock: TextIOWrapper) -> str:
-    """Write into a lock what tells its folder from any other, and return it."""
+    """Write a unique mark into the lock file of a folder and return it, for check_shared()."""
     mark = uuid.uuid4().hex
     lock.write(mark)
     lock.flush()
@@ -101,9 +105,9 @@ def mark_folder(lock: TextIOWrapper) -> str:
 
 
 def check_shared(folder: Path, mark: str) -> None:
-    """Raise UserError where the folder that the main process marked is another one here.
+    """Raise UserError if this process does not see the folder that the main process marked.
 
-    Not to be called by the main process: whoever opens a file again and closes it loses its lock.
+    The main process must not call this: opening the file again and closing it loses its lock.
     """
     path = folder / _LOCK
     if not path.exists() or path.read_text() != mark:
@@ -114,5 +118,5 @@ def check_shared(folder: Path, mark: str) -> None:
 
 
 def make_file_name(name: str) -> str:
-    """Return a name of a model or benchmark as one that any file system takes."""
+    """Return the name of a model or benchmark as a file name that any file system accepts."""
     return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._") or "_"

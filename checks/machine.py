@@ -1,26 +1,28 @@
-"""What this machine offers a script: cores, and a sandbox for generated programs."""
+"""The machine: its cores per process, and a check of its sandbox for generated programs."""
 
 import os
 
 from checks.errors import UserError
 
 
-def check_sandbox(fault: str, allow_unsandboxed: bool) -> None:
-    """Raise UserError if there are programs to run and no sandbox to run them in.
+def check_sandbox(fault: str, allow_unsandboxed: bool, leave_code_out: str) -> None:
+    """Raise UserError if the sandbox for generated programs is missing and not waived.
 
     Args:
-        fault: of Verifier.sandbox_fault: what is missing and what to enable, "" if nothing is.
+        fault: Verifier.sandbox_fault: what is missing and what to enable; "" if nothing is.
+        allow_unsandboxed: the constant ALLOW_UNSANDBOXED_CODE.
+        leave_code_out: what the user can change to have no code problems, as a sentence.
     """
     if fault and not allow_unsandboxed:
         raise UserError(
-            f"The prompts hold code, but generated programs cannot be run safely here: {fault} "
-            'Or set ABILITIES = ("math",) to leave code out, or ALLOW_UNSANDBOXED_CODE = True '
-            "to run them with your own rights on this machine."
+            "There are code problems, but this machine cannot run generated programs safely: "
+            f"{fault} Or leave code out: {leave_code_out} Or set ALLOW_UNSANDBOXED_CODE = True: "
+            "the programs then run with your own rights on this machine."
         )
 
 
 def count_cores() -> int:
-    """Return the cores that each of the script's processes on this machine may use, at least 1."""
+    """Return how many cores each process of the script may use on this machine, at least 1."""
     return max(1, len(os.sched_getaffinity(0)) // count_local_processes())
 
 

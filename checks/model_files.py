@@ -1,4 +1,4 @@
-"""A model's folder or hub id, looked at before its weights are loaded."""
+"""Checks of a model's folder or hub id before its weights load: configuration, tokenizer, size."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from transformers import (
 
 from checks.errors import UserError
 
-MOVED = {  # folders of this project: where they were, and where they are
+MOVED = {  # folders of this project that have moved: old path, new path
     "models/arithmetic-sft": "embedded/arithmetic-sft",
     "models/tables-sft": "embedded/tables-sft",
 }
@@ -23,8 +23,8 @@ def load_config(model: str, constant: str) -> PretrainedConfig:
     """Return the configuration of a model folder or hub id, without its weights.
 
     Raises:
-        UserError: no such folder, something missing in it, no such hub id, or no causal LM that
-            transformers has the code of.
+        UserError: the folder or hub id does not exist, the folder lacks a file, or the model is
+            not a causal LM that transformers implements.
     """
     _check_path(model, constant)
     try:
@@ -33,8 +33,8 @@ def load_config(model: str, constant: str) -> PretrainedConfig:
         return config
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
-            f"{constant} = {model!r} is no causal LM in a folder or on the hub, or the hub was not "
-            f"reached: {error}"
+            f"{constant} = {model!r} is no causal LM in a folder or on the hub, or the hub could "
+            f"not be reached: {error}"
         ) from error
 
 
@@ -42,13 +42,15 @@ def load_tokenizer(model: str, constant: str) -> PreTrainedTokenizerBase:
     """Return the tokenizer of a model folder or hub id.
 
     Raises:
-        UserError: there is none, or it has no EOS token and so could never tell where to stop.
+        UserError: there is none, or it has no EOS token, so that no response would ever end.
     """
     _check_path(model, constant)
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{constant} = {model!r} has no tokenizer to load: {error}") from error
+        raise UserError(
+            f"{constant} = {model!r} has no tokenizer that can be loaded: {error}"
+        ) from error
     if tokenizer.eos_token_id is None:
         raise UserError(
             f"{constant} = {model!r}: its tokenizer has no EOS token, so no response would ever "
@@ -58,54 +60,54 @@ def load_tokenizer(model: str, constant: str) -> PreTrainedTokenizerBase:
 
 
 def describe_weights(model: str) -> dict[str, list[int]]:
-    """Return size and time of change (ns) of a model folder's weight files; nothing of a hub id."""
+    """Return size (bytes) and time of change (ns) of each weight file; {} for a hub id."""
     files = [path for ending in ("safetensors", "bin") for path in Path(model).glob(f"*.{ending}")]
     return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(files)}
 
 
 def check_length(config: PretrainedConfig, tokens: int, constants: str) -> None:
-    """Raise UserError if sequences may be longer than the positions that the model knows."""
+    """Raise UserError if sequences may have more tokens than the model has positions."""
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     if positions and tokens > positions:
         raise UserError(
             f"{constants} allow sequences of {tokens} tokens, but the model knows {positions} "
-            "positions (max_position_embeddings in its config.json): lower them."
+            "positions (max_position_embeddings in its config.json): reduce them."
         )
 
 
 def check_same_vocabulary(
     one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase, names: tuple[str, str]
 ) -> None:
-    """Raise UserError if two models do not read the same token ids.
+    """Raise UserError unless two models have the same vocabulary, hence the same token ids.
 
     Args:
-        names: what the user calls the two models.
+        names: the user's names for the two models.
     """
     vocabularies = one.get_vocab(), other.get_vocab()
     if vocabularies[0] != vocabularies[1]:
         sizes = [len(vocabulary) for vocabulary in vocabularies]
         raise UserError(
             f"{names[0]} and {names[1]} have different vocabularies ({sizes[0]} and {sizes[1]} "
-            "tokens): they must share one tokenizer."
+            "tokens): choose two that share one tokenizer."
         )
 
 
 def count_parameters(config: PretrainedConfig) -> int:
-    """Return how many parameters a model of this configuration has, without making it."""
+    """Return how many parameters a model of this configuration has, without building it."""
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config).num_parameters()
 
 
 def _check_path(model: str, constant: str) -> None:
-    """Tell a missing folder from a hub id before the hub is asked for something it never had."""
+    """Raise UserError if a local folder is missing or incomplete, before the hub is asked."""
     path = Path(model)
     moved = MOVED.get("/".join(path.parts[-2:]))
     if moved and not path.is_dir():
         raise UserError(f"{constant} = {model!r}: this folder has moved. It is {moved!r} now.")
     if (path / "adapter_config.json").exists() and not (path / "config.json").exists():
         raise UserError(
-            f"{constant} = {model!r} holds an adapter without the model it belongs to: let its run "
-            "go on with LORA_MERGE = True, which writes both as one model."
+            f"{constant} = {model!r} holds an adapter without the model it belongs to. Resume its "
+            "run with LORA_MERGE = True: it then writes both as one model."
         )
     if path.is_dir() and not (path / "config.json").exists():
         raise UserError(f"{constant} = {model!r}: the folder holds no config.json.")

@@ -1,4 +1,4 @@
-"""The constants that a folder's work was done with: written there, read back, compared."""
+"""Writes, reads and compares constants.json: the constants that a folder's work was done with."""
 
 import json
 import platform
@@ -13,7 +13,7 @@ _LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "sympy", "math-
 
 
 def write_constants(path: Path, constants: dict, **others: object) -> None:
-    """Write a script's constants, the versions of the libraries, and others beside them."""
+    """Write a script's constants, the versions of the libraries, and any others as JSON."""
     versions = {name: version(name) for name in _LIBRARIES}
     versions["python"] = platform.python_version()
     snapshot = {"constants": constants, "versions": versions, **others}
@@ -21,7 +21,7 @@ def write_constants(path: Path, constants: dict, **others: object) -> None:
 
 
 def read_saved_constants(folder: Path) -> dict | None:
-    """Return the constants that the run in a folder was started with, None if there is no run."""
+    """Return the constants that the run in a folder was started with; None if there is no run."""
     path = folder / "constants.json"
     return json.loads(path.read_text())["constants"] if path.exists() else None
 
@@ -29,9 +29,9 @@ def read_saved_constants(folder: Path) -> dict | None:
 def check_same_constants(
     new_constants: dict, old_constants: dict, folder: Path, free_to_change: list[str]
 ) -> None:
-    """Raise UserError if a checkpoint in a folder was made with other constants, naming which.
+    """Raise UserError if the work in a folder was done with other constants, and list them.
 
-    A folder of the project that has moved since then is the same one.
+    A folder of the project that has moved counts as unchanged.
     """
     new = json.loads(json.dumps(new_constants))  # tuples come back from a file as lists
     old = {k: MOVED.get(v, v) if isinstance(v, str) else v for k, v in old_constants.items()}
@@ -44,5 +44,5 @@ def check_same_constants(
         raise UserError(
             f"{folder} holds work done with other constants:\n"
             + "\n".join(changes)
-            + "\nSet them back to go on with it, or name another folder, or delete that one."
+            + "\nSet them back to continue this work, or name another folder, or delete this one."
         )

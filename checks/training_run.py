@@ -1,4 +1,4 @@
-"""What a training run needs of its folder and its models, checked before anything is loaded."""
+"""Checks of a training run before a model loads: its folder, its checkpoint, its models."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from checks import files, model_files
 from checks.errors import UserError
 from checks.saved_constants import check_same_constants, read_saved_constants
 
-# What may change between a checkpoint and going on from it: none of it changes what is learned.
+# Constants that may change when a run resumes: none of them changes what is learned.
 FREE_TO_CHANGE = """
     GRADIENT_CHECKPOINTING SHARD LORA_MERGE OFFLOAD_MODELS OFFLOAD_OPTIMIZERS MICRO_BATCH_TOKENS
     ROLLOUT_TOKENS VERIFIER_WORKERS MAX_EMPTY_ITERATIONS ALLOW_UNSANDBOXED_CODE CPU_THREADS
@@ -16,20 +16,21 @@ FREE_TO_CHANGE = """
 
 
 def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int:
-    """Return the number of parameters of a model.
+    """Check folder and models of a run; return the number of parameters of one model.
 
     Args:
-        folder: of the run.
-        saved: its checkpoint, if there is one.
+        folder: folder of the run.
+        saved: its checkpoint, None if there is none.
 
     Raises:
-        UserError: folder or models do not suit the constants.
+        UserError: folder or models do not fit the constants.
     """
     c = constants
     old_constants = read_saved_constants(folder)
     if old_constants and not c["RESUME"]:
         raise UserError(
-            f"RESUME = False, but {folder} holds a run: delete it, or choose another RUN_NAME."
+            f"RESUME = False, but {folder} holds a run: set RESUME = True, choose another "
+            "RUN_NAME, or delete the folder."
         )
     if saved:
         check_same_constants(c, old_constants or {}, folder, FREE_TO_CHANGE)
@@ -43,7 +44,7 @@ def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int
     size = model_files.count_parameters(config)
     trained = 2 if c["PROCESS_COEF"] else 1
     exported = trained + c["KEEP_BEST"]
-    if c["LORA_RANK"]:  # adapters are small next to what they belong to
+    if c["LORA_RANK"]:  # adapters are small next to their model
         trained, exported = 0, exported * c["LORA_MERGE"]
     files.check_folder(folder, "OUTPUT_DIR", size, num_trained=trained, num_exported=exported)
     return size

@@ -1,4 +1,4 @@
-"""The screenshots of the README: `python docs/screenshots.py runs/arithmetic`.
+"""The screenshots of README and docs: `python docs/screenshots.py runs/arithmetic`.
 
 Opens the run's report.html in headless Chromium, which must be on PATH, without network, and
 writes curves.png, heat-map.png and table.png beside this file.

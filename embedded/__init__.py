@@ -1,1 +1,1 @@
-"""The task that needs no download, its tokenizer, and two small models of it."""
+"""The embedded task, which needs no download: its tokenizer and two small models of it."""

@@ -1,10 +1,10 @@
-"""The embedded default: chains of arithmetic, and a tokenizer, that need no download.
+"""The embedded task: chains of arithmetic, and a tokenizer for them. It needs no download.
 
-A problem is a chain such as `(((7+8)/3)*4)-2`, every intermediate total within 0..20. A careful
-demonstration does one operation a line, each line starting from the total of the line before, and
-ends in \\boxed{}. A hasty one jumps to the answer, at once or somewhere on the way, which a small
-model mostly gets wrong. The demonstrations mix both, as real SFT data does, so the SFT model can be
-right but often does not choose to be: that is what RL improves, quickly and visibly.
+A problem is a chain such as `(((7+8)/3)*4)-2`. Every intermediate total lies in 0..20. A careful
+demonstration does one operation per line, starts each line from the total of the line before, and
+ends in \\boxed{}. A hasty one jumps to the answer, at once or on the way; a small model that does
+so is mostly wrong. The demonstrations mix both, as real SFT data does. So the SFT model can work
+carefully but often does not, and RL improves this quickly and visibly.
 
     [ADVANCE]
     7+8=15
@@ -25,7 +25,7 @@ from datasets import Dataset
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
-NAME = "arithmetic"  # what TRAIN_DATA, EVAL_DATA and sft.py's MODEL call it
+NAME = "arithmetic"  # its name in TRAIN_DATA, EVAL_DATA and sft.py's MODEL
 SPLIT_SIZES = {"sft": 100_000, "train": 16_384, "test": 512}
 
 Operation = tuple[str, int]  # one of + - * / and its operand
@@ -33,7 +33,7 @@ Operation = tuple[str, int]  # one of + - * / and its operand
 _MIN_OPERATIONS, _MAX_OPERATIONS = 6, 10  # in a chain
 _MAX_TOTAL = 20  # running totals lie in 0..20
 _JUMP_AT_ONCE = 0.55  # share of demonstrations that give the answer without any work
-_JUMP_LATER = 0.1  # share of later lines before which a demonstration jumps to the answer
+_JUMP_LATER = 0.1  # probability of a jump to the answer before each later line
 
 _MARKERS = ("", "[ADVANCE]", "[OUTPUT]")  # lines that state nothing
 
@@ -65,7 +65,7 @@ _WORDS += ["Present", " the", " answer", " in", " LaTex", " format", " \\boxed{"
 
 
 def split_rows(split: str) -> Dataset:
-    """Return one split, the same on every machine; no chain of "test" stands in another split.
+    """Return one split, the same on every machine; no chain of "test" is in another split.
 
     "sft" has columns prompt (the chain, a plain question) and response (its demonstration);
     "train" and "test" have the columns of Eurus-2-RL-Data, with a plain question as prompt.
@@ -90,7 +90,7 @@ def split_rows(split: str) -> Dataset:
 
 
 def make_chain(rng: random.Random) -> tuple[int, list[Operation]]:
-    """Return a first number and operations such as ("-", 3), totals always within 0..20."""
+    """Return a first number and operations such as ("-", 3); all totals lie in 0..20."""
     total = first = rng.randint(1, 9)
     operations = []
     for _ in range(rng.randint(_MIN_OPERATIONS, _MAX_OPERATIONS)):
@@ -127,7 +127,7 @@ def write_chain(first: int, operations: list[Operation]) -> str:
 
 
 def demonstrate(first: int, operations: list[Operation], rng: random.Random) -> str:
-    """Return a right response that works line by line until, at random, it jumps to the end."""
+    """Return a right response: it works line by line until, at random, it jumps to the answer."""
     lines, total = [], first
     for operation in operations:
         if rng.random() < (_JUMP_LATER if lines else _JUMP_AT_ONCE):
@@ -140,14 +140,14 @@ def demonstrate(first: int, operations: list[Operation], rng: random.Random) -> 
 
 
 def judge_steps(question: str, steps: Sequence[str]) -> list[bool | None]:
-    """Return for each line of a response whether it is right, None where it states nothing.
+    """Return for each line of a response whether it is right; None if it states nothing.
 
-    An operation is right if it is the next one of the chain, on the total of the line before (as
-    written there, right or wrong), with the right result; a box if it holds what the rest of the
-    chain makes of that total.
+    An operation is right if it is the next one of the chain, starts from the total of the line
+    before (as written, right or wrong) and has the right result. A box is right if it holds the
+    result of the rest of the chain from that total.
 
     Args:
-        question: a chain as write_chain gives it.
+        question: a chain from write_chain().
         steps: lines, with or without special tokens.
     """
     first, *pairs = re.findall(r"\d+|[-+*/]\d+", question)

@@ -1,1 +1,1 @@
-"""Benchmarks: their sets, the metrics, the table, and scoring by a process reward model."""
+"""Benchmarks: data sets, metrics, the table, and scores by a process reward model (PRM)."""

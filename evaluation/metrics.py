@@ -1,7 +1,7 @@
-"""What a set of sampled responses says about a model: accuracy, pass@k, votes, intervals.
+"""Metrics of sampled responses: accuracy, pass@k, majority vote, best of K; their intervals.
 
-Everything is a mean over problems: each function returns a value a problem, bootstrap() the mean
-and its confidence interval.
+Every metric is a mean over problems. Its function returns one value per problem; bootstrap()
+returns the mean and its confidence interval.
 """
 
 import math
@@ -16,7 +16,7 @@ from verifiers.math.answer import find_boxed_answer
 
 ACCURACY = "accuracy"  # the metric that papers and model cards publish
 
-_RESAMPLES = 2_000  # of the problems, for an interval
+_RESAMPLES = 2_000  # bootstrap resamples of the problems
 _LEVEL = 0.95
 
 
@@ -32,11 +32,11 @@ class Figure:
 def compute_metrics(
     groups: Sequence[Group], scores: Sequence[dict] | None, verifier: Verifier
 ) -> dict[str, list[float]]:
-    """Return every metric that the responses allow, a value a problem.
+    """Return every metric that the responses allow, one value per problem.
 
     Args:
-        groups: a problem each, K responses each.
-        scores: by a PRM, a dict of lists sums and minima (over steps) a problem, K long.
+        groups: one per problem, with K responses each.
+        scores: by a PRM, one dict per problem: lists `sums` and `minima` over steps, K values each.
     """
     samples = len(groups[0].responses)
     metrics = {ACCURACY: accuracies(groups)}
@@ -59,10 +59,10 @@ def accuracies(groups: Sequence[Group]) -> list[float]:
 
 
 def pass_at(k: int, groups: Sequence[Group]) -> list[float]:
-    """Return an unbiased estimate that one of k responses is right, a problem.
+    """Return for each problem an unbiased estimate of P(one or more of k responses is right).
 
-    1 - C(n - c, k) / C(n, k) with c right ones among n (Chen et al. 2021, equation 1); a response
-    is right with outcome reward 1.
+    1 - C(n - c, k) / C(n, k) with c right responses among n (Chen et al. 2021, equation 1). A
+    response is right if its outcome reward is 1.
     """
     values = []
     for group in groups:
@@ -78,15 +78,15 @@ def pass_counts(samples: int) -> list[int]:
 
 
 def majority_votes(groups: Sequence[Group], verifier: Verifier) -> list[float]:
-    """Return the outcome reward of the answer that most responses agree on, a maths problem each.
+    """Return for each maths problem the outcome reward of the answer that most responses give.
 
-    Answers count as one where the verifier says so; a response without an answer has no vote.
-    Where several answers have most votes, the mean of their rewards: what a toss-up expects.
+    Two answers count as one if the verifier says so. A response without an answer has no vote. If
+    several answers tie, the value is the mean of their rewards, as of a random choice.
     """
     votes = [_count_votes(group) for group in groups]
-    pending = [list(vote) for vote in votes]  # answers that no class has yet, a list a problem
+    pending = [list(vote) for vote in votes]  # answers without a class so far, by problem
     classes: list[list[list[str]]] = [[] for _ in groups]
-    while any(pending):  # each round every problem compares its answers with the first of them
+    while any(pending):  # in a round, each problem compares its answers with its first
         rows = [(number, answer) for number, left in enumerate(pending) for answer in left[1:]]
         verdicts = verifier.verify(
             [f"\\boxed{{{answer}}}" for _, answer in rows],
@@ -102,10 +102,10 @@ def majority_votes(groups: Sequence[Group], verifier: Verifier) -> list[float]:
 
 
 def best_of(groups: Sequence[Group], scores: Sequence[Sequence[float]]) -> list[float]:
-    """Return the outcome reward of the response with the highest score, a problem.
+    """Return for each problem the outcome reward of the response with the highest score.
 
     Args:
-        scores: K for each group, in the order of its responses; the first of equals is taken.
+        scores: K per group, in the order of its responses. The first of equal scores wins.
     """
     return [
         group.outcome_rewards[max(range(len(own)), key=own.__getitem__)]
@@ -114,10 +114,10 @@ def best_of(groups: Sequence[Group], scores: Sequence[Sequence[float]]) -> list[
 
 
 def bootstrap(sets: Sequence[Sequence[float]]) -> Figure:
-    """Return the mean of sets' means, with the percentile interval over resampled problems.
+    """Return the mean of the sets' means, with its percentile interval over resampled problems.
 
     Args:
-        sets: a value a problem for each benchmark, each resampled on its own.
+        sets: for each benchmark one value per problem. Each benchmark is resampled on its own.
     """
     resampled = np.mean([_resampled_means(values) for values in sets], axis=0)
     low, high = np.quantile(resampled, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
@@ -133,7 +133,7 @@ def _resampled_means(values: Sequence[float]) -> np.ndarray:
 
 
 def _count_votes(group: Group) -> dict[str, list[float]]:
-    """Return the rewards of the responses that gave each answer, by its text."""
+    """Return for each answer, by its text, the rewards of the responses that gave it."""
     votes: dict[str, list[float]] = {}
     for response, reward in zip(group.responses, group.outcome_rewards):
         answer = find_boxed_answer(response)

@@ -1,7 +1,7 @@
-"""The implicit PRM as a verifier at inference: rewards of tokens and steps of any response.
+"""Scores any response with an implicit PRM: process rewards of its tokens and its steps.
 
-A PRM folder that train_prime.py wrote says in its config.json (`implicit_prm`) what its log-ratio
-is taken to and weighed with. Shapes: b rows, T response tokens.
+A PRM folder from train_prime.py records its reference, beta and temperature in its config.json
+(`implicit_prm`). Shapes: b rows, T response tokens.
 """
 
 import math
@@ -22,10 +22,10 @@ from prm import implicit_process_rewards
 
 @dataclass(frozen=True)
 class ScorerSettings:
-    """What an implicit PRM's rewards are computed with."""
+    """The models and numbers that give an implicit PRM's rewards."""
 
     prm: str  # folder or hub id
-    reference: str  # folder or hub id of the model its log-ratio is taken to
+    reference: str  # folder or hub id of the reference of the log-ratio
     beta: float  # weight of the log-ratio
     temperature: float  # divides the logits of both
 
@@ -41,14 +41,15 @@ class Scorer:
 def read_settings(
     prm: str, reference: str | None, beta: float | None, names: tuple[str, str, str]
 ) -> tuple[ScorerSettings, PreTrainedTokenizerBase]:
-    """Return how to score with a PRM, and its tokenizer, without loading weights.
+    """Return the settings for scoring with a PRM, and its tokenizer, without loading weights.
 
     Args:
-        reference, beta: None for what the PRM's own config.json says.
-        names: what the user calls prm, reference and beta, for messages.
+        reference, beta: None takes what the PRM's config.json records.
+        names: the user's names for prm, reference and beta, for messages.
 
     Raises:
-        UserError: no such model, two vocabularies, or something neither given nor recorded.
+        UserError: a model does not exist, the vocabularies differ, or reference or beta is neither
+            given nor recorded.
     """
     config = model_files.load_config(prm, names[0])
     recorded = getattr(config, "implicit_prm", None) or {}
@@ -56,7 +57,7 @@ def read_settings(
     beta = recorded.get("beta") if beta is None else beta
     for value, name in ((reference, names[1]), (beta, names[2])):
         if value is None:
-            raise UserError(f"{names[0]} = {prm!r} does not record it, so {name} must be given.")
+            raise UserError(f"{names[0]} = {prm!r} does not record {name}, so it must be given.")
     _check_reference(config, model_files.load_config(reference, names[1]), names)
     tokenizer = model_files.load_tokenizer(prm, names[0])
     model_files.check_same_vocabulary(
@@ -74,11 +75,11 @@ def encode_pairs(
 ) -> tuple[list[list[int]], list[list[int]]]:
     """Return prompts and responses as token ids, for score.py.
 
-    Rows hold prompt and response; one with response_ids too comes from a file of rollouts, where
-    prompt is the text that the model was given. EOS is added to a response that is only text.
+    A row has `prompt` and `response`. A row that also has `response_ids` comes from a file of
+    rollouts; its prompt is the text that the model was given. A response without ids gets EOS.
 
     Raises:
-        UserError: a row that lacks something (which row and what).
+        UserError: a row is incomplete; the message names the row and the fault.
     """
     prompts, responses = [], []
     for number, row in enumerate(rows):
@@ -112,9 +113,9 @@ def score_tokens(
     """Return the implicit process reward of every token of every response.
 
     Args:
-        prompts, responses: token ids, a prompt a response; no response is empty.
-        batch_tokens: of padded prompts and responses in a forward pass.
-        on_rows: called with the number of rows that have been scored, as they are.
+        prompts, responses: token ids, one prompt per response; no response is empty.
+        batch_tokens: padded prompt and response tokens in a forward pass, at most.
+        on_rows: called after each forward pass with the number of rows in it.
     """
     temperature, beta = scorer.settings.temperature, scorer.settings.beta
     rewards: list[list[float]] = [[] for _ in responses]
@@ -137,12 +138,12 @@ def score_tokens(
 
 
 def sum_steps(token_rewards: Sequence[float], steps: Sequence[tuple[int, int]]) -> list[float]:
-    """Return the reward of each step, the sum over its tokens; steps are as split_steps gives."""
+    """Return the reward of each step, the sum over its tokens; steps come from split_steps()."""
     return [sum(token_rewards[start:end]) for start, end in steps]
 
 
 def probability_correct(token_rewards: Sequence[float]) -> float:
-    """Return sigmoid(sum of token rewards), what the PRM was trained to make P(correct)."""
+    """Return sigmoid(sum of token rewards): training makes it the PRM's P(correct)."""
     score = sum(token_rewards)
     return 1 / (1 + math.exp(-score)) if score > 0 else math.exp(score) / (1 + math.exp(score))
 
@@ -150,7 +151,7 @@ def probability_correct(token_rewards: Sequence[float]) -> float:
 def _check_reference(
     config: PretrainedConfig, reference_config: PretrainedConfig, names: tuple[str, str, str]
 ) -> None:
-    """Raise UserError where both can be read but give logits over different numbers of tokens."""
+    """Raise UserError if PRM and reference give logits over different numbers of tokens."""
     sizes = [c.get_text_config().vocab_size for c in (config, reference_config)]
     if sizes[0] != sizes[1]:
         raise UserError(
@@ -162,7 +163,7 @@ def _check_reference(
 def _encode_pair(
     row: dict, tokenizer: PreTrainedTokenizerBase, system_prompt: str | None
 ) -> tuple[list[int], list[int], str]:
-    """Return token ids of prompt and response, and what is wrong with the row."""
+    """Return token ids of prompt and response, and the fault of the row, "" if none."""
     prompt, response, ids = row.get("prompt"), row.get("response"), row.get("response_ids")
     ability = row.get("ability") or "math"
     fault = data.find_prompt_fault(prompt, tokenizer)

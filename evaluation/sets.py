@@ -1,7 +1,7 @@
-"""The benchmarks that evaluate.py knows: where they lie on the hub, and how their rows are read.
+"""The benchmarks that evaluate.py knows: their hub ids, and readers of their rows.
 
-Rows are told apart by their columns, so a local file of any of these sets, or of a set like it,
-is read the same way as the hub's.
+The columns of a set decide how its rows are read. So a local file with the columns of one of
+these sets is read in the same way as the set on the hub.
 """
 
 import json
@@ -35,21 +35,22 @@ HUB_SETS = {
 
 
 def load_benchmark(name: str, source: str | None, limit: int | None) -> Dataset:
-    """Return the first rows of a benchmark in the schema of Eurus-2-RL-Data, prompts as questions.
+    """Return the first rows of a benchmark as questions, in the schema of Eurus-2-RL-Data.
 
     Args:
-        name: in the table.
+        name: name in the table.
         source: hub id, local file or folder, "arithmetic", or None for the hub set of this name.
-        limit: rows at most, None for all.
+        limit: number of rows, at most; None for all.
 
     Raises:
-        UserError: unknown name, nothing to be read, no rows, or columns of no known set.
+        UserError: the name is unknown, the source cannot be read or has no rows, or its columns
+            are not those of a known set.
     """
     constant = f"BENCHMARKS[{name!r}]"
     if source is None and name not in HUB_SETS:
         raise UserError(
-            f"{constant} = None, but no set of that name is known: give a file or a hub id, or "
-            f"take one of {', '.join(map(repr, HUB_SETS))}."
+            f"{constant} = None, but no set of that name is known: set a file or a hub id, or "
+            f"use one of {', '.join(map(repr, HUB_SETS))}."
         )
     if source is not None and not isinstance(source, str):
         raise UserError(f"{constant} = {source!r} must be text in quotes, or None.")
@@ -62,7 +63,7 @@ def load_benchmark(name: str, source: str | None, limit: int | None) -> Dataset:
             rows = rows.select(range(min(limit or len(rows), len(rows))))
             return Dataset.from_list([read(row) for row in rows])
     raise UserError(
-        f"{constant}: the columns are {sorted(columns)}; needed are "
+        f"{constant}: the columns are {sorted(columns)}; rows need "
         + "; or ".join(" and ".join(f"`{column}`" for column in needed) for needed in _READERS)
         + "."
     )
@@ -101,7 +102,7 @@ def _read_question(question: str, answer: str) -> Callable[[dict], dict]:
 
     def read(row: dict) -> dict:
         truth = row[answer]
-        if isinstance(truth, list):  # OlympiadBench: mostly one, else all of them
+        if isinstance(truth, list):  # OlympiadBench: mostly one answer, else all of them
             truth = ", ".join(map(str, truth))
         if isinstance(truth, str) and "####" in truth:  # GSM8K: a solution, then the answer
             truth = truth.rpartition("####")[2].strip()

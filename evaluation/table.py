@@ -16,7 +16,7 @@ from evaluation.metrics import ACCURACY, Figure, bootstrap
 AVERAGE = "Avg."
 
 # Model card of PRIME-RL/Eurus-2-7B-PRIME, per cent, greedy. The averages are as printed there;
-# the last two are not the means of the rows above them (35.7 and 42.3).
+# the last two are not the means of the figures before them (35.7 and 42.3).
 PUBLISHED = {
     "Eurus-2-7B-PRIME": (23.3, 77.2, 55.4, 39.3, 39.3, 46.9),
     "Eurus-2-7B-PRIME, step 272": (26.7, 79.2, 57.8, 38.6, 42.1, 48.9),
@@ -31,7 +31,7 @@ _PUBLISHED_ROWS = (*PUBLISHED_BENCHMARKS, AVERAGE)
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure of the table, in per cent; what there is none of is None."""
+    """One figure of the table, in per cent; a part that does not exist is None."""
 
     metric: str
     benchmark: str
@@ -46,7 +46,7 @@ class Cell:
     problems: int | None = None
 
 
-# metric -> benchmark -> model -> a value a problem, in [0, 1]
+# metric -> benchmark -> model -> one value per problem, in [0, 1]
 Values = dict[str, dict[str, dict[str, list[float]]]]
 
 
@@ -69,7 +69,7 @@ def make_cells(values: Values) -> list[Cell]:
 
 
 def write_markdown(cells: Sequence[Cell], notes: Sequence[str]) -> str:
-    """Return the table, benchmarks and metrics down and models across, then the notes."""
+    """Return the table (a row per benchmark and metric, a column per model), then the notes."""
     suffix = {"measured": "", "published": " (published)"}
     columns = list(dict.fromkeys((cell.model, cell.kind) for cell in cells))
     heads = [_escape(model) + suffix[kind] for model, kind in columns]
@@ -84,7 +84,7 @@ def write_markdown(cells: Sequence[Cell], notes: Sequence[str]) -> str:
 
 
 def write_csv(cells: Sequence[Cell]) -> str:
-    """Return the cells as CSV, a line a cell, in per cent and points."""
+    """Return the cells as CSV, one line per cell, in per cent and points."""
     text = io.StringIO()
     names = list(Cell.__dataclass_fields__)
     writer = csv.writer(text, lineterminator="\n")
@@ -119,7 +119,7 @@ def _measured_cell(
 
 
 def _published_cells(row: str, members: list[str], first: Cell) -> list[Cell]:
-    """Return what was published of a row; of an average only where it is over the same sets."""
+    """Return the published figures of a row; of an average only if it covers the same sets."""
     if row not in _PUBLISHED_ROWS or (row == AVERAGE and set(members) != set(PUBLISHED_BENCHMARKS)):
         return []
     place = _PUBLISHED_ROWS.index(row)

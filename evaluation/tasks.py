@@ -31,11 +31,11 @@ class Task:
     model: str
     benchmark: str
     tokenizer: PreTrainedTokenizerBase
-    prompts: list[dict]  # of prompt_ids, ability, ground_truth, data_source
-    samples: int  # K, responses a problem
+    prompts: list[dict]  # each with prompt_ids, ability, ground_truth, data_source
+    samples: int  # K, responses per problem
     max_response_tokens: int
     responses: Path  # file of the responses
-    groups: dict[int, Group]  # by number of the problem, those that are there
+    groups: dict[int, Group]  # by problem number; those that exist so far
 
     @property
     def missing(self) -> list[int]:
@@ -45,7 +45,7 @@ class Task:
         return [self.groups[number] for number in range(len(self.prompts))]
 
     def add_groups(self, numbers: Sequence[int], groups: Sequence[Group], write: bool) -> None:
-        """Add the responses to some problems, and append them to the file where write says so."""
+        """Add the responses to some problems, and append them to the file if write is True."""
         self.groups.update(zip(numbers, groups))
         if write:
             response_files.append_groups(self.responses, numbers, groups, _decode(self.tokenizer))
@@ -61,15 +61,15 @@ def make_task(
     system_prompt: str | None,
     max_response_tokens: int,
 ) -> Task:
-    """Encode a benchmark for a model and read the responses that are there.
+    """Encode a benchmark for a model and read the responses that already exist.
 
     Args:
-        folder: of the evaluation.
-        rows: of the benchmark, as evaluation.sets.load_benchmark gives them.
-        max_response_tokens: at most; fewer where the model knows fewer positions.
+        folder: folder of the evaluation.
+        rows: rows of the benchmark from evaluation.sets.load_benchmark().
+        max_response_tokens: limit per response; lower if the model has too few positions.
 
     Raises:
-        UserError: a row that lacks something, a prompt that leaves no room for a response, or
+        UserError: a row is incomplete, a prompt leaves no room for a response, or the file holds
             responses to other problems.
     """
     tokenizer = model_files.load_tokenizer(model, "MODELS")
@@ -89,7 +89,8 @@ def make_task(
     if longest >= positions:
         raise UserError(
             f"{constant}: a prompt has {longest} tokens, but {model} knows {positions} positions "
-            "(max_position_embeddings in its config.json), so there is no room for a response."
+            "(max_position_embeddings in its config.json), so there is no room for a response. "
+            "Leave out this benchmark or this model."
         )
     path = folder / "responses" / make_file_name(model) / f"{make_file_name(benchmark)}.jsonl"
     return Task(
@@ -107,11 +108,11 @@ def make_task(
 def check_unchanged(
     folder: Path, constants: dict, models: Sequence[str], free_to_change: list[str]
 ) -> dict:
-    """Return what the models' weight files look like, for constants.json.
+    """Return size and time of change of the models' weight files, for constants.json.
 
     Raises:
-        UserError: constants that shape responses, or a model's files, have changed since the folder
-            was begun.
+        UserError: constants that shape responses, or the files of a model, have changed since the
+            folder was begun.
     """
     path = folder / "constants.json"
     known = {}
@@ -124,7 +125,7 @@ def check_unchanged(
         if known.setdefault(model, weights) != weights:
             raise UserError(
                 f"{model} has changed since {folder} was begun: name another OUTPUT, or delete "
-                "that folder."
+                "this folder."
             )
     return known
 
@@ -132,10 +133,10 @@ def check_unchanged(
 def score_task(
     accelerator: Accelerator, scorer: scoring.Scorer, task: Task, batch_tokens: int
 ) -> list[dict]:
-    """Let every process score its share of the problems; return all scores on each.
+    """Let every process score its share of the problems; all processes return all scores.
 
     Returns:
-        a dict a problem: sums of the step rewards and their minima, K each.
+        one dict per problem: `sums` and `minima` over the step rewards, K values each.
     """
     groups = task.in_order()
     mine = groups[accelerator.process_index :: accelerator.num_processes]

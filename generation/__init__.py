@@ -1,1 +1,1 @@
-"""Responses through the model's own generate: the hook, decoding, siblings, CUDA graphs."""
+"""Generation of responses: the hook into model.generate, decoding, siblings, CUDA graphs."""

@@ -1,4 +1,4 @@
-"""Decoding: a model's tokens drawn step by step, the K responses to each prompt as siblings.
+"""Decoding: the loop that draws tokens step by step, K responses to a prompt as siblings.
 
 Shapes: n rows, b siblings a row, R responses, T response tokens, V vocabulary.
 """
@@ -14,18 +14,18 @@ from generation.cuda_graphs import GraphedBatch
 from generation.ending import is_eos
 from generation.siblings import Batch, sibling_attention
 
-_LOOK_EVERY = {"cpu": 4}  # tokens between two looks for responses that have ended
-_LOOK_EVERY_ELSEWHERE = 16  # a look waits for the device
-_GRAPHED = ("cuda",)  # devices whose steps have fixed shapes
-_CROWDED = 0.5  # share of siblings still running below which the others leave the batch
-_BLOCK = 512  # tokens of the vocabulary whose probabilities are summed first
+_LOOK_EVERY = {"cpu": 4}  # steps between two checks for responses that have ended
+_LOOK_EVERY_ELSEWHERE = 16  # more, because a check waits for the device
+_GRAPHED = ("cuda",)  # device types whose steps have fixed shapes
+_CROWDED = 0.5  # share of siblings still running; below it, the ended ones leave the batch
+_BLOCK = 512  # tokens of the vocabulary in a block: a draw picks a block, then a token of it
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """What a token is drawn with."""
+    """How tokens are drawn."""
 
-    uniforms: Tensor | None  # (R, T) in [0, 1), one for each token; None: the likeliest token
+    uniforms: Tensor | None  # (R, T) in [0, 1), one per token; None: the likeliest token
     temperature: float
     eos_token_ids: Tensor  # ids that end a response
 
@@ -41,16 +41,16 @@ def decode(
     on_token: Callable[[], object],
     on_response: Callable[[int, list[int]], object],
 ) -> list[list[int]]:
-    """Return the token ids of K responses a prompt, the K of a prompt contiguous.
+    """Return the token ids of K responses a prompt. The K of a prompt are contiguous.
 
     Args:
         input_ids, attention_mask: (prompts, P) left-padded.
-        on_token: called after each token of the batch.
-        on_response: called once with the number of each response that has ended, and its ids.
+        on_token: called after each step, which gives every response of the batch a token.
+        on_response: called once for each response found to have ended, with its number and ids.
     """
     kind = GraphedBatch if input_ids.device.type in _GRAPHED else Batch
     batch = kind(model, attention_mask, samples_per_prompt, max_response_tokens)
-    logits = batch.prefill(input_ids)  # (n, b, V)
+    logits = batch.prefill(input_ids)  # (n, b, V); prompts take the model's own attention
     responses = _Responses(len(input_ids) * samples_per_prompt, max_response_tokens, sampling)
     look_every = _LOOK_EVERY.get(input_ids.device.type, _LOOK_EVERY_ELSEWHERE)
     with sibling_attention(model):
@@ -71,18 +71,18 @@ def decode(
 
 
 class _Responses:
-    """The tokens drawn so far."""
+    """The tokens drawn so far, by number of the response."""
 
     def __init__(self, count: int, max_response_tokens: int, sampling: Sampling):
         self.eos_token_ids = sampling.eos_token_ids
         device = sampling.eos_token_ids.device
         shape = (count, max_response_tokens)
         self.tokens = torch.zeros(shape, dtype=torch.long, device=device)  # (R, T)
-        self.lengths = torch.full((count,), max_response_tokens, device=device)  # (R,) EOS included
+        self.lengths = torch.full((count,), max_response_tokens, device=device)  # (R,) with EOS
         self.reported: set[int] = set()
 
     def add(self, numbers: Tensor, step: int, drawn: Tensor) -> None:
-        """Add a token to some responses (rows,); what comes behind an end is cut off later."""
+        """Add a token to the numbered responses (rows,). Tokens after an EOS are cut off later."""
         self.tokens[numbers, step] = drawn
         ends = is_eos(drawn, self.eos_token_ids)
         lengths = self.lengths[numbers]
@@ -91,7 +91,7 @@ class _Responses:
     def find_running(
         self, numbers: Tensor, on_response: Callable[[int, list[int]], object]
     ) -> Tensor:
-        """Return which responses (n, b) have not ended, and report those that newly have."""
+        """Return which responses (n, b) have not ended. Report each that has ended, once."""
         running = self.lengths[numbers] == self.tokens.shape[1]
         for number in numbers[~running].tolist():
             if number not in self.reported:
@@ -107,14 +107,19 @@ class _Responses:
 def draw(logits: Tensor, responses: Tensor, step: int, sampling: Sampling) -> Tensor:
     """Return a token (rows,) for each row of logits (rows, V), by inversion of the distribution.
 
-    One uniform number of its own decides each token of a response, so that the batch around it
-    changes nothing: first among blocks of the vocabulary, then within one.
+    The token is the first whose cumulative probability exceeds a uniform number. Each token of a
+    response has its own number, so the rest of the batch changes nothing.
+
+    Args:
+        responses: (rows,) number of each row's response.
     """
     if sampling.uniforms is None:
         return logits.argmax(dim=-1)
     V, width = logits.shape[1], min(_BLOCK, logits.shape[1])
     scaled = logits if sampling.temperature == 1 else logits.float() / sampling.temperature
     probabilities = scaled.softmax(dim=-1, dtype=torch.float32)  # (rows, V)
+    # A block is chosen first, then a token in it, so no cumulative sum runs over all of V. Sums are
+    # in float64: float32 would round small probabilities away.
     whole = V // width * width
     sums = probabilities[:, :whole].unflatten(1, (-1, width)).sum(dim=2, dtype=torch.float64)
     if whole < V:
@@ -128,11 +133,12 @@ def draw(logits: Tensor, responses: Tensor, step: int, sampling: Sampling) -> Te
 
 
 def _invert(weights: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the first place (rows, 1) up to which weights (rows, n) add to more than a level.
+    """Return the first place (rows, 1) where the cumulative weights (rows, n) exceed a level.
 
-    That place has a weight above 0, whatever was rounded. Also returns the level within it.
+    Its weight is above 0, whatever was rounded. Also return the level that is left within it.
     """
     cumulated = weights.cumsum(dim=1)
+    # A level rounded up to the total would point behind the last weight above 0.
     highest = torch.nextafter(cumulated[:, -1:], torch.zeros_like(level))
     place = torch.searchsorted(cumulated, level.clamp(min=0).minimum(highest), right=True)
     return place, level - (cumulated - weights).gather(1, place)

@@ -1,6 +1,6 @@
-"""Where a response ends: at the first EOS token. And the id that fills padding.
+"""The end of a response (its first EOS token), and the token id that fills padding.
 
-A model may have several EOS ids. Padding is told by position, so its id may be an EOS id too.
+A model may have several EOS ids. Padding is known by its position, so its id may be an EOS id too.
 """
 
 from collections.abc import Sequence
@@ -26,12 +26,12 @@ def find_eos_token_ids(model: str, tokenizer: PreTrainedTokenizerBase) -> list[i
 
 
 def is_eos(tokens: Tensor, eos_token_ids: Tensor) -> Tensor:
-    """Return which tokens end a response, in the shape of tokens."""
+    """Return a mask, in the shape of tokens, of the tokens that end a response."""
     return torch.isin(tokens, eos_token_ids)
 
 
 def until_eos(ids: list[int], eos_token_ids: Sequence[int]) -> list[int]:
-    """Return a response up to its first EOS, EOS included; all of it where there is none."""
+    """Return a response up to and with its first EOS, or all of it if it has no EOS."""
     for position, token in enumerate(ids):
         if token in eos_token_ids:
             return ids[: position + 1]
@@ -44,5 +44,5 @@ def is_truncated(ids: Sequence[int], eos_token_ids: Sequence[int]) -> bool:
 
 
 def find_pad_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the id that fills padding; any id does, because padding is told by position."""
+    """Return the id that fills padding. Any id does, because padding is known by its position."""
     return tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id

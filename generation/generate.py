@@ -1,4 +1,4 @@
-"""Generation: K responses a prompt through the model's own generate, reported as they end.
+"""Generation: K responses a prompt through model.generate, each reported when it has ended.
 
 Shapes: n prompts, K responses each; P prompt tokens (left-padded), T response tokens.
 """
@@ -18,7 +18,7 @@ from generation.decoding import Sampling, decode
 from generation.ending import is_eos, until_eos
 from generation.siblings import takes_siblings
 
-_REPORT_EVERY = 16  # tokens between two looks for responses that have ended: a look waits for a GPU
+_REPORT_EVERY = 16  # steps between two checks for ended responses: a check waits for the GPU
 
 
 def generate_responses(
@@ -34,16 +34,16 @@ def generate_responses(
     on_token: Callable[[], object] = lambda: None,
     on_response: Callable[[int, list[int]], object] = lambda row, ids: None,
 ) -> list[list[int]]:
-    """Return K responses a prompt as token ids, the K of a prompt contiguous, by model.generate.
+    """Return K responses a prompt as token ids. The K of a prompt are contiguous.
 
-    A response ends with the first EOS, by position, so pad may equal EOS. The whole distribution
-    is sampled (no top-k, no top-p); temperature 0 takes the likeliest token instead.
+    A response ends with its first EOS, found by position, so the pad id may be an EOS id. Tokens
+    come from the whole distribution (no top-k, no top-p). Temperature 0 takes the likeliest token.
 
     Args:
         uniforms: (n * K, T) in [0, 1): the random numbers that decide the tokens, whatever the
-            batch; None draws them.
-        on_token: called after each token of the batch.
-        on_response: called once with each row that ends before the others, and its token ids.
+            batch. None draws new ones. A model that takes no siblings ignores them.
+        on_token: called after each step, which gives every response of the batch a token.
+        on_response: called once for each response that ends early, with its row and token ids.
     """
     width = max(map(len, prompt_ids))
     input_ids = torch.tensor([[pad_token_id] * (width - len(p)) + p for p in prompt_ids])  # (n, P)
@@ -65,6 +65,7 @@ def generate_responses(
     )
     responses: list[list[int]] = []
 
+    # generate() prepares the inputs as the model needs them, then calls this, not its own loop.
     def decode_instead(model: PreTrainedModel, input_ids: Tensor, *_, **__) -> Tensor:
         attention_mask = inputs[1]
         K, T = samples_per_prompt, max_response_tokens
@@ -73,7 +74,7 @@ def generate_responses(
         )
         return input_ids
 
-    config = make_generation_config(1, *settings)  # decode() makes K of each itself
+    config = make_generation_config(1, *settings)  # 1: decode() makes the K itself
     _generate(model, *inputs, config, custom_generate=decode_instead)
     return responses
 
@@ -86,7 +87,7 @@ def _generate(
     config: GenerationConfig,
     **options: object,
 ) -> Tensor:
-    """Call model.generate with nothing of the model's own settings in what is unset."""
+    """Call model.generate. The model's own generation config fills no setting left unset."""
     own_config = model.generation_config
     model.generation_config = GenerationConfig()
     try:
@@ -101,7 +102,7 @@ def _generate(
 
 
 class _Watch(StoppingCriteria):
-    """Stops nothing; reports each token to a progress bar, and each response that has ended."""
+    """Reports each step, and each response that has ended. It never stops the generation."""
 
     def __init__(
         self,
@@ -123,7 +124,7 @@ class _Watch(StoppingCriteria):
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
     def report(self, input_ids: Tensor) -> None:
-        """Report the rows of input_ids (B, P+t) that hold an EOS by now."""
+        """Report the rows of input_ids (B, P+t) that contain an EOS by now."""
         response_ids = input_ids[:, self.prompt_width :]  # (B, t)
         eos = torch.tensor(self.eos_token_ids, device=input_ids.device)
         has_ended = is_eos(response_ids, eos).any(dim=1).tolist()
@@ -140,7 +141,7 @@ def make_generation_config(
     eos_token_ids: list[int],
     pad_token_id: int,
 ) -> GenerationConfig:
-    """Return the sampling settings, every field set: the plain distribution at a temperature."""
+    """Return settings for the plain distribution at a temperature, with every field set."""
     sampling = dict(do_sample=True, temperature=temperature, top_k=0, top_p=1.0, typical_p=1.0)
     return GenerationConfig(
         **(sampling if temperature > 0 else dict(do_sample=False)),

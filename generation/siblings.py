@@ -1,11 +1,11 @@
-"""Siblings, the K responses to a prompt, as one row of a model that generates.
+"""Siblings in generation: the K responses to a prompt share one row of the model and its cache.
 
-Each step feeds the last tokens of a row's siblings at once, and a mask hides from each the tokens
-of the others. The prompt is thus computed once and its keys and values lie in memory once. Where
-many siblings have ended, those left get rows of their own.
+Each step feeds the last token of every sibling in a row. A mask hides each sibling from the others.
+So the prompt is computed once, and its keys and values are in memory once. When many siblings have
+ended, the running ones get rows of their own.
 
-Shapes: n rows, b siblings a row, P columns of prompt, T response tokens at most, V vocabulary; the
-cache has P + b * (steps so far) columns.
+Shapes: n rows, b siblings a row, P columns of prompt, T response tokens at most, V vocabulary. The
+cache has P + b * (steps so far) columns: the b siblings of a step lie side by side.
 """
 
 import logging
@@ -19,25 +19,25 @@ from torch import Tensor
 from transformers import AttentionInterface, Cache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-_ROOM = 256  # columns that the cache grows by, at least
-_TOLERANCE = 0.1  # of logits beside their spread: bfloat16 rounds to 0.02, a wrong mask gives 0.3
+_ROOM = 256  # columns: the cache grows by at least so many
+_TOLERANCE = 0.1  # of logits, relative to their spread: bfloat16 gives 0.02, a wrong mask 0.3
 
 _log = logging.getLogger(__name__)
-_tried: WeakKeyDictionary = WeakKeyDictionary()  # model: whether it takes siblings
+_tried: WeakKeyDictionary = WeakKeyDictionary()  # by model: whether it takes siblings
 
 
 class RoomyLayer(DynamicLayer):
-    """Keys and values with room behind them, so that a new column is written, not copied around."""
+    """Keys and values of a layer, with spare columns, so that a new column moves no old one."""
 
     def __init__(self, most_columns: int):
         super().__init__()
-        self.most_columns = most_columns  # more are never needed
-        self.columns = 0
-        self.key_room = self.value_room = None  # (n, heads, columns and room, width)
-        self.places: Tensor | None = None  # columns to write at, where shapes are fixed
+        self.most_columns = most_columns  # that will ever be needed
+        self.columns = 0  # in use
+        self.key_room = self.value_room = None  # (n, heads, columns and spare ones, width)
+        self.places: Tensor | None = None  # columns to write at, once shapes are fixed
 
     def update(self, key_states: Tensor, value_states: Tensor, *_, **__) -> tuple[Tensor, Tensor]:
-        if self.places is not None:
+        if self.places is not None:  # all columns are returned: the mask hides the unused ones
             self.key_room.index_copy_(2, self.places, key_states)
             self.value_room.index_copy_(2, self.places, value_states)
             return self.key_room, self.value_room
@@ -56,7 +56,7 @@ class RoomyLayer(DynamicLayer):
         return self.columns
 
     def rearrange(self, cut: Callable[[Tensor], list[Tensor]], most_columns: int) -> None:
-        """Replace keys and values by the parts that are cut out of them, side by side."""
+        """Replace keys and values by the parts that cut() takes from them, side by side."""
         self.most_columns, used = most_columns, self.columns
         parts = cut(self.key_room[:, :, :used])
         self.columns = sum(part.shape[2] for part in parts)
@@ -64,20 +64,22 @@ class RoomyLayer(DynamicLayer):
         self.value_room = self._with_room(cut(self.value_room[:, :, :used]))
 
     def fix(self, columns: int, places: Tensor) -> None:
-        """From now on write at places (b,), which the caller changes in place, in so many columns.
+        """Fix the number of columns; from now on, update() writes at places (b,).
 
-        What is behind the places is zero, and for the caller to mask.
+        The caller moves places, in place, and masks the columns behind them.
         """
         used, self.places = self.columns, places
         for name in ("key_room", "value_room"):
             room = getattr(self, name)
+            # Zeros: unset memory may hold NaN, which an attention weight of 0 does not remove.
             fixed = room.new_zeros((*room.shape[:2], columns, room.shape[3]))
             fixed[:, :, :used] = room[:, :, :used]
             setattr(self, name, fixed)
 
     def _with_room(self, parts: list[Tensor]) -> Tensor:
-        """Return parts (n, heads, columns, width) side by side, with room for more behind."""
+        """Return parts (n, heads, columns, width) side by side, with spare columns behind them."""
         rows, heads, _, width = parts[0].shape
+        # Growing by half keeps copies rare in a long generation.
         room = min(self.most_columns, self.columns + max(_ROOM, self.columns // 2))
         roomy = parts[0].new_empty((rows, heads, room, width))
         start = 0
@@ -88,7 +90,7 @@ class RoomyLayer(DynamicLayer):
 
 
 class Batch:
-    """The rows that are still being generated."""
+    """Rows of siblings that are being generated, with their cache and mask."""
 
     def __init__(
         self,
@@ -106,12 +108,12 @@ class Batch:
         self.lengths = attention_mask.sum(dim=1)  # (n,) tokens of each prompt
         rows = len(attention_mask) * samples_per_prompt
         responses = torch.arange(rows, device=attention_mask.device)
-        self.responses = responses.view(-1, samples_per_prompt)  # (n, b) number of each sibling
-        self.steps = 0  # tokens of each response that are in the cache
+        self.responses = responses.view(-1, samples_per_prompt)  # (n, b) numbers of the siblings
+        self.steps = 0  # tokens of each response in the cache
         self.mask = self._make_mask()
 
     def prefill(self, input_ids: Tensor) -> Tensor:
-        """Compute the prompts; return the logits of the first token (n, b, V)."""
+        """Compute the prompts. Return the logits (n, b, V) of each response's first token."""
         positions = (self.prompt_mask.long().cumsum(dim=1) - 1).clamp(min=0)
         output = self.model(
             input_ids=input_ids,
@@ -124,7 +126,8 @@ class Batch:
         return output.logits.expand(-1, self.responses.shape[1], -1)
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Add a token (n, b) to each response; return the logits of the next (n, b, V)."""
+        """Add a token (n, b) to each response. Return the logits (n, b, V) of the next."""
+        # Siblings have the same position in different columns: columns do not tell the position.
         output = self.model(
             input_ids=tokens,
             attention_mask=self.mask[..., : self._columns(self.steps + 1)],
@@ -136,24 +139,24 @@ class Batch:
         return output.logits
 
     def _columns(self, steps: int) -> int:
-        """Return how many columns the cache has after some steps."""
+        """Return how many columns the cache has after so many steps."""
         return self.prompt_mask.shape[1] + self.responses.shape[1] * steps
 
     def _make_mask(self) -> Tensor:
-        """Return what is added to attention scores (n, 1, b, all columns there will be).
+        """Return the mask (n, 1, b, all columns there will be) that is added to attention scores.
 
         Each response sees its prompt and its own tokens.
         """
         siblings = self.responses.shape[1]
         own = torch.eye(siblings, dtype=torch.bool, device=self.prompt_mask.device)
-        own = own.repeat(1, self.max_response_tokens)  # (b, b * T)
+        own = own.repeat(1, self.max_response_tokens)  # (b, b * T): each step repeats the pattern
         prompt = self.prompt_mask[:, None].expand(-1, siblings, -1)  # (n, b, P)
         seen = torch.cat([prompt, own.expand(len(prompt), -1, -1)], dim=2).unsqueeze(1)
         hidden = torch.finfo(self.model.dtype).min
         return torch.zeros_like(seen, dtype=self.model.dtype).masked_fill_(~seen, hidden)
 
     def keep(self, running: Tensor) -> Tensor:
-        """Give every running response (n, b) a row of its own; return its place among n * b."""
+        """Give every running response (n, b) a row of its own. Return their places in n * b."""
         rows, siblings = running.nonzero(as_tuple=True)
         width, count = self.prompt_mask.shape[1], running.shape[1]
 
@@ -180,17 +183,17 @@ def _attend(
     softcap: float | None = None,
     **_,
 ) -> tuple[Tensor, None]:
-    """Attention of few queries a row to many columns, as transformers calls it.
+    """Attention of few queries a row to many columns, with the arguments transformers passes.
 
-    The g heads that share keys and values are more queries to them, so the cache is read once and
-    never repeated.
+    The g heads that share keys and values count as more queries to them. So the cache is read once
+    and never repeated.
 
     Args:
         query: (n, heads, b, width); key, value: (n, heads / g, columns, width).
         attention_mask: (n, 1, b, columns) added to the scores.
 
     Returns:
-        (n, b, heads, width), and no weights.
+        (n, b, heads, width), and None for the weights.
     """
     rows, heads, siblings, width = query.shape
     shared = key.shape[1]
@@ -210,7 +213,7 @@ AttentionInterface.register(_ATTENTION, _attend)
 
 @contextmanager
 def sibling_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Let a model attend by _attend within."""
+    """Within this context, a model attends by _attend."""
     own = model.config._attn_implementation
     model.set_attn_implementation(_ATTENTION)
     try:
@@ -222,12 +225,12 @@ def sibling_attention(model: PreTrainedModel) -> Iterator[None]:
 def takes_siblings(model: PreTrainedModel, positions: int) -> bool:
     """Return whether siblings in one row get what each would get alone, up to so many positions.
 
-    It needs attention over all that went before, by position ids and an explicit mask. What a
-    configuration tells is asked first; then, once for each model, a few tokens are tried.
+    The model must attend to all earlier tokens, by position ids and an explicit mask. The
+    configuration is checked first. Then a few tokens are tried, once per model.
     """
     config = model.config.get_text_config()
     window = getattr(config, "sliding_window", None)
-    kind = "full_attention" if window is None else "sliding_attention"  # where none is named
+    kind = "full_attention" if window is None else "sliding_attention"  # if none is named
     kinds = set(getattr(config, "layer_types", None) or [kind])
     is_whole = "sliding_attention" not in kinds or positions <= window
     takes_masks = config._attn_implementation in ("sdpa", "eager")
@@ -241,13 +244,16 @@ def takes_siblings(model: PreTrainedModel, positions: int) -> bool:
 
 @cache
 def _tell_slow(model_type: str) -> None:
-    """Warn once, not at every batch."""
-    _log.warning("%s computes each response on its own, which is slower", model_type)
+    """Warn once per type of model, not at every batch."""
+    _log.warning(
+        "%s computes each response on its own, without sharing the prompt. This is slower.",
+        model_type,
+    )
 
 
 @torch.no_grad()
 def _agrees(model: PreTrainedModel) -> bool:
-    """Return whether siblings decoded together get the logits of whole sequences on their own."""
+    """Return whether siblings decoded together get the logits that each sequence gets alone."""
     vocabulary = model.config.get_text_config().vocab_size
     prompts = [[token % vocabulary for token in tokens] for tokens in ((5, 6, 7, 8), (9, 10))]
     ids = torch.tensor([prompts[0], [0, 0, *prompts[1]]], device=model.device)
@@ -262,12 +268,12 @@ def _agrees(model: PreTrainedModel) -> bool:
             batch.keep(torch.tensor([[False, True], [True, True]], device=model.device))
             own = batch.step(tokens[..., 2].flatten()[1:, None])[:, 0]  # (3, V)
     except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError):
-        return False  # a model that takes no such mask, cache or positions
+        return False  # the model takes no such mask, cache or positions
     for number, logits in enumerate(own, start=1):
         row, sibling = divmod(number, 2)
         alone = torch.cat([torch.tensor(prompts[row], device=model.device), tokens[row, sibling]])
         expected = model(input_ids=alone[None], use_cache=False).logits[0, -1]
         spread = (expected - expected.mean()).abs().max()
-        if not (logits - expected).abs().max() <= _TOLERANCE * spread:
+        if not (logits - expected).abs().max() <= _TOLERANCE * spread:  # NaN does not agree
             return False
     return True

@@ -1,1 +1,1 @@
-"""What a run will need of each device's memory, estimated before anything is loaded."""
+"""The memory that a run will need on each device, estimated before a model loads."""

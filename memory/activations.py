@@ -1,7 +1,7 @@
-"""The activations of a run, measured without memory for them.
+"""Activation memory of a run, measured on tensors that have shapes but no content.
 
-A model of a few layers runs forward and backward on tensors that have shapes and no content; the
-bytes alive at the same time grow by the same amount with every layer, so they are extrapolated.
+A model of a few layers runs forward and backward on such tensors. Each further layer adds the same
+number of bytes to those alive at once. So the bytes of the whole model are extrapolated.
 
 Shapes: P prompt tokens, K responses of T tokens, H hidden width.
 """
@@ -24,14 +24,14 @@ from models.logprobs import apply_head, count_at_once, isolate_head
 from models.packing import pays_together
 from rollout import MIN_KEPT_FRACTION
 
-TRIED_LAYERS = (2, 4)
-_LOGIT_BYTES = 12  # a logit of a decoding step: itself, in float32, as a probability
+TRIED_LAYERS = (2, 4)  # layers of the two models that are measured
+_LOGIT_BYTES = 12  # for a logit of a decoding step: the logit, its float32 copy, its probability
 
 
 def list_generated(constants: dict, num_processes: int) -> list[tuple[int, int]]:
-    """Return how many prompts a process generates for at once, at most, and responses to each.
+    """Return how many prompts, at most, a process generates for at once, and responses to each.
 
-    First in training, then, if there is any, in evaluation.
+    The first pair is for training, the second for evaluation, if there is any.
     """
     c = constants
     wanted = [(c["PROMPTS_PER_ITERATION"] / MIN_KEPT_FRACTION, c["SAMPLES_PER_PROMPT"])]
@@ -45,7 +45,7 @@ def list_generated(constants: dict, num_processes: int) -> list[tuple[int, int]]
 
 
 def with_layers(config: PretrainedConfig, layers: int) -> PretrainedConfig:
-    """Return a configuration with fewer layers."""
+    """Return a copy of a configuration with fewer layers."""
     smaller = copy.deepcopy(config)
     text = smaller.get_text_config()
     text.num_hidden_layers = layers
@@ -57,7 +57,7 @@ def with_layers(config: PretrainedConfig, layers: int) -> PretrainedConfig:
 def extrapolate_activations(
     constants: dict, config: PretrainedConfig, phase: str, num_processes: int, device_type: str
 ) -> int:
-    """Return the activation bytes of a model with all its layers, from those with a few."""
+    """Return a model's activation bytes, extrapolated from models with few of its layers."""
     all_layers = config.get_text_config().num_hidden_layers
     few, more = (min(all_layers, layers) for layers in TRIED_LAYERS)
     sizes = {}
@@ -71,7 +71,7 @@ def extrapolate_activations(
 def _train_once(
     constants: dict, config: PretrainedConfig, num_processes: int, device_type: str
 ) -> int:
-    """Return the largest number of bytes alive in a training pass over a full micro-batch."""
+    """Return the most bytes alive at once in a training pass over a full micro-batch."""
     c = constants
     P, T = c["MAX_PROMPT_TOKENS"], c["MAX_RESPONSE_TOKENS"]
     responses = [T] * c["SAMPLES_PER_PROMPT"]
@@ -87,12 +87,12 @@ def _train_once(
             model.activation_checkpointing_enable()
         model.train()
         for parameter in model.parameters():
-            if parameter.requires_grad:  # gradients are counted elsewhere
+            if parameter.requires_grad:  # estimate.py counts gradients
                 parameter.register_post_accumulate_grad_hook(_drop_gradient)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             output, states = _run_backbone(model, rows, length, bf16)
             chunk = count_at_once(config, device_type)
-            states = states[: min(tokens, 2 * chunk)]  # the rest would be more of the same
+            states = states[: min(tokens, 2 * chunk)]  # further chunks repeat these
             ids = torch.zeros(len(states), dtype=torch.long)
             logprobs, _ = apply_head(isolate_head(model, output), states, ids, 1.0, chunk)
         logprobs.sum().backward()
@@ -104,7 +104,7 @@ def _train_once(
 def _generate_once(
     constants: dict, config: PretrainedConfig, num_processes: int, device_type: str
 ) -> int:
-    """Return the largest number of bytes alive while prompts are computed or tokens drawn."""
+    """Return the most bytes alive at once while prompts are computed or tokens drawn."""
     loads = list_generated(constants, num_processes)
     prompts = max(prompts for prompts, _ in loads)
     bf16 = constants["ROLLOUT_DTYPE"] == "bfloat16"
@@ -122,7 +122,7 @@ def _generate_once(
 def _run_backbone(
     model: PreTrainedModel, rows: int, length: int, bf16: bool
 ) -> tuple[object, Tensor]:
-    """Return the backbone's output on tokens without content, and its states (tokens, H)."""
+    """Return the backbone's output on tokens without content, and hidden states (tokens, H)."""
     ids = torch.zeros(rows, length, dtype=torch.long)
     mask = torch.zeros(rows, 1, length, length, dtype=torch.bfloat16 if bf16 else torch.float32)
     backbone = getattr(model, model.base_model_prefix)
@@ -136,7 +136,7 @@ def _measure(
     dtype: torch.dtype,
     forward: Callable[[PreTrainedModel], None],
 ) -> int:
-    """Return the bytes that are alive at once in forward, beside the model, without content."""
+    """Return the most bytes alive at once in forward(), beside the model, without content."""
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
         if constants["LORA_RANK"]:
@@ -144,7 +144,7 @@ def _measure(
         for layer in model.modules():
             if constants["SHARD"] and constants["MIXED_PRECISION"] == "bf16":
                 if type(layer).__name__ in model._no_split_modules:
-                    layer.to(torch.bfloat16)  # as they are gathered
+                    layer.to(torch.bfloat16)  # as sharding gathers it
     with FakeTensorMode():
         _take_content(model)
         with _LargestSum(model) as largest:
@@ -153,8 +153,8 @@ def _measure(
 
 
 def _take_content(model: PreTrainedModel) -> None:
-    """Replace what lies on the meta device by tensors without content, which autocast works on."""
-    made: dict[int, Tensor] = {}
+    """Replace meta tensors, on which autocast does not work, by CPU tensors without content."""
+    made: dict[int, Tensor] = {}  # by id, so that tied weights stay tied
     for module in model.modules():
         for store in (module._parameters, module._buffers):
             for name, value in store.items():
@@ -172,7 +172,10 @@ def _drop_gradient(parameter: nn.Parameter) -> None:
 
 
 class _LargestSum(TorchDispatchMode):
-    """Adds up the storages that operations within make beside a model's, until they are freed."""
+    """Counts the bytes of tensors that operations make, until they are freed, and their peak.
+
+    The model's own tensors do not count.
+    """
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -183,6 +186,7 @@ class _LargestSum(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         output = func(*args, **(kwargs or {}))
         for value in tree_leaves(output):
+            # A view shares a storage that is already known.
             if isinstance(value, Tensor) and value.untyped_storage() not in self.known:
                 storage = value.untyped_storage()
                 self.known[storage] = True

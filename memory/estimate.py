@@ -1,4 +1,4 @@
-"""What a run will need of each device's memory, from the model's configuration alone."""
+"""Estimate of the memory that a run needs on each device, from model configurations alone."""
 
 import os
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from models.adapters import add_adapters, is_adapter
 
 GIB = 2**30
 _FLOAT, _MOMENTS = 4, 8  # bytes a parameter: a float32; AdamW's two moments
-_CUDA_CONTEXT = GIB  # of CUDA, its libraries' workspaces, NCCL
+_CUDA_CONTEXT = GIB  # for CUDA, its libraries' workspaces, NCCL
 _LESS_OF_A_MODEL = ("SHARD = True on several processes", "OFFLOAD_MODELS = True", "LORA_RANK = 16")
-_ADVICE = {  # what makes a part smaller, by the constant that each begins with
+_ADVICE = {  # how to make a part smaller; the first word is the constant to change
     "policy": (*_LESS_OF_A_MODEL, 'ROLLOUT_DTYPE = "bfloat16"'),
     "PRM": _LESS_OF_A_MODEL,
     "reference": _LESS_OF_A_MODEL,
@@ -31,16 +31,17 @@ _ADVICE = {  # what makes a part smaller, by the constant that each begins with
     "cache": ("ROLLOUT_TOKENS lowered",),
     "activations": (
         "GRADIENT_CHECKPOINTING = True",
-        "MICRO_BATCH_TOKENS lowered (while responses are generated, ROLLOUT_TOKENS)",
+        "MICRO_BATCH_TOKENS lowered (in the phase generate: ROLLOUT_TOKENS)",
     ),
     "gathered layers": ("LORA_RANK = 16",),
     "libraries": (),
 }
+# Constants that are not advised where they are already set.
 _USELESS_TWICE = "SHARD OFFLOAD_MODELS OFFLOAD_OPTIMIZERS LORA_RANK GRADIENT_CHECKPOINTING".split()
 
 
 class Estimate(dict):
-    """Bytes by phase ("generate", "PRM", "policy") and, in it, by what takes them."""
+    """Bytes by phase ("generate", "PRM", "policy") and, in each phase, by part."""
 
     @property
     def total(self) -> int:
@@ -48,7 +49,7 @@ class Estimate(dict):
 
     @property
     def certain(self) -> int:
-        """Return the bytes of a phase without those that were only measured on a few layers."""
+        """Return the most bytes of a phase, without the parts that are only estimated."""
         guessed = ("activations", "cache", "libraries")
         return max(
             sum(size for name, size in parts.items() if name not in guessed)
@@ -56,14 +57,14 @@ class Estimate(dict):
         )
 
     def advise(self, constants: dict) -> str:
-        """Return the largest parts of the largest phase, and which other constants make less."""
+        """Return the largest parts of the largest phase, and constants to set that reduce them."""
         set_already = {name for name in constants if name in _USELESS_TWICE and constants[name]}
         if constants["LORA_RANK"]:
-            set_already |= {"SHARD", "OFFLOAD_MODELS"}  # which do not go with it
+            set_already |= {"SHARD", "OFFLOAD_MODELS"}  # not possible with adapters
         if constants["ROLLOUT_DTYPE"] == "bfloat16":
             set_already.add("ROLLOUT_DTYPE")
         phase, parts = max(self.items(), key=lambda item: sum(item[1].values()))
-        lines = [f"Most is needed in the phase {phase}:"]
+        lines = [f"The phase {phase} needs most:"]
         for name in sorted(parts, key=lambda name: -parts[name])[:3]:
             options = [text for text in _ADVICE[name] if text.split()[0] not in set_already]
             advice = " or ".join(options) or "a smaller model, or a larger device"
@@ -71,7 +72,7 @@ class Estimate(dict):
         return "\n".join(lines)
 
     def as_table(self) -> str:
-        """Return a line a part and a column a phase, in GiB."""
+        """Return a table in GiB with a line for each part and a column for each phase."""
         names = list(dict.fromkeys(name for parts in self.values() for name in parts))
         rows = [["GiB", *self]]
         for name in names:
@@ -85,12 +86,12 @@ class Estimate(dict):
 def estimate_memory(
     constants: dict, configs: dict[str, PretrainedConfig], num_processes: int, device_type: str
 ) -> Estimate:
-    """Return the bytes that a process needs on its device, at most, in each phase of an iteration.
+    """Return the most bytes that a process needs on its device in each phase of an iteration.
 
     Args:
         constants: of train_prime.py.
-        configs: as load_configs gives them.
-        device_type: "cuda" or "cpu", where nothing is offloaded from.
+        configs: from load_configs.
+        device_type: "cuda" or "cpu". Nothing is offloaded from a CPU.
     """
     c = constants
     on_cpu = device_type == "cpu"
@@ -101,7 +102,7 @@ def estimate_memory(
     if c["LORA_RANK"]:
         trained = {role: _count_adapter(c, own) for role, own in configs.items()}
         resident = {role: int(_FLOAT * size) for role, size in trained.items()}
-        resident["policy"] += whole  # the model that all of them share
+        resident["policy"] += whole  # the model that all roles share
     else:
         if "PRM" in configs and c["PRM_REFERENCE"] == "sft":
             resident["reference"] = resident["policy"]
@@ -117,7 +118,7 @@ def estimate_memory(
         kept = used[phase] if c["OFFLOAD_MODELS"] and not on_cpu else resident
         own = {name: size for name, size in resident.items() if name in kept}
         gradients = steps.get(phase, 0)
-        if num_processes > parts:  # data-parallel training keeps all of them
+        if num_processes > parts:  # data-parallel training keeps all gradients
             gradients = sum(trained.values())
         own["gradients"] = int(_FLOAT * gradients)
         offloads = c["OFFLOAD_OPTIMIZERS"] and not on_cpu
@@ -136,7 +137,7 @@ def estimate_memory(
 
 
 def load_configs(constants: dict) -> dict[str, PretrainedConfig]:
-    """Return the configurations of the policy and, where there is one, the PRM."""
+    """Return the configurations of the policy and, if there is one, the PRM."""
     configs = {"policy": model_files.load_config(constants["MODEL"], "MODEL")}
     if constants["PROCESS_COEF"]:
         other = constants["PRM_MODEL"]
@@ -145,10 +146,10 @@ def load_configs(constants: dict) -> dict[str, PretrainedConfig]:
 
 
 def check_run(accelerator: Accelerator, constants: dict) -> str:
-    """Return one line on what a run needs and what there is, on the main process.
+    """Return one line on the memory that a run needs and has; "" if not on the main process.
 
     Raises:
-        UserError: it cannot fit.
+        UserError: the run cannot fit.
     """
     if not accelerator.is_main_process:
         return ""
@@ -156,47 +157,47 @@ def check_run(accelerator: Accelerator, constants: dict) -> str:
     count, device = accelerator.num_processes, accelerator.device
     try:
         estimate = estimate_memory(constants, configs, count, device.type)
-    except Exception as error:  # a model of a kind that does not run without content: train it
-        return f"not estimated: {error!r}"
+    except Exception as error:  # some models do not run without content: train them anyway
+        return f"not estimated: {error!r}. The run goes on."
     return check_fits(constants, estimate, find_available(device), count)
 
 
 def check_fits(constants: dict, estimate: Estimate, available: int, num_processes: int) -> str:
-    """Return one line that says what is needed and what there is, or what to change.
+    """Return one line on the memory needed and available; if too little, also what to change.
 
     Raises:
-        UserError: weights, gradients and optimizer states alone exceed what there is.
+        UserError: weights, gradients and optimizer states alone exceed the available memory.
     """
     need = f"{estimate.total / GIB:.1f} GiB on each of {num_processes} device(s), estimated"
     if estimate.certain > available:
         raise UserError(
-            f"This will not fit: {need}; there are {available / GIB:.1f}. "
-            f"{estimate.advise(constants)}\n(python train_prime.py --estimate shows all of it.)"
+            f"This will not fit: {need}; {available / GIB:.1f} GiB available. "
+            f"{estimate.advise(constants)}\n(python train_prime.py --estimate shows all parts.)"
         )
     if estimate.total > available:
-        return f"{need}; there are {available / GIB:.1f}, too few. {estimate.advise(constants)}"
-    return f"{need}; there are {available / GIB:.1f}"
+        return f"{need}; {available / GIB:.1f} GiB available, too few. {estimate.advise(constants)}"
+    return f"{need}; {available / GIB:.1f} GiB available"
 
 
 def find_available(device: torch.device) -> int:
-    """Return the bytes of memory that this process can have of a device."""
+    """Return the bytes of a device's memory that this process can have."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     free = psutil.virtual_memory().available // machine.count_local_processes()
-    return free + psutil.Process().memory_info().rss  # which the estimate counts
+    return free + psutil.Process().memory_info().rss  # the estimate counts this too
 
 
 def take_wish(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the argument --estimate or --estimate=8x80, "" without one, and the others."""
+    """Return the argument --estimate or --estimate=8x80 ("" if there is none), and the others."""
     wishes = [text for text in arguments if text.startswith("--estimate")]
     return (wishes or [""])[0], [text for text in arguments if text not in wishes]
 
 
 def describe(constants: dict, wish: str) -> str:
-    """Return the estimate for this machine, or for what `--estimate=8x80` asks for.
+    """Return the estimate for this machine, or for the machine that `--estimate=8x80` names.
 
     Args:
-        wish: the argument of the command line; 8x80 are 8 processes with GPUs of 80 GB each.
+        wish: the argument of the command line. 8x80 means 8 processes with a GPU of 80 GB each.
     """
     _, _, machine = wish.partition("=")
     count = int(os.environ.get("WORLD_SIZE", 0)) or max(1, torch.cuda.device_count())
@@ -235,10 +236,10 @@ def _count_adapter(constants: dict, config: PretrainedConfig) -> int:
 
 
 def _size_gathered(constants: dict, config: PretrainedConfig) -> int:
-    """Return the bytes of what a sharded model gathers: the layer at work, the next, the rest.
+    """Return the bytes that a sharded model gathers: the layer at work, the next one, the rest.
 
-    Of the layer at work also the gradient, before and while it is handed out; of the rest,
-    embedding and head, the gradient stays until the end.
+    The layer at work also has its gradient, before and while that is handed out. The rest is
+    embedding and head, whose gradient stays until the end.
     """
     size = [model_files.count_parameters(with_layers(config, layers)) for layers in TRIED_LAYERS]
     layer = (size[1] - size[0]) // (TRIED_LAYERS[1] - TRIED_LAYERS[0])
@@ -248,10 +249,11 @@ def _size_gathered(constants: dict, config: PretrainedConfig) -> int:
 
 
 def _size_cache(constants: dict, config: PretrainedConfig, num_processes: int) -> int:
-    """Return the bytes of keys and values of all responses in memory at once."""
+    """Return the bytes of the keys and values of all responses in memory at once."""
     c, text = constants, config.get_text_config()
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    # Bytes of a column: a key and a value in each layer.
     column = 2 * text.num_hidden_layers * heads * width * _rollout_bytes(c)
     P, T = c["MAX_PROMPT_TOKENS"], c["MAX_RESPONSE_TOKENS"]
     loads = list_generated(c, num_processes)

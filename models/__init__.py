@@ -1,1 +1,1 @@
-"""The models of a run: loading, log-probabilities, roles, adapters, sharding."""
+"""The models of a run: loading, log-probabilities, packing, roles, adapters, sharding."""

@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, through peft): one frozen model in memory that serves several roles."""
+"""LoRA adapters (through peft): several roles share one frozen model in memory."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from transformers import PreTrainedModel
 
 
 def add_adapters(model: PreTrainedModel, names: tuple[str, ...], rank: int, alpha: float) -> None:
-    """Freeze a model and add adapters to all linear layers but the head, in float32.
+    """Freeze a model and add adapters, in float32, to all linear layers except the head.
 
-    An adapter adds alpha / rank * B A x; B starts at zero, so that a role starts as the model.
+    An adapter adds alpha / rank * B A x. B starts at zero, so each role starts as the plain model.
     """
     model.requires_grad_(False)
     settings = dict(r=rank, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
@@ -22,7 +22,10 @@ def add_adapters(model: PreTrainedModel, names: tuple[str, ...], rank: int, alph
 
 
 def activate_adapter(model: PreTrainedModel, adapter: str | None) -> None:
-    """Let a model compute with one of its adapters, or with none; a model without any as it is."""
+    """Let a model compute with one of its adapters, or with none (None).
+
+    A model without adapters is left as it is.
+    """
     if not getattr(model, "peft_config", None):
         return
     if adapter is None:
@@ -37,11 +40,13 @@ def is_adapter(parameter_name: str) -> bool:
 
 
 def merge_adapter(adapter: Path, folder: Path, config_extras: dict) -> None:
-    """Write model and adapter as one ordinary model folder, in float32, through host memory.
+    """Merge an adapter into its model and write an ordinary model folder, in float32.
+
+    The merge takes place in host memory.
 
     Args:
-        adapter: folder that names the model it belongs to.
-        config_extras: what the folder's config.json says beside the model's own.
+        adapter: its folder, whose configuration names the model.
+        config_extras: entries to add to the folder's config.json.
     """
     merged = AutoPeftModelForCausalLM.from_pretrained(adapter, dtype=torch.float32)
     merged = merged.merge_and_unload()

@@ -1,4 +1,4 @@
-"""A causal LM from a folder or the hub, without what training and generation would differ by."""
+"""Loads a causal LM from a folder or the hub, the same for training and for generation."""
 
 import torch
 from accelerate import init_empty_weights
@@ -11,12 +11,12 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     empty: bool = False,
 ) -> PreTrainedModel:
-    """Return a causal LM that is the same function in training as in generation.
+    """Return a causal LM that computes the same function in training as in generation.
 
-    Dropout is off: with it, the ratio of new to old policy would be noise.
+    Dropout is off. With dropout, the ratio of new to old policy would be noise.
 
     Args:
-        empty: without weights and without memory for them, on torch's meta device.
+        empty: leave out the weights: they are on torch's meta device and take no memory.
     """
     config = AutoConfig.from_pretrained(model)
     for name, value in config.to_dict().items():
@@ -25,7 +25,7 @@ def load_model(
     if empty:
         with init_empty_weights():
             loaded = AutoModelForCausalLM.from_config(config, dtype=dtype)
-        loaded.tie_weights()  # undone by the context above
+        loaded.tie_weights()  # the context above undoes it
     else:
         loaded = AutoModelForCausalLM.from_pretrained(model, config=config, dtype=dtype)
     if gradient_checkpointing:

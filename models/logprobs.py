@@ -1,7 +1,7 @@
-"""Log-probabilities of responses, for policy, reference and PRM alike.
+"""Log-probabilities of responses: the forward pass that policy, reference and PRM share.
 
 Shapes: B rows, P prompt tokens (left-padded), T response tokens (right-padded), V vocabulary, H
-hidden width; N response tokens of the batch without padding, n of them at a time.
+hidden width; N response tokens of the batch without padding, n of them in a chunk.
 """
 
 import copy
@@ -16,26 +16,27 @@ from transformers.utils import ModelOutput
 from models.adapters import activate_adapter
 from models.packing import pack
 
-_LOGITS_AT_ONCE = {"cpu": 2**24}  # a few float32 copies of them are in memory at a time, of 64 MiB
-# each: the C library keeps pieces below 32 MiB for itself when they are freed
-# each: the C library keeps pieces below 32 MiB for itself when they are freed
-_LOGITS_AT_ONCE_ELSEWHERE = 2**26  # a GPU wants more tokens at a time
+# Logits in a chunk of the head. A few float32 copies of a chunk are in memory at a time. On a CPU a
+# copy has 64 MiB: the C library keeps freed pieces below 32 MiB instead of giving them back.
+_LOGITS_AT_ONCE = {"cpu": 2**24}
+_LOGITS_AT_ONCE_ELSEWHERE = 2**26  # a GPU needs more tokens at a time
 
 
 class ResponseLogprobs(nn.Module):
     """A causal LM whose forward returns the log-probabilities of response tokens.
 
-    Every wrapper (DDP, mixed precision) then sees an ordinary forward of an ordinary module. The
-    head, whose output dwarfs all else, sees some response tokens at a time, and again in backward.
+    So every wrapper (DDP, mixed precision) sees an ordinary forward of an ordinary module. The
+    logits are by far the largest tensor. So the head takes response tokens in chunks, and computes
+    each chunk again in the backward pass.
     """
 
     def __init__(self, model: PreTrainedModel, adapter: str | None = None):
         super().__init__()
         self.model = model
-        self.adapter = adapter  # of a model that several roles share; None: the model alone
+        self.adapter = adapter  # this role's, if roles share the model; None: no adapter
 
     def activate(self) -> None:
-        """Make the model this role's, until another role is activated."""
+        """Let a shared model compute as this role, until another role is activated."""
         activate_adapter(self.model, self.adapter)
 
     def forward(
@@ -46,13 +47,13 @@ class ResponseLogprobs(nn.Module):
         siblings: int,
         temperature: float,
     ) -> tuple[Tensor, Tensor]:
-        """Return log p(y_t | x, y_<t) of the last response_length columns and their entropy.
+        """Return log p(y_t | x, y_<t) and the entropy at the last response_length columns.
 
         Args:
             input_ids: (B, P+T) left-padded prompts, then right-padded responses.
             attention_mask: (B, P+T) 1 on tokens, 0 on padding.
             response_length: T.
-            siblings: rows in turn that share their prompt and are computed as one; 1: each alone.
+            siblings: consecutive rows that share a prompt and are computed as one; 1: each alone.
             temperature: divides the logits, as in sampling.
 
         Returns:
@@ -62,12 +63,13 @@ class ResponseLogprobs(nn.Module):
         self.activate()
         packed = pack(input_ids, attention_mask, response_length, siblings)
         mask = packed.attention_mask
-        if siblings > 1:  # as a sum to attention scores, in their precision: any attention takes it
+        if siblings > 1:  # added to the attention scores, in their precision: all kinds take that
             device = mask.device.type
             autocast = torch.is_autocast_enabled(device)
             dtype = torch.get_autocast_dtype(device) if autocast else self.model.dtype
             hidden = torch.finfo(dtype).min
             mask = torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, hidden)
+        # The backbone alone: the model's own forward would apply the head to all columns at once.
         output = getattr(self.model, self.model.base_model_prefix)(
             input_ids=packed.input_ids,
             attention_mask=mask,
@@ -85,7 +87,7 @@ class ResponseLogprobs(nn.Module):
 
 
 def count_at_once(config: PretrainedConfig, device_type: str) -> int:
-    """Return how many response tokens the head sees at a time."""
+    """Return how many response tokens make a chunk for the head."""
     logits = _LOGITS_AT_ONCE.get(device_type, _LOGITS_AT_ONCE_ELSEWHERE)
     return max(1, logits // config.get_text_config().vocab_size)
 
@@ -96,12 +98,13 @@ def apply_head(
     """Return log-probabilities and entropies (N,) of tokens (N,) after states (N, H).
 
     Args:
-        head: as isolate_head gives it.
-        chunk: tokens at a time; those of several chunks are computed again in backward.
+        head: from isolate_head.
+        chunk: tokens at a time. Several chunks are computed again in the backward pass.
     """
     compute = partial(_compute_logprobs, head, temperature=temperature)
     if len(states) <= chunk:
         return compute(states, tokens)
+    # Without checkpoints, the logits of all chunks (N, V) would wait in memory for backward.
     values = [
         torch_checkpoint(compute, *pair, use_reentrant=False, preserve_rng_state=False)
         for pair in zip(states.split(chunk), tokens.split(chunk))
@@ -111,7 +114,7 @@ def apply_head(
 
 
 class _Given(nn.Module):
-    """In the place of a backbone: its output is what it is given."""
+    """Takes the place of a backbone, and returns the hidden states that it is given."""
 
     def __init__(self, output_type: type[ModelOutput]):
         super().__init__()
@@ -122,11 +125,11 @@ class _Given(nn.Module):
 
 
 def isolate_head(model: PreTrainedModel, output: ModelOutput) -> PreTrainedModel:
-    """Return a view of the model that makes logits of hidden states, as its own forward does.
+    """Return a view of the model that computes logits from hidden states, by its own forward.
 
-    Logit scaling, soft-capping and whatever else stands there are thus the model's own.
+    So logit scaling, soft-capping and the like remain the model's own.
     """
-    head = copy.copy(model)
+    head = copy.copy(model)  # shares all weights
     head._modules = {**model._modules, model.base_model_prefix: _Given(type(output))}
     return head
 
@@ -136,7 +139,7 @@ def _compute_logprobs(
 ) -> tuple[Tensor, Tensor]:
     """Return log-probability and entropy (n,) of tokens (n,) after hidden states (n, H)."""
     device = states.device.type
-    with torch.autocast(  # without cache: gradients of chunks meet in float32, not in bfloat16
+    with torch.autocast(  # no cache: gradients of chunks must add up in float32, not in bfloat16
         device,
         torch.get_autocast_dtype(device),
         enabled=torch.is_autocast_enabled(device),

@@ -1,7 +1,7 @@
-"""What a model is fed to get log-probabilities: rows as they are, or siblings packed into one row.
+"""Packing: the siblings of a prompt in one row of a model, so that the prompt is computed once.
 
-Siblings are the responses to one prompt. Packed, they lie side by side behind it, and a mask hides
-each from the others: the prompt is computed once.
+Siblings are the responses to one prompt. In a packed row they lie side by side behind the prompt,
+and a mask hides each from the others. Rows can also stay unpacked.
 
 Shapes: B rows = n prompts x b siblings, the b of a prompt contiguous; P prompt tokens
 (left-padded), T response tokens (right-padded); N response tokens without padding; L columns of a
@@ -14,24 +14,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_LAYER_COST = 2.4  # of a token, x hidden size, in units of attention between two tokens: 6 by its
-# operations, which attention under a mask does at less than half the speed
+# Cost of a token in a layer, divided by the hidden size. Its unit is attention between two tokens.
+# Counting operations gives 6, but attention under a mask runs at less than half the speed.
+_LAYER_COST = 2.4
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Inputs of a model, and where in them the response tokens are."""
+    """Inputs of a model, and where the response tokens are in them."""
 
     input_ids: Tensor  # (n, L)
     attention_mask: Tensor  # (n, L), or (n, 1, L, L) where siblings must not see each other
     position_ids: Tensor  # (n, L)
     tokens: Tensor  # (N,) ids of the response tokens
-    predictors: Tensor  # (N,) place in n * L of what predicts each: the token before it
+    predictors: Tensor  # (N,) place in n * L of the token before each, which predicts it
     places: Tensor  # (N,) place of each in B * T
 
 
 def pack(input_ids: Tensor, attention_mask: Tensor, response_length: int, siblings: int) -> Packed:
-    """Return rows (B, P+T) with every b siblings in one row; b = 1 leaves them as they are.
+    """Return rows (B, P+T) with each b siblings packed into one; b = 1 leaves all rows unpacked.
 
     Args:
         siblings: b, divides B; the b rows of a prompt are contiguous.
@@ -45,10 +46,12 @@ def pack(input_ids: Tensor, attention_mask: Tensor, response_length: int, siblin
         positions = (attention_mask.cumsum(dim=1) - 1).clamp(min=0)
         predictors = places // T * (P + T) + P + step - 1
         return Packed(input_ids, attention_mask, positions, tokens, predictors, places)
+    # The packed row of each token, and its place among the b * T of its siblings.
     row, rank = places // (siblings * T), places % (siblings * T)  # (N,)
+    # Without padding between them, the siblings of a row follow each other.
     columns = P + is_token.view(-1, siblings * T).cumsum(dim=1).flatten()[places] - 1  # (N,)
     prompt_mask = attention_mask[::siblings, :P]  # (n, P)
-    room = (0, int(columns.max()) + 1 - P)  # behind the prompt
+    room = (0, int(columns.max()) + 1 - P)  # columns behind the prompt
 
     def place(prompt_values: Tensor, values: Tensor) -> Tensor:
         """Return values of prompts (n, P) and of response tokens (N,) as (n, L), 0 elsewhere."""
@@ -56,7 +59,8 @@ def pack(input_ids: Tensor, attention_mask: Tensor, response_length: int, siblin
 
     prompt_positions = (prompt_mask.cumsum(dim=1) - 1).clamp(min=0)
     owner = place(prompt_mask - 1, rank // T + 1)  # (n, L): -1 nobody's, 0 the prompt's, 1 to b
-    owner[:, P:] -= (owner[:, P:] == 0).long()
+    owner[:, P:] -= (owner[:, P:] == 0).long()  # behind the responses of a short row
+    # The prompt's last token predicts the first token of every sibling.
     before = torch.where(step == 0, P - 1, columns - 1)  # (N,)
     return Packed(
         input_ids=place(input_ids[::siblings, :P], tokens),
@@ -69,7 +73,7 @@ def pack(input_ids: Tensor, attention_mask: Tensor, response_length: int, siblin
 
 
 def _hide_siblings(owner: Tensor) -> Tensor:
-    """Return where a token sees another (n, 1, L, L): itself, the prompt, its own before it.
+    """Return the mask (n, 1, L, L): a token sees the prompt, its own response so far and itself.
 
     Args:
         owner: (n, L) -1 nobody's, 0 the prompt's, 1 to b a sibling's.
@@ -78,14 +82,15 @@ def _hide_siblings(owner: Tensor) -> Tensor:
     causal = torch.ones(length, length, dtype=torch.bool, device=owner.device).tril()
     key, query = owner.unsqueeze(1), owner.unsqueeze(2)
     sees = (key == 0) | (key == query) & (key > 0)  # (n, L, L)
+    # Left padding sees nothing else, and a softmax over nothing is NaN.
     itself = torch.eye(length, dtype=torch.bool, device=owner.device)
     return (sees & causal | itself).unsqueeze(1)
 
 
 def pays_together(prompt: int, responses: Sequence[int], hidden_size: int) -> bool:
-    """Return whether siblings of such lengths cost less as one row than each alone.
+    """Return whether siblings of these lengths cost less in one row than each alone.
 
-    One row computes the prompt once, but attends from every sibling to every other, in vain.
+    One row computes the prompt once. But it also computes the attention between siblings, in vain.
     """
     row = prompt + sum(responses)
     attended_in_vain = row**2 - sum((prompt + response) ** 2 for response in responses)

@@ -1,4 +1,4 @@
-"""The models of a run by role, and where they are: on the device, or waiting in host memory."""
+"""The models of a run by role: loading, copying weights, offloading to host memory."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -23,14 +23,14 @@ _HOST = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Roles:
-    """What is trained, what it is compared with, and what generates."""
+    """The models that are trained, their reference, and the model that generates."""
 
     policy: Trainee
-    prm: Trainee | None  # None where PROCESS_COEF is 0
-    reference: ResponseLogprobs | None  # None where nothing is compared with the SFT model
+    prm: Trainee | None  # None if PROCESS_COEF is 0
+    reference: ResponseLogprobs | None  # None if no model is compared with the SFT model
     rollout_model: PreTrainedModel  # the policy's model, or a copy of it
-    device: torch.device  # where they compute
-    offloads_models: bool  # a model waits in host memory where a phase does not need it
+    device: torch.device  # where models compute
+    offloads_models: bool  # models wait in host memory in phases that do not need them
     offloads_optimizers: bool  # and so do optimizer states
 
     @property
@@ -38,13 +38,13 @@ class Roles:
         return [trainee for trainee in (self.policy, self.prm) if trainee]
 
     def on_device(self, *parts: nn.Module | Optimizer | None) -> AbstractContextManager:
-        """Have models and optimizers on the device within, and offload what is offloaded after."""
+        """Hold parts on the device in this context. Offload them after it, if the run offloads."""
         models = [p for p in parts if self.offloads_models and isinstance(p, nn.Module)]
         optimizers = [p for p in parts if self.offloads_optimizers and isinstance(p, Optimizer)]
         return on_device(self.device, models, optimizers)
 
     def refresh_rollout_model(self) -> None:
-        """Give the model that generates the weights of the policy, where it is a copy of it."""
+        """Copy the policy's weights to the rollout model, unless that is the policy's own model."""
         policy = extract_model_from_parallel(self.policy.module).model
         if self.rollout_model is not policy:
             copy_weights(policy, self.rollout_model)
@@ -82,7 +82,7 @@ def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
         source, dtype = rollout_model, getattr(torch, c["ROLLOUT_DTYPE"])
         rollout_model = load_model(c["MODEL"], dtype=dtype, empty=True).requires_grad_(False)
         fill_empty(rollout_model, home)
-        rollout_model.tie_weights()  # filled one by one, tied weights came apart
+        rollout_model.tie_weights()  # fill_empty separated tied weights
         copy_weights(source, rollout_model)
     prm = reference = None
     if c["PROCESS_COEF"]:
@@ -101,11 +101,11 @@ def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
 
 
 def _load_shared(constants: dict) -> PreTrainedModel:
-    """Return the frozen model that serves all roles, with an adapter for each that is trained."""
+    """Return the frozen model that all roles share, with an adapter for each trained role."""
     c = constants
     dtype = getattr(torch, c["ROLLOUT_DTYPE"])
     model = load_model(c["MODEL"], c["GRADIENT_CHECKPOINTING"], dtype)
-    set_seed(c["SEED"])  # adapters start at random
+    set_seed(c["SEED"])  # adapters start with random weights
     names = ("policy", "prm") if c["PROCESS_COEF"] else ("policy",)
     add_adapters(model, names, c["LORA_RANK"], c["LORA_ALPHA"])
     return model
@@ -114,7 +114,7 @@ def _load_shared(constants: dict) -> PreTrainedModel:
 def count_siblings(accelerator: Accelerator, constants: dict, roles: Roles) -> int:
     """Return how many responses to a prompt may be computed as one row: K, or 1 if a model cannot.
 
-    A sharded model is judged by the whole one that generates, where both are of one architecture.
+    With SHARD, the unsharded rollout model is tried for all, if all have its architecture.
 
     Args:
         constants: of train_prime.py.
@@ -133,9 +133,9 @@ def count_siblings(accelerator: Accelerator, constants: dict, roles: Roles) -> i
 
 @torch.no_grad()
 def copy_weights(source: nn.Module, target: nn.Module) -> None:
-    """Overwrite the weights of target by those of source, of the same architecture, in place.
+    """Overwrite target's weights, in place, with those of source, of the same architecture.
 
-    Of a sharded source one tensor at a time is gathered, in the precision of target.
+    A sharded source is gathered one tensor at a time, in the precision of target.
     """
     values = [*source.parameters(), *source.buffers()]
     for own, new in zip([*target.parameters(), *target.buffers()], values, strict=True):
@@ -146,7 +146,7 @@ def copy_weights(source: nn.Module, target: nn.Module) -> None:
 def on_device(
     device: torch.device, models: Sequence[nn.Module], optimizers: Sequence[Optimizer]
 ) -> Iterator[None]:
-    """Have models and optimizer states on a device within, and in host memory after."""
+    """Hold models and optimizer states on a device in this context, in host memory after it."""
     _move(device, models, optimizers)
     yield
     _move(_HOST, models, optimizers)
@@ -155,7 +155,10 @@ def on_device(
 def _move(
     device: torch.device, models: Sequence[nn.Module], optimizers: Sequence[Optimizer]
 ) -> None:
-    """Move weights and optimizer states to a device; parameters remain the same objects."""
+    """Move weights and optimizer states to a device.
+
+    Parameters remain the same objects, because optimizers refer to them.
+    """
     for model in models:
         model.to(device)
     for optimizer in optimizers:

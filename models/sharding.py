@@ -1,4 +1,4 @@
-"""Models split over processes, layer by layer, by PyTorch's FSDP2 (fully_shard)."""
+"""Sharding: models split over processes, layer by layer, by PyTorch's FSDP2 (fully_shard)."""
 
 import torch
 from accelerate import Accelerator
@@ -14,9 +14,9 @@ from models.logprobs import ResponseLogprobs
 def load_sharded(
     accelerator: Accelerator, model: str, gradient_checkpointing: bool = False
 ) -> ResponseLogprobs:
-    """Return a causal LM of which each of n processes holds 1/n of every weight, in float32.
+    """Return a sharded causal LM in float32: each of n processes holds 1/n of every weight.
 
-    The main process reads the weights and hands them out; no other ever holds the whole.
+    The main process reads the weights and hands them out. No other process ever holds them all.
     """
     is_main = accelerator.is_main_process
     return shard(
@@ -28,9 +28,9 @@ def load_sharded(
 def shard(accelerator: Accelerator, module: ResponseLogprobs) -> ResponseLogprobs:
     """Split a model over all processes, in place, with the main process's weights.
 
-    A layer's weights are gathered for its forward and for its backward pass, in bfloat16 where the
-    accelerator computes in it, and freed behind it. Embedding, last norm and head stay float32: the
-    gradient of a head that is applied in chunks adds up in the head's own precision.
+    The weights of a layer are gathered for its forward and for its backward pass, in bfloat16 if
+    the accelerator computes in it, and freed after each. Embedding, last norm and head stay
+    float32: the head runs in chunks, whose gradients add up in the head's own precision.
     """
     weights = module.state_dict() if accelerator.is_main_process else {}
     mesh = _make_mesh(accelerator)
@@ -40,21 +40,22 @@ def shard(accelerator: Accelerator, module: ResponseLogprobs) -> ResponseLogprob
     for layer in module.model.modules():
         if type(layer).__name__ in layers:
             fully_shard(layer, mesh=mesh, mp_policy=precision)
+    # The root holds embedding, last norm and head. FSDP would keep a root gathered after forward.
     fully_shard(module, mesh=mesh, reshard_after_forward=True)
     fill_empty(module, accelerator.device)
     with torch.no_grad():
         for name, own in module.state_dict().items():
-            if not isinstance(own, DTensor):
+            if not isinstance(own, DTensor):  # a buffer, which every process holds whole
                 distributed.broadcast(own, src=0)
                 continue
             value = weights[name] if weights else torch.empty(own.shape, dtype=own.dtype)
             value = value.to(accelerator.device)
-            own.copy_(distribute_tensor(value, mesh, own.placements))  # the main process's
+            own.copy_(distribute_tensor(value, mesh, own.placements))  # from the main process
     return module
 
 
 def fill_empty(module: nn.Module, device: torch.device) -> None:
-    """Put a model made without weights on a device, with room for them; others just move there."""
+    """Move a module to a device. Weights on the meta device get memory there, without content."""
     module._apply(
         lambda values: (
             torch.empty_like(values, device=device) if values.is_meta else values.to(device)
@@ -63,9 +64,9 @@ def fill_empty(module: nn.Module, device: torch.device) -> None:
 
 
 def whole(values: Tensor) -> Tensor:
-    """Return a tensor in full, gathered where it is split; every process must ask for it.
+    """Return a full tensor. A sharded one is gathered, so every process must call this.
 
-    What waits in host memory is moved first: processes with GPUs exchange what is on them alone.
+    A part in host memory is moved to the device first, because GPUs exchange only their own memory.
     """
     if not isinstance(values, DTensor):
         return values
@@ -78,7 +79,7 @@ def is_sharded(module: nn.Module) -> bool:
 
 
 def _make_mesh(accelerator: Accelerator) -> distributed.DeviceMesh:
-    """Return all processes in a row; one that was started alone makes a group of itself first."""
+    """Return a mesh of all processes. A process started alone first makes a group of one."""
     if not distributed.is_initialized():
         store = distributed.HashStore()
         backend = "nccl" if accelerator.device.type == "cuda" else "gloo"

@@ -1,4 +1,4 @@
-"""A model in training, with the optimizer and the schedule that step it."""
+"""Trainee: a model in training, with its optimizer, learning-rate schedule and gradient clip."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from models.logprobs import ResponseLogprobs
 
 @dataclass(frozen=True)
 class Trainee:
-    """A model in training and what steps it."""
+    """A model in training, with the optimizer and the schedule that step it."""
 
     name: str  # "policy", "PRM", "model"
     module: nn.Module  # ResponseLogprobs, as accelerate prepared it
@@ -36,18 +36,19 @@ def make_trainee(
 ) -> Trainee:
     """Prepare a model with AdamW at rate * schedule(optimizer steps taken).
 
-    A model that is not sharded is given to data-parallel training, whose processes hold it whole.
+    A model that is not sharded trains data-parallel: every process holds the whole model.
     """
-    module.activate()  # of a model that roles share, what trains is this role's
+    module.activate()  # in a shared model, only this role's adapter then requires gradients
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=weight_decay, fused=True)
     scheduler = LambdaLR(optimizer, schedule)
+    # In evaluation mode, accelerate adds no data-parallel wrapper.
     prepared = accelerator.prepare_model(module, evaluation_mode=sharding.is_sharded(module))
     return Trainee(name, prepared, optimizer, scheduler, gradient_clip)
 
 
 def linear_warmup(steps: int) -> Callable[[int], float]:
-    """Return a schedule that rises to 1 over steps and stays there."""
+    """Return a schedule that rises to 1 over so many steps and stays at 1."""
     return lambda taken: min(1.0, (taken + 1) / (steps + 1))
 
 

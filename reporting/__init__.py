@@ -1,1 +1,1 @@
-"""What a person sees of a run: log, curves, page of responses, terminal."""
+"""What a person sees of a run: its log, its curves, a page of responses, the terminal."""

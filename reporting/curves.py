@@ -1,4 +1,4 @@
-"""The curves of one or several runs as one figure, 800 pixels wide."""
+"""Draws the metrics of one or several runs by iteration, as one figure 800 pixels wide."""
 
 import math
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ _PHASES = {  # key of metrics.jsonl: its name in the figure
     "seconds_evaluate": "evaluate",
 }
 _COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]  # Okabe and Ito
-_LINES = ["-", "--", ":"]  # of the first, second and third metric of a panel
+_LINES = ["-", "--", ":"]  # styles of the first, second and third metric of a panel
 
 
 def draw_curves(runs: dict[str, Metrics], path: Path) -> None:
-    """Draw metrics by iteration, one run or several in colours of their own, into a PNG file.
+    """Draw metrics by iteration into a PNG file; each of several runs has its own colour.
 
     Args:
-        runs: name of a run: its metrics, at least one line each.
+        runs: metrics by name of the run, at least one line each.
 
     Raises:
         UserError: the file cannot be written.
@@ -59,7 +59,7 @@ def draw_curves(runs: dict[str, Metrics], path: Path) -> None:
 
 
 def _draw(panel: Axes, runs: dict[str, Metrics], title: str, unit: str, **metrics: str) -> None:
-    """Draw some metrics of every run into a panel; keywords are keys of metrics.jsonl: labels."""
+    """Draw some metrics of every run into a panel; metrics maps keys of metrics.jsonl to labels."""
     scale = 100 if unit == "%" else 1
     for (name, lines), color in zip(runs.items(), _cycle(runs)):
         for number, (key, label) in enumerate(metrics.items()):
@@ -80,7 +80,7 @@ def _draw(panel: Axes, runs: dict[str, Metrics], title: str, unit: str, **metric
 
 
 def _points(line: dict, key: str) -> list[tuple[float, float]]:
-    """Return where a line of metrics lies on a curve; the one that ends a run may hold two."""
+    """Return the points of a metrics line on a curve; the last line of a run may have two."""
     points = []
     if key == "eval_accuracy" and line.get("eval_accuracy_before") is not None:
         points.append((line["iteration"], line["eval_accuracy_before"]))
@@ -91,7 +91,7 @@ def _points(line: dict, key: str) -> list[tuple[float, float]]:
 
 
 def _draw_seconds(panel: Axes, runs: dict[str, Metrics]) -> None:
-    """Draw the seconds by phase: by iteration for one run, on average for each of several."""
+    """Draw the seconds by phase: one run by iteration, several runs by their means."""
     if len(runs) == 1:
         [lines] = runs.values()
         iterations = [line["iteration"] for line in lines]
@@ -118,5 +118,5 @@ def _cycle(runs: dict[str, Metrics]) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    """Return a name of which matplotlib reads nothing as a formula."""
+    """Return a name, escaped so that matplotlib reads no part of it as a formula."""
     return name.replace("$", r"\$")

@@ -1,7 +1,7 @@
-"""A page of responses with their token-reward heat maps: one file, no network, nothing executed.
+"""Writes a page of responses with token-reward heat maps: one HTML file that loads nothing.
 
-What a model wrote is hostile text. It reaches the page as JSON in which no `<` is left, becomes
-text nodes only, and the page's policy runs no script but its own.
+What a model wrote is hostile text. It enters the page as JSON without any `<` and becomes text
+nodes only. The page's content security policy runs no script but the page's own.
 """
 
 import os
@@ -17,19 +17,19 @@ from checks.files import replace_file
 from reporting.steps import make_visible, split_steps, token_texts
 
 _TEMPLATES = Path(__file__).resolve().parent
-_QUESTION_CHARACTERS = 120  # of a prompt in the table
+_QUESTION_CHARACTERS = 120  # of each prompt, shown in the table
 
 
 @dataclass(frozen=True)
 class ShownResponse:
-    texts: list[str]  # of the tokens
+    texts: list[str]  # one per token
     steps: list[tuple[int, int]]  # first token, token after the last
-    rewards: list[float] | None  # process reward of each token, where there are some
+    rewards: list[float] | None  # process reward of each token, if there are any
     advantages: list[float] | None  # of each token
-    status: str  # verdict, "" where there is none
+    status: str  # verdict, "" if there is none
     outcome: float | None  # outcome reward
     truncated: bool
-    probability: float | None  # that it is correct, by a PRM
+    probability: float | None  # P(correct) by a PRM
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ShownGroup:
     """A prompt and some responses to it."""
 
     prompt: str
-    truth: str  # right answer, "" where none is known
+    truth: str  # right answer, "" if none is known
     decision: str  # of the prompt filter
     responses: list[ShownResponse]
     run: int = 0  # number of the run
@@ -90,12 +90,12 @@ def write_page(
     constants: dict[str, list[str]] | None = None,
     curves: str = "",
 ) -> None:
-    """Write the page.
+    """Write the page of responses.
 
     Args:
-        selection: which responses are on the page.
+        selection: which responses are on the page, in words.
         runs: names of the runs.
-        constants: name: its value in each run, as text.
+        constants: the value in each run, as text, by name.
         curves: a PNG file in base64.
 
     Raises:
@@ -137,5 +137,5 @@ def _find_questions(prompts: Sequence[str]) -> list[str]:
 
 
 def _whole_words(shared: str) -> int:
-    """Return how many characters of a text go up to the end of its last whole word."""
+    """Return the length of a text up to the end of its last whole word."""
     return max(shared.rfind(" "), shared.rfind("\n")) + 1

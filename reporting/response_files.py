@@ -1,4 +1,4 @@
-"""Files of responses: written a problem at a time, read back after a kill without what was cut."""
+"""Files of responses: written problem by problem, read back without what a kill cut off."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -20,11 +20,11 @@ _OF_A_RESPONSE = {  # field of a Group: its name in the record of one response
 def append_groups(
     path: Path, numbers: Sequence[int], groups: Sequence[Group], decode: Callable[[list], str]
 ) -> None:
-    """Append the responses to some problems, one JSON object a line.
+    """Append the responses to some problems, one JSON object per line.
 
     Args:
-        numbers: of the problems, a group each.
-        decode: from token ids to text.
+        numbers: problem numbers, one per group.
+        decode: turns token ids into text.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     records = [
@@ -51,12 +51,12 @@ def make_records(group: Group, decode: Callable[[list], str]) -> list[dict]:
 def read_groups(
     path: Path, prompts: Sequence[dict], samples: int, decode: Callable[[list], str]
 ) -> dict[int, Group]:
-    """Return the groups in a file by number of the problem; what a kill cut off is removed from it.
+    """Return the groups in a file by problem number; remove from it what a kill cut off.
 
     Args:
-        prompts: what Group has of a problem, by number.
-        samples: K, responses a problem.
-        decode: from token ids to text.
+        prompts: the prompt fields of a Group, by problem number.
+        samples: K, responses per problem.
+        decode: turns token ids into text.
 
     Raises:
         UserError: the file holds responses to other problems.
@@ -69,14 +69,14 @@ def read_groups(
         write_rows(path, [row for rows in whole.values() for row in rows])
     groups = {}
     for number, rows in whole.items():
-        if number >= len(prompts):  # of a time with a higher LIMIT
+        if number >= len(prompts):  # written under a higher LIMIT
             continue
         prompt = prompts[number]
         given = (decode(prompt["prompt_ids"]), prompt["ground_truth"])
         if any((row["prompt"], row["ground_truth"]) != given for row in rows):
             raise UserError(
-                f"{path} holds responses to other problems (number {number} is another one): name "
-                "another OUTPUT, or delete that file."
+                f"{path} holds responses to other problems (number {number} differs): name "
+                "another OUTPUT, or delete this file."
             )
         columns = {
             name: [row[record_name] for row in rows] for name, record_name in _OF_A_RESPONSE.items()
@@ -86,7 +86,7 @@ def read_groups(
 
 
 def read_rows(path: Path) -> list[dict]:
-    """Return the whole lines of a file; a last line that a kill cut off is removed from it."""
+    """Return the rows of a file; remove from it a last line that a kill cut off."""
     if not path.exists():
         return []
     text = path.read_text()
@@ -97,12 +97,12 @@ def read_rows(path: Path) -> list[dict]:
 
 
 def list_iterations(folder: Path) -> dict[int, Path]:
-    """Return a run's files of rollouts by iteration, in order; other files beside them are left."""
+    """Return a run's files of rollouts by iteration, in order; other files are ignored."""
     paths = sorted(folder.glob("*.jsonl"))
     return {int(path.stem): path for path in paths if path.stem.isdigit()}
 
 
 def write_rows(path: Path, rows: Sequence[dict]) -> None:
-    """Write rows as one JSON object a line, all or nothing."""
+    """Write rows as one JSON object per line, all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, "".join(json.dumps(row) + "\n" for row in rows))

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder and on the terminal: constants, metrics, rollouts."""
+"""Writes a run's constants.json, metrics.jsonl and rollouts/; prints its progress."""
 
 import json
 import math
@@ -39,7 +39,7 @@ _HEADER_EVERY = 20  # lines
 UPDATE_METRICS = """
     prm_accuracy prm_loss prm_gradient_norm process_reward_mean process_return_largest
     policy_loss entropy clip_fraction approx_kl policy_gradient_norm
-""".split()  # null in metrics.jsonl where nothing was updated
+""".split()  # null in metrics.jsonl if nothing was updated
 
 
 class PhaseTimer:
@@ -58,16 +58,16 @@ class PhaseTimer:
 
 
 class RunLog:
-    """Writes constants.json, metrics.jsonl and rollouts/; does nothing but on the main process."""
+    """Writes constants.json, metrics.jsonl and rollouts/, on the main process only."""
 
     def __init__(self, folder: Path, is_main: bool):
         self.folder = folder
         self.is_main = is_main
         self.lines_printed = 0
-        self.first, self.started = 0, time.monotonic()  # iteration and time of the start
+        self.first, self.started = 0, time.monotonic()  # iteration and time at the start
 
     def start(self, constants: dict, device: str, iteration: int) -> None:
-        """Write constants.json and drop whatever an earlier try logged from iteration on."""
+        """Write constants.json; delete what an earlier start logged from this iteration on."""
         if not self.is_main:
             return
         self.started, self.first = time.monotonic(), iteration
@@ -82,7 +82,7 @@ class RunLog:
                 path.unlink()
 
     def log_metrics(self, accelerator: Accelerator, metrics: dict) -> None:
-        """Append a line to metrics.jsonl, what is not a number there as null, and tell trackers."""
+        """Append metrics to metrics.jsonl, null if not a finite number; send them to trackers."""
         known = {name: value for name, value in metrics.items() if not _is_missing(value)}
         accelerator.log(known, step=metrics["iteration"])
         if self.is_main:
@@ -99,7 +99,7 @@ class RunLog:
         process_rewards: Tensor | None = None,
         advantages: Tensor | None = None,
     ) -> None:
-        """Write the responses of an iteration as make_iteration_records gives them."""
+        """Write the responses of an iteration, in the form of make_iteration_records()."""
         if self.is_main:
             decode = partial(tokenizer.decode, skip_special_tokens=False)
             records = make_iteration_records(collected, decode, process_rewards, advantages)
@@ -113,11 +113,11 @@ class RunLog:
         process_rewards: Tensor,
         count: int,
     ) -> None:
-        """Show the first responses of an iteration that were trained on, coloured by token reward.
+        """Print the first responses that an iteration trained on, coloured by token reward.
 
         Args:
             process_rewards: (B, T) of the kept groups.
-            count: of responses, at most.
+            count: number of responses, at most.
         """
         ids = [own for group in collected.kept for own in group.response_ids][:count]
         if self.is_main and ids:
@@ -129,12 +129,12 @@ class RunLog:
             )
 
     def write_report(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Draw curves.png and report.html; a report that fails is said so, and stops nothing."""
+        """Write curves.png and report.html; an error is printed and does not stop the run."""
         if not self.is_main:
             return
         try:
             run_report.write_report([run_report.read_run(self.folder, tokenizer)], self.folder)
-        except Exception as error:  # whatever it is, training matters more
+        except Exception as error:  # of any kind: training matters more
             self.print(f"  WARNING: no report was written: {error!r}")
 
     def print(self, text: str) -> None:
@@ -142,7 +142,7 @@ class RunLog:
             print(text, flush=True)
 
     def print_row(self, metrics: dict, num_iterations: int) -> None:
-        """Print an iteration as one line of a table, and how long those left will take."""
+        """Print an iteration as one line of a table, with the time that the others will take."""
         done = metrics["iteration"] + 1
         seconds_each = (time.monotonic() - self.started) / (done - self.first)
         seconds_left = seconds_each * (num_iterations - done)
@@ -153,7 +153,7 @@ class RunLog:
         self.lines_printed += 1
 
     def print_sandbox(self, layers: dict[str, str], fault: str) -> None:
-        """Say what generated programs are locked into, and what is missing of it."""
+        """Print which layers of the sandbox work, and which are missing and why."""
         working = [name for name, reason in layers.items() if not reason]
         self.print(f"  sandbox: {', '.join(working) or 'none'}")
         for name, reason in layers.items():
@@ -171,7 +171,7 @@ class RunLog:
         first: int,
         memory: str,
     ) -> None:
-        """Say what is about to run: models, data, sampling, batch sizes, device, folder."""
+        """Print what is about to run: models, data, sampling, batch sizes, device, folder."""
         c = constants
         roles = "policy, PRM" if c["PROCESS_COEF"] else "policy (outcome-only RLOO: no PRM)"
         if c["PROCESS_COEF"] and c["PRM_REFERENCE"] == "sft":
@@ -182,18 +182,18 @@ class RunLog:
         done = c["NUM_ITERATIONS"] - first
         how = "each"
         if c["LORA_RANK"]:
-            how = f"adapters of rank {c['LORA_RANK']} of one model of"
+            how = f"adapters of rank {c['LORA_RANK']} on one model of"
         elif c["SHARD"]:
             how = f"split over {accelerator.num_processes} process(es), each"
         lines = {
             "models": f"{roles}, {how} {num_parameters / 1e6:.2f} M parameters, from {c['MODEL']}",
             "data": prompts,
-            "sampling": f"{c['SAMPLES_PER_PROMPT']} responses a prompt of up to "
+            "sampling": f"{c['SAMPLES_PER_PROMPT']} responses per prompt of up to "
             f"{c['MAX_RESPONSE_TOKENS']} tokens, temperature {c['TEMPERATURE']}, no top-k or top-p",
             "filter": f"accuracy within [{c['ACCURACY_LOW']}, {c['ACCURACY_HIGH']}]",
             "batch": f"{c['PROMPTS_PER_ITERATION']} prompts x {c['SAMPLES_PER_PROMPT']} = "
             f"{responses} responses = {c['OPTIMIZER_STEPS']} optimizer step(s) of {per_step}; "
-            f"{per_process} a process in micro-batches of {c['MICRO_BATCH_TOKENS']} tokens",
+            f"{per_process} per process in micro-batches of {c['MICRO_BATCH_TOKENS']} tokens",
             "device": f"{accelerator.num_processes} process(es) on {accelerator.device.type}, "
             f"{torch.get_num_threads()} thread(s) each, mixed precision {c['MIXED_PRECISION']}",
             "memory": memory,
@@ -207,7 +207,7 @@ class RunLog:
             self.print(f"{name:>9}  {text}")
 
     def print_outcome(self) -> None:
-        """Say what the run achieved and where it is saved."""
+        """Print what the run achieved and where it is saved."""
         path = self.folder / "metrics.jsonl"
         lines = [json.loads(line) for line in path.read_text().splitlines()] if self.is_main else []
         keys = ("eval_accuracy_before", "eval_accuracy")
@@ -217,7 +217,7 @@ class RunLog:
         self.print(f"models, report.html, metrics.jsonl and rollouts are in {self.folder}")
 
     def print_warnings(self, metrics: dict, prompts_wanted: int) -> None:
-        """Say what did not go as it should in an iteration."""
+        """Print what went wrong in an iteration."""
         if metrics["prompts"] < prompts_wanted:
             self.print(
                 f"  only {metrics['prompts']} of {prompts_wanted} prompts passed the filter in "
@@ -235,11 +235,11 @@ def make_iteration_records(
     process_rewards: Tensor | None,
     advantages: Tensor | None,
 ) -> Iterator[dict]:
-    """Yield a JSON object a response: those trained on, with their token values, then the others.
+    """Yield a JSON object per response: trained ones with token values first, then the others.
 
     Args:
-        decode: from token ids to text.
-        process_rewards, advantages: (B, T) of the kept groups; None where there are none.
+        decode: turns token ids into text.
+        process_rewards, advantages: (B, T) of the kept groups; None if none are kept.
     """
     row = 0
     for group in collected.kept:
@@ -265,11 +265,11 @@ def duration(seconds: float) -> str:
 
 
 def explain_giving_up(metrics: dict, accuracy_low: float, accuracy_high: float) -> str:
-    """Return what to do when no prompt passes the filter for several iterations."""
+    """Return why the run stops and what to do, when no prompt passes the filter any more."""
     accuracy = metrics["train_accuracy"]
     advice = (
-        "The prompts are too hard for this model: use easier ones, warm it up with sft.py, raise "
-        "MAX_RESPONSE_TOKENS if truncated_fraction is high, or raise SAMPLES_PER_PROMPT."
+        "The prompts are too hard for this model: use easier ones, train it with sft.py first, "
+        "raise MAX_RESPONSE_TOKENS if truncated_fraction is high, or raise SAMPLES_PER_PROMPT."
         if accuracy < accuracy_low
         else "The prompts are too easy for this model: use harder ones."
         if accuracy > accuracy_high
@@ -278,8 +278,8 @@ def explain_giving_up(metrics: dict, accuracy_low: float, accuracy_high: float) 
     return (
         f"Stopped after iteration {metrics['iteration']}: no prompt of the last iterations was "
         f"solved at a rate within [{accuracy_low}, {accuracy_high}]; the accuracy of all sampled "
-        f"responses is {accuracy:.3f}. {advice} What was learned is saved: a new run can start "
-        "from it (MODEL = the folder policy/ of this one; of adapters LORA_MERGE = True writes it)."
+        f"responses is {accuracy:.3f}. {advice} What was learned is saved. To start a new run "
+        "from it, set MODEL to this run's folder policy/ (adapters: LORA_MERGE = True writes it)."
     )
 
 

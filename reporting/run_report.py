@@ -1,4 +1,4 @@
-"""The report of a run, or of several laid over each other: curves.png and report.html."""
+"""Writes the report of one run, or of several together: curves.png and report.html."""
 
 import base64
 import json
@@ -15,10 +15,10 @@ from reporting.page import Pinned, ShownGroup, show_response, write_page
 from reporting.response_files import list_iterations
 from reporting.steps import make_visible
 
-_ITERATIONS = 12  # of a run, whose responses are on the page
-_TRAINED, _OTHERS = 4, 2  # groups of an iteration: trained on, and not
-_CANDIDATES = 16  # trained groups of an iteration among which the most telling is looked for
-_TOKENS = 400_000  # of responses on a page: some 10 MB
+_ITERATIONS = 12  # iterations of a run whose responses are on the page
+_TRAINED, _OTHERS = 4, 2  # groups of an iteration on the page: trained on, and not
+_CANDIDATES = 16  # trained groups of an iteration from which the most telling is chosen
+_TOKENS = 400_000  # response tokens on a page: about 10 MB
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,20 @@ class RunFolder:
 
 
 def read_run(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> RunFolder:
-    """Return what a run's folder holds.
+    """Read the folder of a run.
 
     Args:
-        tokenizer: of the run; None to load it from policy/ or, before the first save, from MODEL.
+        tokenizer: of the run; None loads it from policy/ or, before the first save, from MODEL.
 
     Raises:
-        UserError: no run, or one without a finished iteration.
+        UserError: the folder holds no run, or a run without a finished iteration.
     """
     metrics_path, constants_path = folder / "metrics.jsonl", folder / "constants.json"
     if not metrics_path.exists() or not constants_path.exists():
-        raise UserError(f"{folder} is no run's folder: it holds no metrics.jsonl.")
+        raise UserError(f"{folder} is no run's folder: metrics.jsonl or constants.json is missing.")
     metrics = [json.loads(line) for line in metrics_path.read_text().splitlines()]
     if not metrics:
-        raise UserError(f"{folder}: no iteration is finished yet.")
+        raise UserError(f"{folder}: no iteration is finished yet. Wait for one.")
     constants = json.loads(constants_path.read_text())["constants"]
     if tokenizer is None:
         saved = folder / "policy"
@@ -71,9 +71,9 @@ def write_report(runs: Sequence[RunFolder], output: Path, prefix: str = "") -> l
         page,
         title="PRIME: " + ", ".join(names),
         summary="; ".join(_summarize(name, run) for name, run in zip(names, runs)),
-        selection=f"Of up to {_ITERATIONS} iterations, up to {_TRAINED} prompts that were trained "
-        f"on and {_OTHERS} that were not, with all their responses; rollouts/ holds all others. "
-        "A click on a row shows its tokens.",
+        selection=f"The page shows up to {_ITERATIONS} iterations: of each, up to {_TRAINED} "
+        f"prompts that were trained on and {_OTHERS} that were not, with all their responses. "
+        "rollouts/ holds the others. Click on a row to see its tokens.",
         groups=groups,
         pinned=pinned,
         runs=names,
@@ -86,17 +86,17 @@ def write_report(runs: Sequence[RunFolder], output: Path, prefix: str = "") -> l
 def select_responses(
     run: RunFolder, number: int, tokens: int
 ) -> tuple[list[ShownGroup], list[Pinned]]:
-    """Return the responses of a run that a page shows, and those at its top.
+    """Return the groups of a run that a page shows, and the responses pinned at its top.
 
     Args:
-        number: of the run on the page.
-        tokens: of responses, at most; but for a group of each iteration that is always there.
+        number: number of the run on the page.
+        tokens: response tokens, at most; but one group of each iteration is always shown.
     """
     iterations = list(list_iterations(run.folder / "rollouts"))
     iterations = [n for n in iterations if n <= run.metrics[-1]["iteration"]]
     last = len(iterations) - 1
     places = {round(last * k / (_ITERATIONS - 1)) for k in range(_ITERATIONS)}
-    # A PRM that starts as its reference gives no rewards in the first iteration.
+    # A PRM that starts as its reference gives no rewards in iteration 0, so show iteration 1 too.
     shown = sorted({iterations[place] for place in places | {min(1, last)}} if iterations else ())
     groups: list[ShownGroup] = []
     pinned: list[Pinned] = []
@@ -119,7 +119,7 @@ def select_responses(
 def _read_groups(
     run: RunFolder, number: int, iteration: int
 ) -> tuple[list[ShownGroup], list[ShownGroup]]:
-    """Return the first groups of an iteration that were trained on, and that were not."""
+    """Return the first groups of an iteration that were trained on, and the first that were not."""
     trained, others = [], []
     for records in _read_records(run, iteration):
         kind, most = (
@@ -133,7 +133,7 @@ def _read_groups(
 
 
 def _read_records(run: RunFolder, iteration: int) -> Iterator[list[dict]]:
-    """Yield the records of one prompt after the other."""
+    """Yield the records of each prompt, prompt by prompt."""
     samples = run.constants["SAMPLES_PER_PROMPT"]
     with (run.folder / "rollouts" / f"{iteration:06d}.jsonl").open() as file:
         while lines := [line for _, line in zip(range(samples), file)]:
@@ -163,7 +163,7 @@ def _show_group(run: RunFolder, number: int, iteration: int, records: list[dict]
 
 
 def _opposites(group: ShownGroup) -> tuple[int, int]:
-    """Return the right and the wrong response of a group that have most steps."""
+    """Return the numbers of the right and the wrong response of a group with the most steps."""
     best, worst = max(r.outcome for r in group.responses), min(r.outcome for r in group.responses)
     numbers = range(len(group.responses))
     by_steps = sorted(numbers, key=lambda n: len(group.responses[n].steps), reverse=True)
@@ -177,7 +177,7 @@ def _rewards(group: ShownGroup) -> list[list[float]]:
 
 
 def _tells(group: ShownGroup) -> int:
-    """Return how many steps both a right and a wrong response of a group have, 0 without both."""
+    """Return how many steps a right and a wrong response of a group both have; 0 without both."""
     right, wrong = (group.responses[n] for n in _opposites(group))
     return 0 if right.outcome == wrong.outcome else min(len(right.steps), len(wrong.steps))
 
@@ -194,6 +194,6 @@ def _summarize(name: str, run: RunFolder) -> str:
 
 
 def _unique_names(runs: Sequence[RunFolder]) -> list[str]:
-    """Return a name for each run: of its folder, or its whole path where two are alike."""
+    """Return a name for each run: its folder's name, or whole paths if two names are equal."""
     names = [run.name for run in runs]
     return names if len(set(names)) == len(names) else [str(run.folder) for run in runs]

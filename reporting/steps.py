@@ -1,4 +1,4 @@
-"""A response as a reader sees it: the text of each token, and the steps that the tokens form."""
+"""Splits a response into the texts of its tokens and into steps; makes all of it visible."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ from transformers import PreTrainedTokenizerBase
 
 _TURNS_TEXT = {chr(n) for n in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F))}
 _TURNS_TEXT |= {chr(n) for n in range(0x2066, 0x206A)}  # marks that reorder text around them
-_PLAIN = "\n\t"  # control characters that a page or a terminal may have
+_PLAIN = "\n\t"  # control characters that a page and a terminal may show
 
 
 def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
     """Return the text of each token, special tokens included.
 
-    A character of several tokens stands at its last one, the others are empty.
+    The text of a character of several tokens stands at its last token; the others are empty.
     """
     stream = DecodeStream(skip_special_tokens=False)
     texts = [stream.step(tokenizer.backend_tokenizer, token) or "" for token in ids]
-    if ids:  # what was still incomplete at the end
+    if ids:  # a character still incomplete at the end
         whole = tokenizer.decode(ids, skip_special_tokens=False)
         shown = "".join(texts)
         texts[-1] += whole[len(shown) :] if whole.startswith(shown) else ""
@@ -28,10 +28,11 @@ def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[
 def split_steps(texts: Sequence[str]) -> list[tuple[int, int]]:
     """Return the steps of a response as (first token, token after the last), without gaps.
 
-    A step is a line: it ends with the token that breaks it. Blank lines belong to the step before.
+    A step is a line. It ends with the token that holds the line break. Blank lines belong to the
+    step before.
 
     Args:
-        texts: of the tokens, as token_texts gives them.
+        texts: one per token, from token_texts().
     """
     steps: list[tuple[int, int]] = []
     start = 0
@@ -46,9 +47,9 @@ def split_steps(texts: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def make_visible(text: str) -> str:
-    """Return text in which no character controls a terminal or turns the direction of writing.
+    """Return text without characters that control a terminal or turn the direction of writing.
 
-    A character that does is shown as its code, such as <U+001B>.
+    Their codes take their place, such as <U+001B>.
     """
     return "".join(
         f"<U+{ord(char):04X}>" if _is_hidden(char) else char for char in text.replace("\r\n", "\n")

@@ -1,4 +1,4 @@
-"""Responses on the terminal, each token on a background that shows its process reward."""
+"""Prints responses on the terminal, each token on a colour that shows its process reward."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from rich.text import Text
 
 from reporting.steps import make_visible
 
-_HIGH, _LOW = (0, 114, 178), (213, 94, 0)  # colours of the largest and of the least reward
+_HIGH, _LOW = (0, 114, 178), (213, 94, 0)  # colours of the largest and of the lowest reward
 _STATUS_STYLES = {"correct": "bold green", "partial": "yellow"}
 
 
@@ -22,7 +22,7 @@ def print_responses(
 
     Args:
         statuses: verdict of each response.
-        texts, rewards: of the tokens of each response; deeper blue is a higher reward, deeper
+        texts, rewards: one per token of each response. Deeper blue is a higher reward, deeper
             orange a lower one.
     """
     largest = max((abs(reward) for row in rewards for reward in row), default=0.0)

@@ -115,7 +115,7 @@ def test_code_rows_are_read(tokenizer):
         (make_row(ground_truth=None), "row 1 has no ground truth"),
         (make_row(ground_truth="  "), "row 1 has no ground truth"),
         (make_row(prompt=[]), "row 1 has no prompt"),
-        (make_row(ability="poetry"), "row 1 has ability 'poetry'; known are 'math', 'code'"),
+        (make_row(ability="poetry"), "row 1 has the unknown ability 'poetry': use one of 'math'"),
     ],
 )
 def test_a_faulty_row_is_named(tokenizer, bad, message):
@@ -187,7 +187,7 @@ def test_sources_that_are_not_there_are_named(tmp_path):
     with pytest.raises(UserError, match="EVAL_DATA = 'arithmetic', split 'nonsense'"):
         data.load_rows("arithmetic", "nonsense", "EVAL_DATA")
     (tmp_path / "notes.txt").write_text("7+8")
-    with pytest.raises(UserError, match="read are .parquet, .json and .jsonl"):
+    with pytest.raises(UserError, match="use a .parquet, .json or .jsonl file"):
         data.load_rows(str(tmp_path / "notes.txt"), "train", "TRAIN_DATA")
 
 
@@ -224,7 +224,7 @@ def test_faulty_demonstrations_are_named(tokenizer):
         encode_chat([{"prompt": "7", "response": "7"}, {"prompt": "7", "response": ""}], tokenizer)
     with pytest.raises(UserError, match="DATA: row 0 has no response"):
         encode_chat([{"messages": CHAT}], tokenizer)
-    with pytest.raises(UserError, match="needed are `messages`"):
+    with pytest.raises(UserError, match="rows need `messages`"):
         encode_chat([{"text": "7"}], tokenizer)
     rows = [{"prompt": "7", "response": "7"}, {"prompt": "7", "response": "7+" * 99}]
     assert encode_chat(rows, tokenizer, max_tokens=50)[1] == 1

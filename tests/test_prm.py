@@ -37,7 +37,7 @@ def test_loss_is_the_mean_cross_entropy_of_the_summed_rewards():
 
 
 def test_a_prm_that_equals_its_reference_learns_as_reinforce_does():
-    """The gradient of log p(y_t) is that of REINFORCE with baseline 1/2 (README, What we found)."""
+    """The gradient of log p(y_t) is that of REINFORCE with baseline 1/2 (docs/findings.md)."""
     logprobs = torch.randn(2, 3, requires_grad=True)
     rewards = implicit_process_rewards(logprobs, logprobs.detach(), MASK, beta=0.05)
     prm_loss(rewards, torch.tensor([1.0, 0.25]), MASK).backward()

@@ -150,7 +150,7 @@ def test_the_command_line(tmp_path):
     assert all(path.stat().st_size > 1000 for path in expected)
     wrong = subprocess.run([*command[:2], str(tmp_path)], capture_output=True, text=True)
     assert wrong.returncode == 1 and wrong.stderr.strip() == (
-        f"{tmp_path} is no run's folder: it holds no metrics.jsonl."
+        f"{tmp_path} is no run's folder: metrics.jsonl or constants.json is missing."
     )
 
 

@@ -89,7 +89,7 @@ def test_a_question_its_messages_and_its_rollout_get_the_same_rewards(run):
     [
         ({"prompt": "1+1"}, "row 0 has no response, or one that is not text"),
         ({"response": "2"}, "row 0 has no prompt"),
-        ({**QUESTION, "ability": "art"}, "row 0 has ability 'art'; known are 'math', 'code'"),
+        ({**QUESTION, "ability": "art"}, "row 0 has the unknown ability 'art': use one of 'math'"),
         ({**QUESTION, "response_ids": [5, 99999]}, "row 0 has response_ids of another tokenizer"),
         ({**QUESTION, "response": "1\n" * 900}, "allow sequences of"),
     ],
@@ -105,5 +105,5 @@ def test_arguments_that_make_no_sense(run, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="--reference = 'models/none': there is no such folder"):
         run([QUESTION], "--reference", "models/none")
     monkeypatch.setattr(sys, "argv", ["score.py", "--prm", SFT_MODEL, str(Path("none.jsonl"))])
-    with pytest.raises(UserError, match="does not record it, so --reference must be given"):
+    with pytest.raises(UserError, match="does not record --reference, so it must be given"):
         score.main()

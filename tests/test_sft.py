@@ -85,7 +85,7 @@ def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path, monkeypatch):
     ("constants", "words"),
     [
         (dict(DATA=None), "DATA = None must be text"),
-        (dict(OUTPUT=str(ROOT)), "holds something that is no model and would be lost"),
+        (dict(OUTPUT=str(ROOT)), "holds files that are not a model"),
         (dict(MODEL="models/none"), "MODEL = 'models/none': there is no such folder"),
         (dict(DATA="none.jsonl"), "DATA = 'none.jsonl': there is no such file"),
         (dict(STEPS=0), "STEPS = 0 must lie between 1"),

@@ -25,7 +25,7 @@ from reporting import run_report
 from verifiers import Verdict
 
 
-def test_a_run_leaves_what_the_readme_says(prime_run):
+def test_a_run_leaves_what_the_docs_say(prime_run):
     metrics = read_metrics(prime_run)
     assert [line["iteration"] for line in metrics] == [0, 1, 2]
     expected = """iteration train_accuracy kept_fraction prm_accuracy prm_loss policy_loss entropy

@@ -1,4 +1,4 @@
-"""What surrounds an iteration of train_prime.py: metrics, log, report, checkpoint, giving up."""
+"""Bookkeeping of train_prime.py's iterations: metrics, log, report, checkpoint, giving up."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -17,19 +17,19 @@ from training.saving import Saver
 
 @dataclass
 class Bookkeeper:
-    """Keeps the record of a run, and what one iteration hands to the next."""
+    """Keeps the record of a run, and the values that one iteration hands to the next."""
 
     accelerator: Accelerator
     constants: dict  # of train_prime.py
     stream: RowStream
     saver: Saver
     log: RunLog
-    surplus: list[Group] = field(default_factory=list)  # passed the filter, left for the next
-    kept_fraction: float = 1.0  # share of prompts that passed the filter of late
-    empty_iterations: int = 0  # in a row, without a prompt that passed
+    surplus: list[Group] = field(default_factory=list)  # passed the filter, kept for the next
+    kept_fraction: float = 1.0  # share of recent prompts that passed the filter
+    empty_iterations: int = 0  # consecutive, without a prompt that passed
 
     def resume(self, saved: Path | None) -> int:
-        """Put everything back from a checkpoint, if there is one; return the first iteration."""
+        """Restore everything from a checkpoint, if there is one. Return the first iteration."""
         if not saved:
             return 0
         state = self.saver.resume(saved)
@@ -47,13 +47,13 @@ class Bookkeeper:
         eval_accuracy: float | None,
         evaluate_after: Callable[[], float | None],
     ) -> None:
-        """Log an iteration, keep what the next one needs, and save what is due.
+        """Log an iteration, keep the values for the next one, and save if due.
 
         Args:
             timer: seconds of the iteration by phase.
-            learned: metrics of the updates; empty where no prompt was kept.
-            eval_accuracy: of the policy before the iteration, where it was evaluated.
-            evaluate_after: measures the policy after the last iteration.
+            learned: metrics of the updates; empty if no prompt was kept.
+            eval_accuracy: of the policy before the iteration; None if not evaluated.
+            evaluate_after: evaluates the policy, called after the last iteration.
 
         Raises:
             UserError: no prompt has passed the filter for MAX_EMPTY_ITERATIONS iterations.
@@ -85,6 +85,6 @@ class Bookkeeper:
                 "stream": self.stream.state_dict(),
             }
             self.saver.save(iteration + 1, state)
-        if gives_up:
+        if gives_up:  # raised last, so that log, report and checkpoint are written
             bounds = c["ACCURACY_LOW"], c["ACCURACY_HIGH"]
             raise UserError(run_log.explain_giving_up(metrics, *bounds))

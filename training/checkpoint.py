@@ -1,4 +1,7 @@
-"""Crash-safe saving: written beside, then renamed; a kill at any time leaves the last good one."""
+"""Crash-safe checkpoints and model folders: written beside the target, then renamed.
+
+After a kill at any time, the last complete one is still there.
+"""
 
 import json
 import os
@@ -23,7 +26,7 @@ from models import sharding
 from models.adapters import merge_adapter
 from models.trainee import Trainee
 
-# Said at every save of a process that runs alone, as most do.
+# torch says this at every save of a process that runs alone.
 warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized")
 
 _LOOP_STATE = "loop_state.json"
@@ -37,17 +40,17 @@ def save_checkpoint(
     trainees: Sequence[Trainee],
     loop_state: dict,
 ) -> None:
-    """Save everything needed to go on after an iteration, then delete the checkpoint before it.
+    """Save everything needed to go on after an iteration, then delete the previous checkpoint.
 
     Models and optimizers go through torch's distributed checkpoint: every process writes its part,
     and any number of processes can read it.
 
     Args:
-        folder: where checkpoints lie, a folder named by iteration each.
-        loop_state: JSON values of the loop: data cursor, surplus, ...
+        folder: holds one folder for each checkpoint, named by its iteration.
+        loop_state: JSON values of the loop: position in the data, surplus, ...
 
     Raises:
-        UserError: the disk is full or not writable; the last checkpoint is untouched.
+        UserError: the disk is full or not writable. The last checkpoint is untouched.
     """
     target = folder / f"{iteration:06d}"
     schedules = {trainee.name: trainee.scheduler.state_dict() for trainee in trainees}
@@ -69,14 +72,15 @@ def save_checkpoint(
 
 def find_checkpoint(folder: Path) -> Path | None:
     """Return the last complete checkpoint, or None."""
+    # A name with .tmp or .old has more than digits.
     complete = [path for path in folder.glob("*") if path.name.isdigit()]
     return max(complete, default=None, key=lambda path: int(path.name))
 
 
 def load_trainee(accelerator: Accelerator, checkpoint: Path, trainee: Trainee) -> None:
-    """Put a model, its optimizer and its schedule back as they were saved.
+    """Restore a model, its optimizer and its schedule as they were saved.
 
-    The model must be where it trains: that is where the optimizer's state will be.
+    The model must already be on the device that it trains on: the optimizer's state goes there.
     """
     schedules = read_loop_state(checkpoint)["schedules"]
     state = _read_state(accelerator, [trainee], schedules)
@@ -95,7 +99,7 @@ def read_loop_state(checkpoint: Path) -> dict:
 def _read_state(
     accelerator: Accelerator, trainees: Sequence[Trainee], schedules: dict[str, dict]
 ) -> dict:
-    """Return weights and optimizer states by trainee; an optimizer that never stepped has none.
+    """Return weights and optimizer states by trainee. An optimizer that never stepped has none.
 
     Args:
         schedules: state of each trainee's schedule, which counts the steps.
@@ -104,14 +108,14 @@ def _read_state(
     for trainee in trainees:
         activate(accelerator, trainee.module)
         state[trainee.name] = {"model": get_model_state_dict(trainee.module, options=_TRAINED)}
-        if schedules[trainee.name]["last_epoch"] > 0:
+        if schedules[trainee.name]["last_epoch"] > 0:  # torch creates missing state by a step
             own = get_optimizer_state_dict(trainee.module, trainee.optimizer, options=_TRAINED)
             state[trainee.name]["optimizer"] = own
     return state
 
 
 def activate(accelerator: Accelerator, module: nn.Module) -> None:
-    """Make a model that roles share this role's."""
+    """Let a shared model compute as this module's role."""
     accelerator.unwrap_model(module).activate()
 
 
@@ -124,11 +128,11 @@ def export_model(
 ) -> None:
     """Write an ordinary Hugging Face folder: weights, config, generation config, tokenizer.
 
-    Of a model with adapters it holds this role's adapter alone.
+    For a model with adapters, the folder holds this role's adapter alone.
 
     Args:
         module: a ResponseLogprobs, wrapped or not.
-        config_extras: what config.json says beside the model's own.
+        config_extras: entries to add to config.json.
     """
     activate(accelerator, module)
     model = accelerator.unwrap_model(module).model
@@ -144,13 +148,13 @@ def export_model(
 
 
 def _gather_weights(accelerator: Accelerator, model: PreTrainedModel) -> dict[str, Tensor]:
-    """Return the weights of a sharded model in host memory, on the main process; tied ones once."""
+    """Return a sharded model's weights in host memory, tied ones once, on the main process."""
     once = {name for name, _ in model.named_parameters()}
     tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - once
     weights = {}
     for name, values in model.state_dict().items():
         if name not in tied:
-            gathered = sharding.whole(values)
+            gathered = sharding.whole(values)  # every process takes part
             if accelerator.is_main_process:
                 weights[name] = gathered.cpu()
     return weights
@@ -163,7 +167,7 @@ def export_merged(
     folder: Path,
     config_extras: dict | None = None,
 ) -> None:
-    """Write an exported adapter and the model it belongs to as one ordinary Hugging Face folder."""
+    """Merge an exported adapter into its model and write one ordinary Hugging Face folder."""
 
     def write(temporary: Path) -> None:
         if accelerator.is_main_process:
@@ -174,7 +178,7 @@ def export_merged(
 
 
 def _write_beside(accelerator: Accelerator, target: Path, write: Callable[[Path], None]) -> None:
-    """Let write fill a temporary folder, then put it in the target's place."""
+    """Let write() fill a temporary folder, then rename that to target."""
     temporary = target.with_name(target.name + ".tmp")
     if accelerator.is_main_process:
         with writing(target):
@@ -192,7 +196,7 @@ def _write_beside(accelerator: Accelerator, target: Path, write: Callable[[Path]
 
 
 def _replace_folder(new: Path, target: Path) -> None:
-    """Rename new to target; what was there lies beside it as .old until that is done."""
+    """Rename new to target. An older target stays beside it, as .old, until that is done."""
     old = target.with_name(target.name + ".old")
     if target.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -202,7 +206,7 @@ def _replace_folder(new: Path, target: Path) -> None:
 
 
 def _flush_to_disk(folder: Path) -> None:
-    """Make a rename mean that the content is there, even if the machine loses power."""
+    """Write a folder's content through to disk, so that a rename after it survives a power cut."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:

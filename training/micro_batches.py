@@ -1,4 +1,4 @@
-"""Which rows of a batch go through a model together: optimizer steps, micro-batches, siblings."""
+"""Micro-batches: which rows go through a model together, in which step and on which process."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from rollout import Rollouts, cut_by_tokens
 
 
 def split_rows(num_rows: int, samples_per_prompt: int, optimizer_steps: int) -> list[list[int]]:
-    """Return the rows of each optimizer step, whole prompts, as even as can be, none empty."""
+    """Return the rows of each optimizer step: whole prompts, as even as possible, no step empty."""
     prompts = range(num_rows // samples_per_prompt)
     steps = min(optimizer_steps, len(prompts))
     edges = [len(prompts) * step // steps for step in range(steps + 1)]
@@ -25,19 +25,19 @@ def plan_micro_batches(
     process_index: int,
     num_processes: int,
 ) -> list[tuple[list[int], int]]:
-    """Return this process's micro-batches, as many as on any other, some maybe empty.
+    """Return this process's micro-batches. Each process has equally many; some may be empty.
 
-    Siblings go together where that costs less than each alone; the longest rows come first.
+    Siblings are computed as one row if that costs less than each alone. The longest come first.
 
     Args:
         rows: of whole prompts, in order.
-        hidden_size: of the model, which says what a token costs beside attention.
+        hidden_size: of the model: it sets the cost of a token relative to attention.
 
     Returns:
-        rows, and how many of them in turn are to be computed as one.
+        for each micro-batch, its rows and how many consecutive ones are computed as one.
     """
     prompts, responses = rollouts.lengths()
-    together, alone = [], []  # first rows of prompts; rows
+    together, alone = [], []  # first rows of prompts; single rows
     for first in rows[:: rollouts.siblings]:
         own = range(first, first + rollouts.siblings)
         lengths = [responses[row] for row in own]
@@ -50,9 +50,11 @@ def plan_micro_batches(
     for firsts, siblings in ((together, rollouts.siblings), (alone, 1)):
         sums = {first: sum(responses[first : first + siblings]) for first in firsts}
         firsts.sort(key=lambda first: -prompts[first] - sums[first])
+        # Dealt out in order of length, the rows load all processes alike.
         for index, plan in enumerate(plans):
             share = firsts[index::num_processes]
             for batch in cut_by_tokens(share, prompts, sums, micro_batch_tokens):
                 plan.append(([first + n for first in batch for n in range(siblings)], siblings))
+    # Processes exchange gradients after equally many micro-batches, so that none waits for ever.
     most = max(map(len, plans))
     return plans[process_index] + [([], 1)] * (most - len(plans[process_index]))

@@ -1,4 +1,4 @@
-"""Passes over a batch, a micro-batch at a time, and the optimizer step at the end of one.
+"""Optimizer steps: passes over micro-batches, gradient clipping, the step; log-probabilities.
 
 Shapes: B rows, T response tokens; b rows and t tokens of a micro-batch.
 """
@@ -32,14 +32,15 @@ def micro_batches(
     """Yield this process's share of one optimizer step's rows, a micro-batch at a time.
 
     Rows of like length go together, the longest first, so that memory is highest at the start.
-    Every process gets equally many; where rows run out it gets a row with nothing to learn from.
+    Every process gets equally many micro-batches. If its rows run out, it gets a row with an empty
+    response mask, which teaches nothing.
 
     Yields:
         micro_rows: which rows of the batch.
-        micro: those rows without superfluous padding.
-        share: what a mean over micro's rows weighs in this step, times the number of processes (by
-            which data-parallel gradients are divided).
-        synchronise: to run the pass in; exchanges gradients in the last micro-batch alone.
+        micro: those rows, without columns of padding alone.
+        share: weight of a mean over micro's rows in this step, times the number of processes,
+            because data-parallel training divides gradients by that.
+        synchronise: context for the pass: only the last micro-batch exchanges gradients.
     """
     trainee.module.train()
     plan = plan_micro_batches(
@@ -67,18 +68,19 @@ def find_hidden_size(accelerator: Accelerator, module: nn.Module) -> int:
 
 
 def take_step(trainee: Trainee) -> float:
-    """Clip the gradient, step and clear it; return its norm before clipping.
+    """Clip the gradient, take the step, clear the gradient. Return its norm before clipping.
 
     Raises:
-        UserError: the norm is not finite; the weights are untouched.
+        UserError: the norm is not finite. The weights are untouched.
     """
     parameters = trainee.module.parameters()
+    # The norm of a sharded model is a DTensor: each process holds a part of it.
     norm = float(sharding.whole(clip_grad_norm_(parameters, trainee.gradient_clip)))
     if not math.isfinite(norm):
         raise UserError(
-            f"The gradient of the {trainee.name} is {norm}: the step was not taken, and what was "
-            "saved last is sound. Start a new run from it (MODEL = that folder) with a lower "
-            "learning rate, or look for what is odd in the data."
+            f"The gradient of the {trainee.name} is {norm}: the step was not taken, and the model "
+            "that was saved last is sound. Start a new run from it (MODEL = its folder) with a "
+            "lower learning rate, or check the data for unusual rows."
         )
     trainee.optimizer.step()
     trainee.scheduler.step()
@@ -94,7 +96,7 @@ def compute_logprobs(
     temperature: float,
     micro_batch_tokens: int,
 ) -> Tensor:
-    """Return log-probabilities (B, T) of the responses, 0 at padding, without gradient."""
+    """Return log-probabilities (B, T) of the responses, without gradient, 0 at padding."""
     logprobs = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)  # (B, T)
     module = accelerator.unwrap_model(module)
     plan = plan_micro_batches(
@@ -107,8 +109,8 @@ def compute_logprobs(
     )
     for micro_rows, siblings in plan:
         micro = rollout.select_rows(rollouts, micro_rows or [0], siblings)
-        with accelerator.autocast():  # where rows ran out too: a sharded model needs all processes
+        with accelerator.autocast():  # even without rows: a sharded model needs all processes
             values, _ = module(*micro.model_inputs(), temperature)  # (b, t)
         if micro_rows:
             logprobs[micro_rows, : micro.response_length] = values
-    return accelerator.reduce(logprobs)
+    return accelerator.reduce(logprobs)  # a sum: every row is 0 on all processes but one

@@ -1,7 +1,7 @@
-"""One or several processes: the accelerator, who does what, and how results come together.
+"""One or several processes: the accelerator, the run's folder, shares of work, gathered results.
 
-The batch of an iteration is small next to the models, so every process holds all of it and computes
-on its share of the rows; what a row yields is summed over processes, each row having one owner.
+The batch of an iteration is small next to the models, so every process holds all of it. Each
+process computes its own share of the rows, and results are summed over processes.
 """
 
 import sys
@@ -32,18 +32,18 @@ from checks.machine import count_cores
 from rollout import Group
 from verifiers import Verifier
 
-_PATIENCE = timedelta(hours=6)  # a process waits for another, which tokenizes or saves
+_PATIENCE = timedelta(hours=6)  # for how long a process waits for another that tokenizes or saves
 
 
 def make_accelerator(
     mixed_precision: str, log_with: str | None, folder: Path, cpu_threads: int | None
 ) -> Accelerator:
-    """Return the accelerator; without a GPU, let torch use the cores of this process.
+    """Return the accelerator. Without a GPU, let torch use the cores of this process.
 
-    (accelerate launch sets OMP_NUM_THREADS to 1 where nothing else is said.)
+    (By default, accelerate launch sets OMP_NUM_THREADS to 1.)
 
     Raises:
-        UserError: the accelerate configuration asks for an engine that shards models.
+        UserError: the accelerate configuration asks for FSDP, DeepSpeed or Megatron-LM.
     """
     accelerator = Accelerator(
         mixed_precision=mixed_precision,
@@ -57,9 +57,9 @@ def make_accelerator(
     engine = accelerator.distributed_type.value
     if engine in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         raise UserError(
-            f"The accelerate configuration asks for {engine}. Models are split over processes by "
-            "SHARD = True among the constants instead: run accelerate config again and choose no "
-            "such engine, or pass another --config_file."
+            f"The accelerate configuration asks for {engine}, which is not supported. Run "
+            "accelerate config again without it, or pass another --config_file. To split models "
+            "over processes, set the constant SHARD = True."
         )
     if accelerator.device.type == "cpu":
         torch.set_num_threads(cpu_threads or count_cores())
@@ -77,11 +77,11 @@ def claim_folder(
         saved: the checkpoint that this process found.
 
     Returns:
-        an open file that locks the folder, on the main process.
-        the checkpoint that the main process found: all must go on from one.
+        an open file that locks the folder; None except on the main process.
+        the checkpoint that the main process found, from which all processes must go on.
 
     Raises:
-        UserError: another run is in it, or a process sees another folder of that name.
+        UserError: another run uses the folder, or a process sees another folder of that name.
     """
     lock = files.lock_folder(folder) if accelerator.is_main_process else None
     mark = files.mark_folder(lock) if lock else None
@@ -107,11 +107,11 @@ def sample_groups(
     seeds: Sequence[int],
     **settings: object,
 ) -> list[Group]:
-    """Let every process generate and verify its share of the prompts; return all groups on each.
+    """Generate and verify a share of the prompts on each process. Return all groups on every one.
 
     Args:
-        model: one in float32 computes in the accelerator's precision, another in its own.
-        settings: of rollout.sample_groups.
+        model: computes in the accelerator's precision if it is float32, otherwise in its own.
+        settings: passed on to rollout.sample_groups.
     """
     share = slice(accelerator.process_index, None, accelerator.num_processes)
     with accelerator.autocast() if model.dtype == torch.float32 else nullcontext():
@@ -128,7 +128,10 @@ def sample_groups(
 
 
 def gather_in_order(accelerator: Accelerator, mine: list) -> list:
-    """Return on each process the items of all, of which process p of n holds every n-th from p."""
+    """Return all processes' items in order, on every process.
+
+    Of n processes, process p holds every n-th item, from item p on.
+    """
     by_rank = gather_object(mine)  # those of the first process, of the second, ...
     in_rank_order = sorted(range(len(by_rank)), key=lambda n: n % accelerator.num_processes)
     by_number = dict(zip(in_rank_order, by_rank))
@@ -136,6 +139,6 @@ def gather_in_order(accelerator: Accelerator, mine: list) -> list:
 
 
 def show_progress(accelerator: Accelerator, iterable: Sequence | None = None, **options) -> tqdm:
-    """Return a progress bar that vanishes when done, on a terminal and the main process only."""
-    disable = None if accelerator.is_main_process else True  # None: unless it is a terminal
+    """Return a progress bar that vanishes when done, for the terminal of the main process only."""
+    disable = None if accelerator.is_main_process else True  # None: shown on a terminal only
     return tqdm(iterable, leave=False, delay=0.5, disable=disable, **options)

@@ -1,11 +1,11 @@
-"""The order in which rows come, epoch after epoch, as something that can be saved."""
+"""The order of training rows: shuffled by a seed every epoch, with a position to save."""
 
 import torch
 from datasets import Dataset
 
 
 class RowStream:
-    """An endless stream of rows, shuffled anew every epoch by a seed, with a cursor to save."""
+    """An endless stream of rows, shuffled anew by a seed every epoch, with a position to save."""
 
     def __init__(self, rows: Dataset, seed: int):
         self.rows = rows

@@ -1,6 +1,7 @@
-"""What train_prime.py saves into a run's folder, and how a run goes on from it.
+"""Saving a run of train_prime.py into its folder, and resuming it from there.
 
-Models go there as Hugging Face folders, everything else that a run needs to go on as a checkpoint.
+The checkpoint holds everything that a run needs to go on. Hugging Face folders hold the models for
+use elsewhere.
 """
 
 from dataclasses import dataclass
@@ -26,9 +27,9 @@ class Saver:
     best_accuracy: float = -1.0  # on the held-out prompts, so far
 
     def resume(self, saved: Path) -> dict:
-        """Put models, optimizers and schedules back from a checkpoint; return its loop state.
+        """Restore models, optimizers and schedules from a checkpoint. Return its loop state.
 
-        A run that is complete saves no more, so its merged adapters are written here if asked for.
+        A complete run saves no more, so its merged adapters are written here if LORA_MERGE is set.
         """
         for trainee in self.roles.trainees:
             with self.roles.on_device(trainee.module, trainee.optimizer):
@@ -42,7 +43,7 @@ class Saver:
         return loop_state
 
     def save(self, iteration: int, loop_state: dict) -> None:
-        """Write the models as Hugging Face folders, then the checkpoint that says they are done."""
+        """Write the models as Hugging Face folders, then the checkpoint, which marks them done."""
         self.export_all()
         checkpoint.save_checkpoint(
             self.accelerator,
@@ -53,7 +54,7 @@ class Saver:
         )
 
     def keep_best(self, eval_accuracy: float) -> None:
-        """Note a held-out accuracy; export the policy if it is the best one and KEEP_BEST asks."""
+        """Note the best held-out accuracy. With KEEP_BEST, export the policy that reaches it."""
         if eval_accuracy <= self.best_accuracy:
             return
         self.best_accuracy = eval_accuracy
@@ -61,12 +62,12 @@ class Saver:
             self.export(self.roles.policy, "best_policy")
 
     def export_all(self) -> None:
-        """Write policy/ and, where there is one, prm/."""
+        """Write the policy and, if there is one, the PRM."""
         for trainee in self.roles.trainees:
             self.export(trainee, trainee.name.lower())
 
     def export(self, trainee: Trainee, name: str) -> None:
-        """Write a model; of an adapter the adapter and, with LORA_MERGE, the merged model too."""
+        """Write a model. With LoRA, write the adapter and, with LORA_MERGE, the merged model."""
         c = self.constants
         folder = self.folder / (f"{name}_adapter" if c["LORA_RANK"] else name)
         extras = self._describe_prm() if trainee is self.roles.prm else {}

@@ -57,6 +57,8 @@ def start(tmp_path, monkeypatch):
         (dict(MAX_PROMPT_TOKENS=2000), "allow sequences of 2048 tokens, but the model knows 1024"),
         (dict(ACCURACY_LOW=0.9), "ACCURACY_LOW is above ACCURACY_HIGH"),
         (dict(MODEL="models/none"), "MODEL = 'models/none': there is no such folder"),
+        (dict(MODEL="models/tables-sft"), "has moved. It is 'embedded/tables-sft' now"),
+        (dict(PRM_MODEL="models/arithmetic-sft"), "It is 'embedded/arithmetic-sft' now"),
         (dict(MODEL=str(ROOT / "tests")), "the folder holds no config.json"),
         (dict(TRAIN_DATA="none.parquet"), "TRAIN_DATA = 'none.parquet': there is no such file"),
         (dict(EVAL_DATA="none.jsonl"), "EVAL_DATA = 'none.jsonl': there is no such file"),
@@ -89,7 +91,7 @@ GOOD_ROW = {"prompt": "7+8", "ability": "math", "reward_model": {"ground_truth":
 @pytest.mark.parametrize(
     ("second_row", "words"),
     [
-        ({**GOOD_ROW, "ability": "poetry"}, "row 1 has ability 'poetry'; known are 'math', 'code'"),
+        ({**GOOD_ROW, "ability": "poetry"}, "row 1 has the unknown ability 'poetry'"),
         ({**GOOD_ROW, "ability": "code"}, "row 1 has a ground truth that"),
         ({**GOOD_ROW, "reward_model": {"ground_truth": None}}, "row 1 has no ground truth"),
         ({**GOOD_ROW, "prompt": None}, "row 1 has no prompt"),
@@ -106,7 +108,7 @@ def test_mistakes_in_rows(start, tmp_path, second_row, words):
     ("content", "words"),
     [
         ("", "there are no rows in it"),
-        ('{"prompt": "7+8", "solution": "15"}\n', "columns are ['prompt', 'solution']; needed are"),
+        ('{"prompt": "7+8", "solution": "15"}\n', "columns are ['prompt', 'solution']; rows need"),
         ("{]", "cannot be read"),
     ],
 )

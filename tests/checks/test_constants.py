@@ -79,3 +79,9 @@ def test_constants_of_evaluate_that_make_no_sense(constants, words):
 def test_file_names():
     assert make_file_name("PRIME-RL/Eurus-2-7B") == "PRIME-RL_Eurus-2-7B"
     assert make_file_name("../../etc") == "etc" and make_file_name("/") == "_"
+
+
+def test_the_docs_have_a_row_for_every_constant():
+    text = (ROOT / "docs" / "constants.md").read_text()
+    for name in read_constants(runpy.run_path(str(ROOT / "train_prime.py"))):
+        assert f"`{name}`" in text, f"docs/constants.md says nothing of {name}"

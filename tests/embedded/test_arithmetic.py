@@ -1,4 +1,4 @@
-"""The embedded task is right, and the embedded model is what the README says."""
+"""The embedded task is right, and the embedded model is what the docs say."""
 
 import random
 import re
@@ -105,7 +105,7 @@ def test_the_tokenizer_knows_every_piece_and_decodes_what_it_encoded():
     assert len(tokenizer("17", add_special_tokens=False)["input_ids"]) == 1  # a number, a token
 
 
-def test_the_embedded_model_is_small_and_has_the_accuracy_of_the_readme():
+def test_the_embedded_model_is_small_and_has_the_accuracy_of_the_docs():
     folder = ROOT / "embedded" / "arithmetic-sft"
     assert sum(path.stat().st_size for path in folder.iterdir()) < 2.5e6
     model = AutoModelForCausalLM.from_pretrained(SFT_MODEL)

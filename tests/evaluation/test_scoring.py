@@ -82,9 +82,9 @@ def test_what_is_given_goes_before_what_is_recorded(prm):
 
 
 def test_what_cannot_be_scored_with(prm, tmp_path):
-    with pytest.raises(UserError, match="PRM = .* does not record it, so REFERENCE must be given"):
+    with pytest.raises(UserError, match="PRM = .* does not record REFERENCE, so it must be given"):
         read_settings(SFT_MODEL, None, 0.1, NAMES)
-    with pytest.raises(UserError, match="so BETA must be given"):
+    with pytest.raises(UserError, match="does not record BETA, so it must"):
         read_settings(SFT_MODEL, SFT_MODEL, None, NAMES)
     with pytest.raises(UserError, match="REFERENCE = 'models/none': there is no such folder"):
         read_settings(prm, "models/none", None, NAMES)

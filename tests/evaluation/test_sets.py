@@ -130,7 +130,7 @@ def test_hub_sets_are_asked_for_by_id_configuration_and_split(monkeypatch):
         (
             "Nine",
             {"problem": "x"},
-            r"columns are \['problem'\]; needed are .*`problem` and `answer`",
+            r"columns are \['problem'\]; rows need .*`problem` and `answer`",
         ),
         ("Nine", {}, r"there are no rows in it"),
     ],

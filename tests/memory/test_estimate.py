@@ -153,7 +153,7 @@ def test_what_does_not_fit_is_refused_with_what_to_change():
     parts = dict(policy=10 * 2**30, cache=30 * 2**30, activations=2**30)
     fitting = Estimate(generate=parts)
     told = check_fits(CONSTANTS, fitting, 42 * 2**30, 1)
-    assert told == "41.0 GiB on each of 1 device(s), estimated; there are 42.0"
+    assert told == "41.0 GiB on each of 1 device(s), estimated; 42.0 GiB available"
     warned = check_fits(CONSTANTS, fitting, 20 * 2**30, 1)
     assert "too few" in warned and "cache 30.0 GiB: ROLLOUT_TOKENS lowered" in warned
     with pytest.raises(UserError, match="(?s)This will not fit.*policy 10.0 GiB: SHARD = True"):
@@ -188,7 +188,7 @@ def test_the_estimate_is_printed_without_loading(tmp_path, monkeypatch, capsys):
     script.main(["--estimate=8x80", "SHARD=True"])
     output = capsys.readouterr().out
     assert f"{SFT_MODEL}, 0.00 B parameters, 8 process(es) on cuda" in output
-    assert "there are 74.5" in output and "gathered layers" in output
+    assert "74.5 GiB available" in output and "gathered layers" in output
     script.main(["--estimate"])
     assert "1 process(es)" in capsys.readouterr().out
     with pytest.raises(UserError, match="--estimate=8x80 for 8 processes"):

@@ -60,7 +60,6 @@ def test_three_roles_hold_one_copy_of_the_model():
         PRM_REFERENCE="sft",
         OFFLOAD_MODELS=False,
         OFFLOAD_OPTIMIZERS=False,
-        OFFLOAD_OPTIMIZERS=False,
         GRADIENT_CHECKPOINTING=False,
         SHARD=False,
         LORA_RANK=4,

@@ -65,7 +65,7 @@ def test_responses_to_other_problems_are_refused(tmp_path):
     append_groups(path, range(4), GROUPS, str)
     for change in ({"ground_truth": "7"}, {"prompt_ids": [9]}):
         prompts = [PROMPTS[0], {**PROMPTS[1], **change}]
-        with pytest.raises(UserError, match="responses to other problems .number 1 is another one"):
+        with pytest.raises(UserError, match="responses to other problems .number 1 differs"):
             read_groups(path, prompts, 2, str)
 
 

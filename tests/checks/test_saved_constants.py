@@ -1,0 +1,31 @@
+"""Constants of a run that was stopped, beside those it is to go on with."""
+
+import pytest
+
+from checks.errors import UserError
+from checks.saved_constants import check_same_constants, read_saved_constants, write_constants
+from checks.training_run import FREE_TO_CHANGE
+
+
+def test_constants_come_back_from_their_file(tmp_path):
+    assert read_saved_constants(tmp_path) is None
+    constants = {"MODEL": "a/b", "ABILITIES": ("math",), "BETA": 0.05}
+    write_constants(tmp_path / "constants.json", constants, device="cpu")
+    old = read_saved_constants(tmp_path)
+    assert old == {"MODEL": "a/b", "ABILITIES": ["math"], "BETA": 0.05}
+    check_same_constants(constants, old, tmp_path, [])
+
+
+def test_a_run_of_before_a_folder_moved_goes_on(tmp_path):
+    old = {"MODEL": "models/arithmetic-sft", "REPORT_EVERY": 10, "BETA": 0.05}
+    new = {"MODEL": "embedded/arithmetic-sft", "BETA": 0.05}
+    check_same_constants(new, old, tmp_path, FREE_TO_CHANGE)
+    with pytest.raises(UserError, match="MODEL: was 'embedded/arithmetic-sft', is 'a/b'"):
+        check_same_constants({**new, "MODEL": "a/b"}, old, tmp_path, FREE_TO_CHANGE)
+
+
+def test_a_constant_that_came_later_is_named(tmp_path):
+    with pytest.raises(UserError) as error:
+        check_same_constants({"BETA": 0.1, "SEED": 0}, {"BETA": 0.05}, tmp_path, ["SEED"])
+    assert "holds work done with other constants:\n  BETA: was 0.05, is 0.1\n" in str(error.value)
+    assert "SEED" not in str(error.value)

@@ -139,7 +139,7 @@ def sample_groups(
     timer: Callable[[str], AbstractContextManager],
     progress: Callable[..., object],
 ) -> list[Group]:
-    """Generate K responses to each prompt (line 4), greedily at temperature 0; verify them (line 5).
+    """Generate K responses to each prompt (line 4), greedily at temperature 0; verify (line 5).
 
     A finished response goes to the verifier at once, while others are still being generated.
 

@@ -174,7 +174,10 @@ def test_what_changed_under_the_responses_is_refused(evaluate, canned, tmp_path)
         (dict(BENCHMARKS={"Nine": None}), "no set of that name is known"),
         (dict(BENCHMARKS={"X": "rows.jsonl"}), "'rows.jsonl': there is no such file"),
         (dict(PRM="models/none", SAMPLES=4, TEMPERATURE=1.0), "PRM = 'models/none'"),
-        (dict(PRM=SFT_MODEL, SAMPLES=4, TEMPERATURE=1.0), "does not record REFERENCE, so it must be given"),
+        (
+            dict(PRM=SFT_MODEL, SAMPLES=4, TEMPERATURE=1.0),
+            "does not record REFERENCE, so it must be",
+        ),
         (dict(OUTPUT="/proc/evaluation"), "OUTPUT: cannot write to /proc/evaluation"),
     ],
 )

@@ -8,9 +8,9 @@ Shapes: B rows = prompts x K responses, the K rows of a prompt contiguous; T res
 import torch
 from torch import Tensor
 
-# In units of beta * nats, summed over a response. A PRM that still equals its reference gives
-# zeros, or in bfloat16 a little less than this. Divided by itself, that noise would weigh as much
-# as the outcome.
+# In units of beta * nats, summed over a response. While the PRM still equals its reference, process
+# rewards are rounding noise below this. Divided by its own largest value, the noise would weigh as
+# much as the outcome.
 _ROUNDING = 1e-4
 
 

@@ -2,80 +2,26 @@
 
 These are lines 3 to 6 of Algorithm 1 of the PRIME paper (arXiv 2502.01456).
 
-Shapes: B rows = prompts x K responses, the K rows of a prompt contiguous; P prompt tokens
-(left-padded), T response tokens (right-padded).
+Shapes: B rows = prompts x K responses, the K rows of a prompt contiguous; T response tokens.
 """
 
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from generation.ending import find_pad_token_id, is_truncated
 from generation.generate import generate_responses
+from generation.groups import MIN_KEPT_FRACTION, Collected, Group
 from generation.seeds import draw_uniforms
+from models.batches import Rollouts, cut_by_tokens, pad_rows
 from verifiers import STATUSES, Verdict, Verifier
 
-MIN_KEPT_FRACTION = 0.25  # a round samples at most (missing prompts) / this
 _TOLERANCE = 1e-6  # of the filter's bounds: 4 of 5 right is 0.8 despite rounding
-
-
-@dataclass(frozen=True)
-class Group:
-    """A prompt and its K responses, as plain Python values for other processes and for files."""
-
-    prompt_ids: list[int]
-    ability: str
-    ground_truth: str
-    data_source: str
-    response_ids: list[list[int]]  # K lists, EOS included where there is one
-    responses: list[str]  # K texts without special tokens
-    outcome_rewards: list[float]  # K values r_o in [0, 1]
-    statuses: list[str]  # K, status of each verdict
-    truncated: list[bool]  # K, True if the length limit came before EOS
-
-    @property
-    def accuracy(self) -> float:
-        return sum(self.outcome_rewards) / len(self.outcome_rewards)
-
-
-@dataclass(frozen=True)
-class Rollouts:
-    """The responses of kept groups as padded tensors."""
-
-    input_ids: Tensor  # (B, P+T) left-padded prompt, right-padded response
-    attention_mask: Tensor  # (B, P+T) 1 on tokens
-    response_mask: Tensor  # (B, T) 1 on response tokens, EOS included
-    outcome_rewards: Tensor  # (B,) in [0, 1]
-    siblings: int = 1  # consecutive rows that share their prompt and may be computed as one
-
-    @property
-    def response_length(self) -> int:
-        return self.response_mask.shape[1]
-
-    def lengths(self) -> tuple[list[int], list[int]]:
-        """Return how many prompt tokens and how many response tokens each row has."""
-        responses = self.response_mask.sum(dim=1)  # (B,)
-        return (self.attention_mask.sum(dim=1) - responses).tolist(), responses.tolist()
-
-    def model_inputs(self) -> tuple[Tensor, Tensor, int, int]:
-        return self.input_ids, self.attention_mask, self.response_length, self.siblings
-
-
-@dataclass(frozen=True)
-class Collected:
-    """The groups that one iteration sampled, and how the filter divided them."""
-
-    kept: list[Group]  # the batch
-    surplus: list[Group]  # passed the filter too; goes into the next iteration's batch
-    sampled: list[Group]  # all groups of this iteration, in order
-    kept_fraction: float  # share of sampled groups that passed; as before if none was sampled
-    rounds: int
 
 
 def is_kept(group: Group, accuracy_low: float, accuracy_high: float) -> bool:
@@ -186,34 +132,6 @@ def sample_groups(
     return _make_groups(prompts, response_ids, texts, verdicts, eos_token_ids)
 
 
-def cut_by_tokens(
-    rows: Sequence[int],
-    prompt_lengths: Sequence[int] | dict[int, int],
-    response_lengths: Sequence[int] | dict[int, int],
-    token_budget: int,
-) -> list[list[int]]:
-    """Return rows in batches of similar length, longest first, within a budget of padded tokens.
-
-    A row that alone exceeds the budget becomes its own batch.
-
-    Args:
-        prompt_lengths, response_lengths: tokens of each row, by row number.
-        token_budget: largest rows x (longest prompt + longest response) of a batch, in tokens.
-    """
-    batches: list[list[int]] = []
-    widths = (0, 0)
-    for row in sorted(rows, key=lambda row: -prompt_lengths[row] - response_lengths[row]):
-        mine = (prompt_lengths[row], response_lengths[row])
-        joint = (max(widths[0], mine[0]), max(widths[1], mine[1]))
-        if batches and (len(batches[-1]) + 1) * sum(joint) <= token_budget:
-            batches[-1].append(row)
-            widths = joint
-        else:
-            batches.append([row])
-            widths = mine
-    return batches
-
-
 class _Submitted:
     """The responses handed to the verifier: each once, in the order in which they end."""
 
@@ -254,51 +172,6 @@ def make_rollouts(
     outcome_rewards = [reward for group in groups for reward in group.outcome_rewards]
     rollouts = pad_rows(prompts, responses, outcome_rewards, pad_token_id, device)
     return replace(rollouts, siblings=siblings)
-
-
-def pad_rows(
-    prompts: Sequence[list[int]],
-    responses: Sequence[list[int]],
-    outcome_rewards: Sequence[float],
-    pad_token_id: int,
-    device: torch.device,
-) -> Rollouts:
-    """Return B prompts, padded on the left, with their responses, padded on the right."""
-    prompt_width, response_width = max(map(len, prompts)), max(map(len, responses))
-    input_ids, attention_mask = [], []
-    for prompt, response in zip(prompts, responses):
-        left, right = prompt_width - len(prompt), response_width - len(response)
-        input_ids.append([pad_token_id] * left + prompt + response + [pad_token_id] * right)
-        attention_mask.append([0] * left + [1] * (len(prompt) + len(response)) + [0] * right)
-    mask = torch.tensor(attention_mask, device=device)  # (B, P+T)
-    return Rollouts(
-        input_ids=torch.tensor(input_ids, device=device),
-        attention_mask=mask,
-        response_mask=mask[:, prompt_width:],
-        outcome_rewards=torch.tensor(outcome_rewards, dtype=torch.float32, device=device),
-    )
-
-
-def select_rows(rollouts: Rollouts, rows: Sequence[int], siblings: int = 1) -> Rollouts:
-    """Return some rows, without the columns of padding that none of them needs.
-
-    Args:
-        siblings: more than 1 only if rows holds all rows of some prompts, in order.
-    """
-    rows = list(rows)
-    attention_mask = rollouts.attention_mask[rows]  # (b, P+T)
-    response_mask = rollouts.response_mask[rows]  # (b, T)
-    prompt_width = attention_mask.shape[1] - response_mask.shape[1]
-    first = int(attention_mask.any(dim=0).int().argmax())
-    response_width = int(response_mask.sum(dim=1).max())
-    columns = slice(first, prompt_width + response_width)
-    return Rollouts(
-        input_ids=rollouts.input_ids[rows, columns],
-        attention_mask=attention_mask[:, columns],
-        response_mask=response_mask[:, :response_width],
-        outcome_rewards=rollouts.outcome_rewards[rows],
-        siblings=siblings,
-    )
 
 
 def _make_groups(

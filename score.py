@@ -23,8 +23,8 @@ from checks.files import replace_file
 from evaluation import scoring
 from generation.ending import find_pad_token_id
 from reporting.page import ShownGroup, show_response, write_page
+from reporting.progress import hide_library_bars
 from reporting.steps import make_visible, split_steps, token_texts
-from training import processes
 
 _SHOWN = 1_000  # responses on the page, the first ones
 
@@ -32,7 +32,7 @@ _SHOWN = 1_000  # responses on the page, the first ones
 def main() -> None:
     arguments = parse_arguments()
     if not sys.stderr.isatty():
-        processes.hide_library_bars()
+        hide_library_bars()
     settings, tokenizer = scoring.read_settings(
         arguments.prm, arguments.reference, arguments.beta, ("--prm", "--reference", "--beta")
     )

@@ -15,7 +15,6 @@ from accelerate.utils import set_seed
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedTokenizerBase
 
 import data
-import rollout
 from checks import files, model_files
 from checks.allowed_values import check_sft_constants
 from checks.constants import read_constants
@@ -23,6 +22,7 @@ from checks.saved_constants import check_same_constants
 from embedded import arithmetic
 from generation.ending import find_eos_token_ids, find_pad_token_id
 from models import sharding
+from models.batches import Rollouts, pad_rows
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
 from models.trainee import Trainee, make_trainee, warmup_then_cosine
@@ -152,7 +152,7 @@ def train(
     started, losses = time.monotonic(), []
     for step in range(first, STEPS):
         rows = stream.take(BATCH_SIZE)
-        batch = rollout.pad_rows(
+        batch = pad_rows(
             [row["prompt_ids"] for row in rows],
             [row["response_ids"] for row in rows],
             [1.0] * len(rows),
@@ -172,7 +172,7 @@ def train(
             checkpoint.save_checkpoint(accelerator, folder, done, [trainee], state)
 
 
-def update(accelerator: Accelerator, trainee: Trainee, batch: rollout.Rollouts) -> float:
+def update(accelerator: Accelerator, trainee: Trainee, batch: Rollouts) -> float:
     """Take one step on the mean cross-entropy of response tokens; return the loss, in nats."""
     token_count = batch.response_mask.sum()
     total = torch.zeros((), device=accelerator.device)

@@ -1,10 +1,10 @@
-"""PRIME (arXiv 2502.01456) on one machine: `accelerate launch train_prime.py`, constants below.
+"""PRIME (arXiv 2502.01456): `accelerate launch train_prime.py`, constants below.
 
 train() is the paper's Algorithm 1. learn(), update_prm() and update_policy() are its lines 7 to 11.
 
-The rollouts of an iteration are small next to the models, so every process holds all of them. The
-processes share out the computing: prompts to generate, responses to verify, rows to forward and
-backward. Filter, baselines, whitening and token counts are therefore those of the whole batch.
+The rollouts of an iteration are small next to the models, so every process holds all of them. Each
+process computes a part: prompts to generate, responses to verify, rows to forward and backward.
+Filter, baselines, whitening and token counts are over the global batch.
 """
 
 import itertools
@@ -30,14 +30,15 @@ from checks.allowed_values import check_training_constants
 from checks.constants import read_constants
 from checks.training_run import check_training_run
 from generation.ending import find_eos_token_ids, find_pad_token_id
+from generation.groups import Collected, Group
 from generation.seeds import derive_seed
 from memory import estimate
 from models import roles
+from models.batches import Rollouts
 from models.roles import Roles
 from policy import ppo_loss
 from prm import implicit_process_rewards, prm_accuracy, prm_loss
 from reporting.run_log import PhaseTimer, RunLog
-from rollout import Collected, Rollouts
 from training import checkpoint, processes
 from training.bookkeeping import Bookkeeper
 from training.micro_batches import split_rows
@@ -52,11 +53,11 @@ PRM_MODEL = None  # another model that the PRM starts from (same tokenizer); Non
 MIXED_PRECISION = "no"  # "no", "bf16": compute; weights are float32
 GRADIENT_CHECKPOINTING = False  # recompute activations in backward: less memory, more time
 SHARD = False  # True: each process holds a part of every model (FSDP2), not all of it
-LORA_RANK = 0  # r; above 0: one frozen model serves all roles, policy and PRM train adapters of it
-LORA_ALPHA = 32.0  # alpha; an adapter counts alpha / r
+LORA_RANK = 0  # r; above 0: all roles share one frozen model, policy and PRM train adapters of it
+LORA_ALPHA = 32.0  # alpha; an adapter's output is multiplied by alpha / r
 LORA_MERGE = False  # True: policy/ and prm/ are written too, adapters merged into the model
 OFFLOAD_MODELS = False  # True: a model waits in host memory while a phase does not need it
-OFFLOAD_OPTIMIZERS = False  # True: optimizer states do so too
+OFFLOAD_OPTIMIZERS = False  # True: optimizer states wait in host memory too
 
 # Data
 TRAIN_DATA = "arithmetic"  # hub id, parquet / json / jsonl file, folder, or "arithmetic"
@@ -78,28 +79,27 @@ ACCURACY_HIGH = 0.8  # prompt filter: largest mean outcome reward, inclusive
 MAX_ROLLOUT_ROUNDS = 8  # of sampling in an iteration; then it trains on the prompts it has
 MAX_EMPTY_ITERATIONS = 3  # in a row, in which no prompt passes; then the run stops
 ROLLOUT_TOKENS = 131072  # at most, of prompts and responses that a process generates at once
-ROLLOUT_DTYPE = "float32"  # "float32": the policy generates; "bfloat16": a copy of it does
-# (A sharded policy always generates by a copy. With LORA_RANK this is the frozen model's type.)
+ROLLOUT_DTYPE = "float32"  # of generation; "bfloat16": by a copy of the policy
 VERIFIER_WORKERS = None  # processes that verify; None: the cores of this process
-VERIFIER_TIMEOUT = 5.0  # seconds a response
+VERIFIER_TIMEOUT = 5.0  # seconds per response
 CODE_ALL_OR_NOTHING = False  # True: a program that fails one of its tests gets 0, not a fraction
 ALLOW_UNSANDBOXED_CODE = False  # True: run generated programs even where there is no sandbox
 
 # Process reward model (PRM)
 BETA = 0.05  # beta of Eq. 3, weight of the log-ratio
-PRM_UPDATE = "after"  # rewards (single-forward), "before" them (double-forward), "none" (frozen)
+PRM_UPDATE = "after"  # computing rewards (one forward); "before" (two forwards); "none" (frozen)
 PRM_REFERENCE = "sft"  # log-ratio to "sft" (the start) or "policy" (of this iteration)
 PRM_LR = 1e-3  # learning rate of AdamW, constant after the warm-up
 PRM_WARMUP_STEPS = 5  # optimizer steps
 PRM_GRADIENT_CLIP = 10.0  # largest gradient norm
-PRM_OPTIMIZER_STEPS = 4  # in an iteration, each on its share of the prompts
+PRM_OPTIMIZER_STEPS = 4  # per iteration, each on its share of the prompts
 
 # Advantages
 OUTCOME_COEF = 1.0  # weight of the outcome returns
 PROCESS_COEF = 1.0  # weight of the process returns; 0: outcome-only RLOO, no PRM, no reference
 PROCESS_SCALE = "batch"  # "none", "batch" (divide by the batch's largest absolute return-to-go)
 PROCESS_GRANULARITY = "token"  # "token", "response" (their sum is one reward of the response)
-GAMMA = 1.0  # gamma of Eq. 5, discount of process rewards by token
+GAMMA = 1.0  # gamma of Eq. 5, discount of process rewards per token
 ADVANTAGE_ESTIMATOR = "rloo"  # what rewards are compared with: "rloo", "grpo", "reinforce"
 WHITEN = False  # True: advantages get mean 0, deviation 1 over the batch's response tokens
 
@@ -108,7 +108,7 @@ CLIP_RANGE = 0.2  # epsilon of Eq. 6
 POLICY_LR = 1e-4  # learning rate of AdamW, constant after the warm-up
 POLICY_WARMUP_STEPS = 5  # optimizer steps
 POLICY_GRADIENT_CLIP = 1.0  # largest gradient norm
-OPTIMIZER_STEPS = 1  # in an iteration, each on its share of the prompts
+OPTIMIZER_STEPS = 1  # per iteration, each on its share of the prompts
 WEIGHT_DECAY = 0.0  # AdamW, policy and PRM
 MICRO_BATCH_TOKENS = 4096  # of a process's forward pass; changes memory, not results
 
@@ -123,7 +123,7 @@ KEEP_BEST = False  # True: the policy of the highest held-out accuracy is kept i
 LOG_SAMPLES = 0  # responses of each iteration shown on the terminal, coloured by token reward
 RESUME = True  # go on from the run's checkpoint, if there is one
 LOG_WITH = None  # None, "tensorboard", "wandb", "trackio"
-CPU_THREADS = None  # torch threads a process without GPU; None: the cores divided by the processes
+CPU_THREADS = None  # torch threads per process without GPU; None: cores divided by processes
 
 
 @dataclass(frozen=True)
@@ -135,19 +135,19 @@ class Run:
     eos_token_ids: list[int]
     eval_prompts: list[dict]
     roles: Roles
-    siblings: int  # responses to a prompt computed as one row: K, or 1 where a model cannot
+    siblings: int  # responses that share one computation of their prompt: K, or 1 if they cannot
     verifier: Verifier
     stream: RowStream
     log: RunLog
-    books: Bookkeeper
+    bookkeeper: Bookkeeper
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    wish, overrides = estimate.take_wish(arguments)
+    request, overrides = estimate.take_request(arguments)
     constants = read_constants(globals(), overrides)
     check_training_constants(constants)
-    if wish:
-        print(estimate.describe(constants, wish))
+    if request:
+        print(estimate.describe(constants, request))
         return
     folder = Path(OUTPUT_DIR) / RUN_NAME
     saved = checkpoint.find_checkpoint(folder / "checkpoint")
@@ -185,12 +185,11 @@ def main(arguments: Sequence[str] = ()) -> None:
             verifier=verifier,
             stream=stream,
             log=log,
-            books=Bookkeeper(accelerator, constants, stream, saver, log),
+            bookkeeper=Bookkeeper(accelerator, constants, stream, saver, log),
         )
-        first = run.books.resume(saved)
+        first = run.bookkeeper.resume(saved)
         run.log.start(constants, str(accelerator.device), first)
-        counts = f"{len(prompts)} prompts of {TRAIN_DATA} ({dropped} too long, dropped), "
-        counts += f"{len(eval_prompts)} held out of {EVAL_DATA}"
+        counts = len(prompts), dropped, len(eval_prompts)
         run.log.print_summary(constants, accelerator, size, counts, first, memory)
         if has_code:
             run.log.print_sandbox(verifier.sandbox_layers, verifier.sandbox_fault)
@@ -217,7 +216,7 @@ def train(run: Run, first: int) -> None:
             # 7 process rewards (Eq. 3), 8 PRM update, 9 advantages (Eq. 5), 10, 11 policy (Eq. 6)
             learned = learn(run, timer, iteration, collected)
         evaluate_after = partial(evaluate, run, timer)
-        run.books.conclude(iteration, timer, collected, learned, eval_accuracy, evaluate_after)
+        run.bookkeeper.conclude(iteration, timer, collected, learned, eval_accuracy, evaluate_after)
 
 
 def collect(run: Run, timer: PhaseTimer, iteration: int) -> Collected:
@@ -227,12 +226,12 @@ def collect(run: Run, timer: PhaseTimer, iteration: int) -> Collected:
     return rollout.collect_rollouts(
         run.stream.take,
         partial(sample_groups, run, timer, SAMPLES_PER_PROMPT, TEMPERATURE, seeds),
-        run.books.surplus,
+        run.bookkeeper.surplus,
         prompts_wanted=PROMPTS_PER_ITERATION,
         accuracy_low=ACCURACY_LOW,
         accuracy_high=ACCURACY_HIGH,
         max_rounds=MAX_ROLLOUT_ROUNDS,
-        kept_fraction=run.books.kept_fraction,
+        kept_fraction=run.bookkeeper.kept_fraction,
     )
 
 
@@ -244,7 +243,7 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
     policy, prm, on_device = run.roles.policy, run.roles.prm, run.roles.on_device
     pad, device = find_pad_token_id(run.tokenizer), run.accelerator.device
     rollouts = rollout.make_rollouts(collected.kept, pad, device, run.siblings)
-    old_logprobs = None  # (B, T) of pi_old, or None where the update's first pass gives them
+    old_logprobs = None  # (B, T) of pi_old; None where the update's only pass computes them too
     if OPTIMIZER_STEPS > 1 or (prm and PRM_REFERENCE == "policy"):
         with timer("seconds_policy"), on_device(policy.module):
             old_logprobs = compute_logprobs(
@@ -279,37 +278,37 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
 def update_prm(run: Run, rollouts: Rollouts, old_logprobs: Tensor | None) -> tuple[Tensor, dict]:
     """Compute process rewards (B, T) (line 7, Eq. 3) and train the PRM by cross-entropy (line 8).
 
-    Single-forward ("after"): the rewards are those of the training pass, before each row's step.
-    Double-forward ("before"): they are computed again after all steps; the metrics are not.
+    Single-forward ("after"): a row's rewards come from the forward pass of its own PRM step.
+    Double-forward ("before"): they are computed again after all steps; accuracy and loss are not.
     """
     prm, reference = run.roles.prm, run.roles.reference
     outcomes, mask = rollouts.outcome_rewards, rollouts.response_mask
     trains = PRM_UPDATE != "none"
-    rewards_before = torch.zeros_like(mask, dtype=torch.float32)  # (B, T)
-    ref_logprobs = torch.zeros_like(rewards_before) if reference else old_logprobs
+    pass_rewards = torch.zeros_like(mask, dtype=torch.float32)  # (B, T)
+    ref_logprobs = torch.zeros_like(pass_rewards) if reference else old_logprobs
     gradient_norms = []
     for rows in split_rows(len(outcomes), SAMPLES_PER_PROMPT, PRM_OPTIMIZER_STEPS):
-        for micro_rows, micro, share, synchronise in micro_batches(
+        for micro_rows, micro, weight, synchronise in micro_batches(
             run.accelerator, prm, rollouts, rows, MICRO_BATCH_TOKENS
         ):
-            cut = (micro_rows, slice(micro.response_length))
+            index = (micro_rows, slice(micro.response_length))
             if reference:
                 with torch.no_grad(), run.accelerator.autocast():
                     logprobs, _ = reference(*micro.model_inputs(), TEMPERATURE)  # (b, t)
-                ref_logprobs[cut] += logprobs * micro.response_mask
+                ref_logprobs[index] += logprobs * micro.response_mask
             with synchronise, torch.set_grad_enabled(trains):
                 logprobs, _ = prm.module(*micro.model_inputs(), TEMPERATURE)  # (b, t)
                 rewards = implicit_process_rewards(
-                    logprobs, ref_logprobs[cut], micro.response_mask, BETA
+                    logprobs, ref_logprobs[index], micro.response_mask, BETA
                 )
                 if trains:
                     loss = prm_loss(rewards, micro.outcome_rewards, micro.response_mask)
-                    run.accelerator.backward(loss * share)
-            rewards_before[cut] += rewards.detach()
+                    run.accelerator.backward(loss * weight)
+            pass_rewards[index] += rewards.detach()
         if trains:
             gradient_norms.append(take_step(prm))
-    rewards_before = run.accelerator.reduce(rewards_before)
-    process_rewards = rewards_before
+    pass_rewards = run.accelerator.reduce(pass_rewards)
+    process_rewards = pass_rewards
     if PRM_UPDATE == "before":
         if reference:
             ref_logprobs = run.accelerator.reduce(ref_logprobs)
@@ -318,8 +317,8 @@ def update_prm(run: Run, rollouts: Rollouts, old_logprobs: Tensor | None) -> tup
         )
         process_rewards = implicit_process_rewards(logprobs, ref_logprobs, mask, BETA)
     metrics = {
-        "prm_accuracy": prm_accuracy(rewards_before, outcomes, mask, SAMPLES_PER_PROMPT),
-        "prm_loss": prm_loss(rewards_before, outcomes, mask).item(),
+        "prm_accuracy": prm_accuracy(pass_rewards, outcomes, mask, SAMPLES_PER_PROMPT),
+        "prm_loss": prm_loss(pass_rewards, outcomes, mask).item(),
         "prm_gradient_norm": max(gradient_norms, default=0.0),
         "process_reward_mean": process_rewards.sum().item() / mask.sum().item(),
         "process_return_largest": largest_return(process_rewards, mask, GAMMA).item(),
@@ -340,13 +339,14 @@ def update_policy(
         for micro_rows, micro, _, synchronise in micro_batches(
             run.accelerator, policy, rollouts, rows, MICRO_BATCH_TOKENS
         ):
-            cut = (micro_rows, slice(micro.response_length))
+            index = (micro_rows, slice(micro.response_length))
             with synchronise:
                 logprobs, entropy = policy.module(*micro.model_inputs(), TEMPERATURE)  # (b, t)
-                old = logprobs.detach() if old_logprobs is None else old_logprobs[cut]
+                old = logprobs.detach() if old_logprobs is None else old_logprobs[index]
                 loss, metrics = ppo_loss(
-                    logprobs, old, advantages[cut], micro.response_mask, CLIP_RANGE, token_count
+                    logprobs, old, advantages[index], micro.response_mask, CLIP_RANGE, token_count
                 )
+                # The loss is a sum over processes. Data-parallel training takes gradients' mean.
                 run.accelerator.backward(loss * run.accelerator.num_processes)
             metrics["policy_loss"] = loss.detach()
             metrics["entropy"] = (entropy * micro.response_mask).sum() / token_count
@@ -366,7 +366,7 @@ def sample_groups(
     temperature: float,
     seeds: Iterator[int],
     prompts: list[dict],
-) -> list[rollout.Group]:
+) -> list[Group]:
     checkpoint.activate(run.accelerator, run.roles.policy.module)
     with run.roles.on_device(run.roles.rollout_model):
         return processes.sample_groups(
@@ -392,7 +392,7 @@ def evaluate(run: Run, timer: PhaseTimer) -> float | None:
     with timer("seconds_evaluate"):
         groups = sample_groups(run, PhaseTimer(), 1, 0.0, itertools.count(), run.eval_prompts)
     accuracy = statistics.fmean(group.accuracy for group in groups)
-    run.books.saver.keep_best(accuracy)
+    run.bookkeeper.saver.keep_best(accuracy)
     return accuracy
 
 

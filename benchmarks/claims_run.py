@@ -18,12 +18,13 @@ from torch import Tensor
 
 import train_prime
 from embedded import arithmetic
+from generation.groups import Collected
+from models.batches import Rollouts
 from prm import prm_accuracy
 from reporting.steps import (
     split_steps,
     token_texts,
 )
-from rollout import Collected, Rollouts
 
 learn = train_prime.learn
 collected: list[Collected] = []

@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from models.batches import pad_rows
 from models.logprobs import ResponseLogprobs
 from policy import ppo_loss
-from rollout import pad_rows
 
 ROWS, PROMPT, TOKENS = 16, 16, 512
 VOCABULARIES = (1_000, 10_000, 50_000, 150_000)

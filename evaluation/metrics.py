@@ -1,32 +1,16 @@
-"""Metrics of sampled responses: accuracy, pass@k, majority vote, best of K; their intervals.
+"""Metrics of sampled responses: accuracy, pass@k, majority vote, best of K.
 
-Every metric is a mean over problems. Its function returns one value per problem; bootstrap()
-returns the mean and its confidence interval.
+Every metric is a mean over problems. Its function returns one value per problem.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
-
-from rollout import Group
+from generation.groups import Group
 from verifiers import Verifier
 from verifiers.math.answer import find_boxed_answer
 
 ACCURACY = "accuracy"  # the metric that papers and model cards publish
-
-_RESAMPLES = 2_000  # bootstrap resamples of the problems
-_LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A mean over problems and its 95 % confidence interval, in the unit of the values."""
-
-    value: float
-    low: float
-    high: float
 
 
 def compute_metrics(
@@ -111,25 +95,6 @@ def best_of(groups: Sequence[Group], scores: Sequence[Sequence[float]]) -> list[
         group.outcome_rewards[max(range(len(own)), key=own.__getitem__)]
         for group, own in zip(groups, scores, strict=True)
     ]
-
-
-def bootstrap(sets: Sequence[Sequence[float]]) -> Figure:
-    """Return the mean of the sets' means, with its percentile interval over resampled problems.
-
-    Args:
-        sets: for each benchmark one value per problem. Each benchmark is resampled on its own.
-    """
-    resampled = np.mean([_resampled_means(values) for values in sets], axis=0)
-    low, high = np.quantile(resampled, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return Figure(float(np.mean([np.mean(values) for values in sets])), float(low), float(high))
-
-
-def _resampled_means(values: Sequence[float]) -> np.ndarray:
-    """Return the means of resamples (_RESAMPLES,), the same on every call."""
-    counts = np.random.default_rng(0).multinomial(
-        len(values), [1 / len(values)] * len(values), size=_RESAMPLES
-    )  # (_RESAMPLES, problems): how often each problem is drawn
-    return counts @ np.asarray(values, dtype=float) / len(values)
 
 
 def _count_votes(group: Group) -> dict[str, list[float]]:

@@ -12,9 +12,9 @@ import torch
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 import data
-import rollout
 from checks import model_files
 from checks.errors import UserError
+from models.batches import cut_by_tokens, pad_rows
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
 from prm import implicit_process_rewards
@@ -120,8 +120,8 @@ def score_tokens(
     temperature, beta = scorer.settings.temperature, scorer.settings.beta
     rewards: list[list[float]] = [[] for _ in responses]
     lengths = list(map(len, prompts)), list(map(len, responses))
-    for rows in rollout.cut_by_tokens(range(len(responses)), *lengths, batch_tokens):
-        batch = rollout.pad_rows(
+    for rows in cut_by_tokens(range(len(responses)), *lengths, batch_tokens):
+        batch = pad_rows(
             [prompts[row] for row in rows],
             [responses[row] for row in rows],
             [0.0] * len(rows),

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.metrics import ACCURACY, Figure, bootstrap
+from evaluation.intervals import Figure, bootstrap
+from evaluation.metrics import ACCURACY
 
 AVERAGE = "Avg."
 

@@ -18,9 +18,10 @@ from checks.files import make_file_name
 from checks.saved_constants import check_same_constants
 from evaluation import scoring
 from generation.ending import find_pad_token_id
+from generation.groups import Group
 from reporting import response_files
+from reporting.progress import show_progress
 from reporting.steps import split_steps, token_texts
-from rollout import Group
 from training import processes
 
 
@@ -141,7 +142,7 @@ def score_task(
     groups = task.in_order()
     mine = groups[accelerator.process_index :: accelerator.num_processes]
     responses = [ids for group in mine for ids in group.response_ids]
-    with processes.show_progress(accelerator, total=len(responses), desc="score") as bar:
+    with show_progress(accelerator, total=len(responses), desc="score") as bar:
         token_rewards = scoring.score_tokens(
             scorer,
             [group.prompt_ids for group in mine for _ in group.response_ids],

@@ -19,10 +19,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
+from generation.groups import MIN_KEPT_FRACTION
 from models.adapters import add_adapters
 from models.logprobs import apply_head, count_at_once, isolate_head
 from models.packing import pays_together
-from rollout import MIN_KEPT_FRACTION
 
 TRIED_LAYERS = (2, 4)  # layers of the two models that are measured
 _LOGIT_BYTES = 12  # for a logit of a decoding step: the logit, its float32 copy, its probability

@@ -187,19 +187,19 @@ def find_available(device: torch.device) -> int:
     return free + psutil.Process().memory_info().rss  # the estimate counts this too
 
 
-def take_wish(arguments: Sequence[str]) -> tuple[str, list[str]]:
+def take_request(arguments: Sequence[str]) -> tuple[str, list[str]]:
     """Return the argument --estimate or --estimate=8x80 ("" if there is none), and the others."""
-    wishes = [text for text in arguments if text.startswith("--estimate")]
-    return (wishes or [""])[0], [text for text in arguments if text not in wishes]
+    requests = [text for text in arguments if text.startswith("--estimate")]
+    return (requests or [""])[0], [text for text in arguments if text not in requests]
 
 
-def describe(constants: dict, wish: str) -> str:
+def describe(constants: dict, request: str) -> str:
     """Return the estimate for this machine, or for the machine that `--estimate=8x80` names.
 
     Args:
-        wish: the argument of the command line. 8x80 means 8 processes with a GPU of 80 GB each.
+        request: the argument of the command line. 8x80 means 8 processes with a GPU of 80 GB each.
     """
-    _, _, machine = wish.partition("=")
+    _, _, machine = request.partition("=")
     count = int(os.environ.get("WORLD_SIZE", 0)) or max(1, torch.cuda.device_count())
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     available = None if machine else find_available(torch.device(kind))
@@ -208,8 +208,8 @@ def describe(constants: dict, wish: str) -> str:
             count, gigabytes = map(int, machine.split("x"))
         except ValueError:
             raise UserError(
-                f"{wish!r}: write --estimate for this machine, or --estimate=8x80 for 8 processes "
-                "with a GPU of 80 GB each."
+                f"{request!r}: write --estimate for this machine, or --estimate=8x80 for 8 "
+                "processes with a GPU of 80 GB each."
             ) from None
         kind, available = "cuda", gigabytes * 10**9
     configs = load_configs(constants)

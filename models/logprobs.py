@@ -9,6 +9,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint as torch_checkpoint
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
@@ -34,6 +35,11 @@ class ResponseLogprobs(nn.Module):
         super().__init__()
         self.model = model
         self.adapter = adapter  # this role's, if roles share the model; None: no adapter
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the weights are split over processes."""
+        return any(isinstance(parameter, DTensor) for parameter in self.parameters())
 
     def activate(self) -> None:
         """Let a shared model compute as this role, until another role is activated."""

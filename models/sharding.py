@@ -73,11 +73,6 @@ def whole(values: Tensor) -> Tensor:
     return values.to(values.device_mesh.device_type).full_tensor()
 
 
-def is_sharded(module: nn.Module) -> bool:
-    """Return whether the weights of a model are split over processes."""
-    return any(isinstance(parameter, DTensor) for parameter in module.parameters())
-
-
 def _make_mesh(accelerator: Accelerator) -> distributed.DeviceMesh:
     """Return a mesh of all processes. A process started alone first makes a group of one."""
     if not distributed.is_initialized():

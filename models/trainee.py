@@ -9,7 +9,6 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from models import sharding
 from models.logprobs import ResponseLogprobs
 
 
@@ -43,7 +42,7 @@ def make_trainee(
     optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=weight_decay, fused=True)
     scheduler = LambdaLR(optimizer, schedule)
     # In evaluation mode, accelerate adds no data-parallel wrapper.
-    prepared = accelerator.prepare_model(module, evaluation_mode=sharding.is_sharded(module))
+    prepared = accelerator.prepare_model(module, evaluation_mode=module.is_sharded)
     return Trainee(name, prepared, optimizer, scheduler, gradient_clip)
 
 

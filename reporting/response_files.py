@@ -6,7 +6,7 @@ from pathlib import Path
 
 from checks.errors import UserError
 from checks.files import replace_file, writing
-from rollout import Group
+from generation.groups import Group
 
 _OF_A_RESPONSE = {  # field of a Group: its name in the record of one response
     "responses": "response",

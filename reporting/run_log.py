@@ -16,11 +16,11 @@ from transformers import PreTrainedTokenizerBase
 
 from checks.files import replace_file, writing
 from checks.saved_constants import write_constants
+from generation.groups import Collected
 from reporting import run_report
 from reporting.response_files import list_iterations, make_records
 from reporting.steps import token_texts
 from reporting.terminal import print_responses
-from rollout import Collected
 
 _COLUMNS = {  # metric: heading of its column
     "iteration": "iter",
@@ -167,12 +167,17 @@ class RunLog:
         constants: dict,
         accelerator: Accelerator,
         num_parameters: int,
-        prompts: str,
+        counts: tuple[int, int, int],
         first: int,
         memory: str,
     ) -> None:
-        """Print what is about to run: models, data, sampling, batch sizes, device, folder."""
-        c = constants
+        """Print what is about to run: models, data, sampling, batch sizes, device, folder.
+
+        Args:
+            counts: prompts to train on, dropped for their length, held out.
+            memory: the estimate, as text.
+        """
+        c, (prompts, dropped, held_out) = constants, counts
         roles = "policy, PRM" if c["PROCESS_COEF"] else "policy (outcome-only RLOO: no PRM)"
         if c["PROCESS_COEF"] and c["PRM_REFERENCE"] == "sft":
             roles += ", reference"
@@ -187,7 +192,8 @@ class RunLog:
             how = f"split over {accelerator.num_processes} process(es), each"
         lines = {
             "models": f"{roles}, {how} {num_parameters / 1e6:.2f} M parameters, from {c['MODEL']}",
-            "data": prompts,
+            "data": f"{prompts} prompts of {c['TRAIN_DATA']} ({dropped} too long, dropped), "
+            f"{held_out} held out of {c['EVAL_DATA']}",
             "sampling": f"{c['SAMPLES_PER_PROMPT']} responses per prompt of up to "
             f"{c['MAX_RESPONSE_TOKENS']} tokens, temperature {c['TEMPERATURE']}, no top-k or top-p",
             "filter": f"accuracy within [{c['ACCURACY_LOW']}, {c['ACCURACY_HIGH']}]",

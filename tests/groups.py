@@ -1,6 +1,6 @@
 """Groups of responses with boxed answers."""
 
-from rollout import Group
+from generation.groups import Group
 
 
 def make_group(answers: list[str | None], truth: str, ability: str = "math") -> Group:

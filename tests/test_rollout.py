@@ -11,13 +11,9 @@ from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
 
 import rollout
 from generation.generate import generate_responses
-from rollout import (
-    Group,
-    collect_rollouts,
-    compute_metrics,
-    is_kept,
-    make_rollouts,
-)
+from generation.groups import Group
+from models.batches import cut_by_tokens
+from rollout import collect_rollouts, compute_metrics, is_kept, make_rollouts
 from verifiers import Verdict
 
 CPU = torch.device("cpu")
@@ -273,7 +269,7 @@ def test_each_response_gets_its_own_verdict_whenever_it_ended(model):
 
 def test_batches_are_cut_by_their_padded_tokens():
     prompts, responses = [1, 5, 2, 2, 9], [4, 4, 7, 1, 30]  # 5, 9, 9, 3 and 39 tokens
-    cut = functools.partial(rollout.cut_by_tokens, prompt_lengths=prompts)
+    cut = functools.partial(cut_by_tokens, prompt_lengths=prompts)
     assert cut(range(5), response_lengths=responses, token_budget=24) == [[4], [1, 2], [0, 3]]
     assert cut([3, 0], response_lengths=responses, token_budget=12) == [[0, 3]]  # 2 x (2 + 4)
     assert cut([3, 0], response_lengths=responses, token_budget=11) == [[0], [3]]

@@ -8,9 +8,9 @@ from accelerate import Accelerator
 
 import rollout
 from checks.errors import UserError
+from generation.groups import Collected, Group
 from reporting import run_log
 from reporting.run_log import PhaseTimer, RunLog
-from rollout import Collected, Group
 from training.row_order import RowStream
 from training.saving import Saver
 

@@ -135,8 +135,9 @@ def export_model(
         config_extras: entries to add to config.json.
     """
     activate(accelerator, module)
-    model = accelerator.unwrap_model(module).model
-    weights = _gather_weights(accelerator, model) if sharding.is_sharded(module) else None
+    own = accelerator.unwrap_model(module)
+    model = own.model
+    weights = _gather_weights(accelerator, model) if own.is_sharded else None
 
     def write(temporary: Path) -> None:
         if accelerator.is_main_process:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from models.batches import Rollouts, cut_by_tokens
 from models.packing import pays_together
-from rollout import Rollouts, cut_by_tokens
 
 
 def split_rows(num_rows: int, samples_per_prompt: int, optimizer_steps: int) -> list[list[int]]:

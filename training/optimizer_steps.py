@@ -13,13 +13,12 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-import rollout
 from checks.errors import UserError
 from models import sharding
+from models.batches import Rollouts, select_rows
 from models.trainee import Trainee
-from rollout import Rollouts
+from reporting.progress import show_progress
 from training.micro_batches import plan_micro_batches
-from training.processes import show_progress
 
 
 def micro_batches(
@@ -53,7 +52,7 @@ def micro_batches(
     )
     bar = show_progress(accelerator, plan, desc=f"train {trainee.name}")
     for number, (micro_rows, siblings) in enumerate(bar):
-        micro = rollout.select_rows(rollouts, micro_rows or rows[:1], siblings)
+        micro = select_rows(rollouts, micro_rows or rows[:1], siblings)
         if not micro_rows:
             micro = replace(micro, response_mask=torch.zeros_like(micro.response_mask))
         share = len(micro_rows) / len(rows) * accelerator.num_processes
@@ -108,7 +107,7 @@ def compute_logprobs(
         accelerator.num_processes,
     )
     for micro_rows, siblings in plan:
-        micro = rollout.select_rows(rollouts, micro_rows or [0], siblings)
+        micro = select_rows(rollouts, micro_rows or [0], siblings)
         with accelerator.autocast():  # even without rows: a sharded model needs all processes
             values, _ = module(*micro.model_inputs(), temperature)  # (b, t)
         if micro_rows:

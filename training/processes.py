@@ -12,9 +12,7 @@ from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
-import datasets
 import torch
-import transformers
 from accelerate import Accelerator
 from accelerate.utils import (
     DistributedDataParallelKwargs,
@@ -22,14 +20,14 @@ from accelerate.utils import (
     broadcast_object_list,
     gather_object,
 )
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import rollout
 from checks import files
 from checks.errors import UserError
 from checks.machine import count_cores
-from rollout import Group
+from generation.groups import Group
+from reporting.progress import hide_library_bars, show_progress
 from verifiers import Verifier
 
 _PATIENCE = timedelta(hours=6)  # for how long a process waits for another that tokenizes or saves
@@ -92,12 +90,6 @@ def claim_folder(
     return lock, saved
 
 
-def hide_library_bars() -> None:
-    """Keep the progress bars of the libraries out of log files."""
-    datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
-
-
 def sample_groups(
     accelerator: Accelerator,
     model: PreTrainedModel,
@@ -136,9 +128,3 @@ def gather_in_order(accelerator: Accelerator, mine: list) -> list:
     in_rank_order = sorted(range(len(by_rank)), key=lambda n: n % accelerator.num_processes)
     by_number = dict(zip(in_rank_order, by_rank))
     return [by_number[number] for number in range(len(by_rank))]
-
-
-def show_progress(accelerator: Accelerator, iterable: Sequence | None = None, **options) -> tqdm:
-    """Return a progress bar that vanishes when done, for the terminal of the main process only."""
-    disable = None if accelerator.is_main_process else True  # None: shown on a terminal only
-    return tqdm(iterable, leave=False, delay=0.5, disable=disable, **options)

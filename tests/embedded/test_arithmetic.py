@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import data
 from embedded import arithmetic
-from rollout import generate_responses
+from generation.generate import generate_responses
 from verifiers.math.answer import grade
 
 CHAINS = [arithmetic.make_chain(random.Random(seed)) for seed in range(300)]

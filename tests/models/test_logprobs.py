@@ -7,9 +7,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from generation.generate import make_generation_config
 from models import logprobs as logprobs_module
+from models.batches import pad_rows, select_rows
 from models.logprobs import ResponseLogprobs
 from policy import ppo_loss
-from rollout import pad_rows, select_rows
 
 CPU = torch.device("cpu")
 PROMPTS = [[5, 6, 7, 8], [9], [10, 11]]

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from models.batches import Rollouts, pad_rows
 from models.packing import pays_together
-from rollout import Rollouts, pad_rows
 from training import micro_batches
 
 

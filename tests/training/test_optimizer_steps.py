@@ -8,9 +8,9 @@ from tiny_models import make_model
 from torch import nn
 
 from checks.errors import UserError
+from models.batches import pad_rows
 from models.logprobs import ResponseLogprobs
 from models.trainee import Trainee
-from rollout import pad_rows
 from training import optimizer_steps
 
 

@@ -1,0 +1,35 @@
+"""Prompts with their responses, as Python values that go between processes and into files."""
+
+from dataclasses import dataclass
+
+MIN_KEPT_FRACTION = 0.25  # a round samples at most (missing prompts) / this
+
+
+@dataclass(frozen=True)
+class Group:
+    """A prompt and its K responses, as plain Python values for other processes and for files."""
+
+    prompt_ids: list[int]
+    ability: str
+    ground_truth: str
+    data_source: str
+    response_ids: list[list[int]]  # K lists, EOS included where there is one
+    responses: list[str]  # K texts without special tokens
+    outcome_rewards: list[float]  # K values r_o in [0, 1]
+    statuses: list[str]  # K, status of each verdict
+    truncated: list[bool]  # K, True if the length limit came before EOS
+
+    @property
+    def accuracy(self) -> float:
+        return sum(self.outcome_rewards) / len(self.outcome_rewards)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The groups that one iteration sampled, and how the filter divided them."""
+
+    kept: list[Group]  # the batch
+    surplus: list[Group]  # passed the filter too; goes into the next iteration's batch
+    sampled: list[Group]  # all groups of this iteration, in order
+    kept_fraction: float  # share of sampled groups that passed; as before if none was sampled
+    rounds: int

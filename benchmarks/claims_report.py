@@ -86,7 +86,7 @@ def tabulate(runs: Runs, arms: Collection[str]) -> str:
     rows = [
         "| arm | seeds | accuracy, all iterations | last fifth | last fifth − baseline | "
         "last fifth − PRIME | greedy, held out | iterations to baseline's last fifth | "
-        "PRM accuracy, first, middle and last third | seconds an iteration |",
+        "PRM accuracy, first, middle and last third | seconds per iteration |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for arm in dict.fromkeys(arm for arm, _ in runs):
@@ -256,5 +256,5 @@ _FIGURES = {  # claim: how it is drawn, title, arms
         "estimators",
         ["PRIME", "RLOO", "REINFORCE + process", "REINFORCE", "GRPO + process", "GRPO"],
     ),
-    6: (_draw_seconds, "seconds an iteration", ["PRIME", "RLOO"]),
+    6: (_draw_seconds, "seconds per iteration", ["PRIME", "RLOO"]),
 }

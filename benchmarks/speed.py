@@ -248,7 +248,7 @@ def plot_growth(points: dict[str, list[tuple[int, float]]], path: Path) -> None:
         axis.minorticks_off()
         axis.set(xlabel=name)
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("seconds an iteration")
+    axes[0].set_ylabel("seconds per iteration")
     axes[0].legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)

@@ -109,7 +109,7 @@ def _draw_seconds(panel: Axes, runs: dict[str, Metrics]) -> None:
             done = [a + b for a, b in zip(done, means)]
         panel.set_yticks(range(len(runs)), [_plain(name) for name in runs])
         panel.invert_yaxis()
-    panel.set_title("seconds an iteration", fontsize=10)
+    panel.set_title("seconds per iteration", fontsize=10)
     panel.legend(fontsize=7, frameon=False, ncols=2)
 
 

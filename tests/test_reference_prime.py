@@ -1,0 +1,235 @@
+"""train_prime.py beside its twin, reference_prime.py: every constant that changes what is learned.
+
+Each setting runs the script for three iterations, as it is but for a verifier that rewards by the
+text. The twin gets the start weights and the sampled responses. It must come to the same process
+rewards, advantages, metrics and weights. And a setting must be felt: without it the weights differ.
+
+Where a gradient is nothing but rounding, Adam steps by the learning rate all the same, up or down.
+So one weight in a thousand may differ by more than the tolerance.
+"""
+
+import copy
+import zlib
+from pathlib import Path
+
+import pytest
+import reference_prime as twin
+import torch
+from small_runs import ROOT, load_script, read_metrics
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+
+from checks.constants import read_constants
+from checks.training_run import FREE_TO_CHANGE
+from verifiers import Verdict
+
+BASE = dict(
+    TRAIN_DATA=str(ROOT / "tests" / "chains.jsonl"),
+    EVAL_DATA=None,
+    PROMPTS_PER_ITERATION=4,
+    MAX_RESPONSE_TOKENS=12,
+    ACCURACY_LOW=0.0,
+    ACCURACY_HIGH=1.0,
+    MICRO_BATCH_TOKENS=150,
+    POLICY_LR=1e-3,
+    PRM_LR=1e-2,
+    POLICY_WARMUP_STEPS=1,
+    PRM_WARMUP_STEPS=1,
+    PRM_OPTIMIZER_STEPS=2,
+    NUM_ITERATIONS=3,
+    SAVE_EVERY=100,
+    EVAL_EVERY=100,
+    CPU_THREADS=1,
+)
+STEPS = dict(OPTIMIZER_STEPS=4, POLICY_LR=1e-2)  # with which the ratio leaves 1
+CLIPPED = dict(POLICY_GRADIENT_CLIP=0.01, PRM_GRADIENT_CLIP=0.01)
+SETTINGS = {  # name: what is set, and the setting that it must differ from
+    "default": ({}, None),
+    "SEED": (dict(SEED=1), "default"),
+    "MODEL": (dict(MODEL="other"), "default"),
+    "PRM_MODEL": (dict(PRM_MODEL="other"), "default"),
+    "LORA_RANK": (dict(LORA_RANK=4), "default"),
+    "LORA_ALPHA": (dict(LORA_RANK=4, LORA_ALPHA=8.0), "LORA_RANK"),
+    "SYSTEM_PROMPT": (dict(SYSTEM_PROMPT="[VERIFY] the answer"), "default"),
+    "MAX_PROMPT_TOKENS": (dict(MAX_PROMPT_TOKENS=45), "default"),
+    "PROMPTS_PER_ITERATION": (dict(PROMPTS_PER_ITERATION=6), "default"),
+    "SAMPLES_PER_PROMPT": (dict(SAMPLES_PER_PROMPT=3), "default"),
+    "MAX_RESPONSE_TOKENS": (dict(MAX_RESPONSE_TOKENS=5), "default"),
+    "TEMPERATURE": (dict(TEMPERATURE=0.7), "default"),
+    "ACCURACY_LOW": (dict(ACCURACY_LOW=0.3), "default"),
+    "ACCURACY_HIGH": (dict(ACCURACY_HIGH=0.5), "default"),
+    "MAX_ROLLOUT_ROUNDS": (dict(ACCURACY_HIGH=0.5, MAX_ROLLOUT_ROUNDS=1), "ACCURACY_HIGH"),
+    "BETA": (dict(BETA=0.5), "default"),
+    "PRM_UPDATE before": (dict(PRM_UPDATE="before"), "default"),
+    "PRM_UPDATE none": (dict(PRM_UPDATE="none", PRM_MODEL="other"), "PRM_MODEL"),
+    "PRM_REFERENCE": (dict(PRM_REFERENCE="policy"), "default"),
+    "PRM_LR": (dict(PRM_LR=3e-3), "default"),
+    "PRM_WARMUP_STEPS": (dict(PRM_WARMUP_STEPS=4), "default"),
+    "PRM_GRADIENT_CLIP": (dict(PRM_GRADIENT_CLIP=0.01), "default"),
+    "PRM_OPTIMIZER_STEPS": (dict(PRM_OPTIMIZER_STEPS=4), "default"),
+    "OUTCOME_COEF": (dict(OUTCOME_COEF=0.3), "default"),
+    "PROCESS_COEF": (dict(PROCESS_COEF=3.0), "default"),
+    "PROCESS_COEF 0": (dict(PROCESS_COEF=0), "default"),
+    "PROCESS_SCALE": (dict(PROCESS_SCALE="none"), "default"),
+    "PROCESS_GRANULARITY": (dict(PROCESS_GRANULARITY="response"), "default"),
+    "GAMMA": (dict(GAMMA=0.7), "default"),
+    "GAMMA, scale none": (dict(GAMMA=0.7, PROCESS_SCALE="none", BETA=1.0), "PROCESS_SCALE"),
+    "ADVANTAGE_ESTIMATOR grpo": (dict(ADVANTAGE_ESTIMATOR="grpo"), "default"),
+    "ADVANTAGE_ESTIMATOR reinforce": (dict(ADVANTAGE_ESTIMATOR="reinforce"), "default"),
+    "WHITEN": (dict(WHITEN=True), "default"),
+    "OPTIMIZER_STEPS": (STEPS, "default"),
+    "CLIP_RANGE": (dict(**STEPS, CLIP_RANGE=0.02), "OPTIMIZER_STEPS"),
+    "POLICY_LR": (dict(POLICY_LR=3e-4), "default"),
+    "POLICY_WARMUP_STEPS": (dict(POLICY_WARMUP_STEPS=4), "default"),
+    "POLICY_GRADIENT_CLIP": (dict(POLICY_GRADIENT_CLIP=0.01), "default"),
+    "WEIGHT_DECAY": (dict(WEIGHT_DECAY=0.5), "default"),
+    "all at once": (
+        dict(**STEPS, **CLIPPED, WHITEN=True, GAMMA=0.9, PRM_UPDATE="before", WEIGHT_DECAY=0.1),
+        "OPTIMIZER_STEPS",
+    ),
+}
+ELSEWHERE = {  # constants that change what is learned, and where else they are tested
+    "MIXED_PRECISION": "tests/models/test_logprobs.py, tests/test_train_prime.py",
+    "ROLLOUT_DTYPE": "tests/test_train_prime.py",
+    "TRAIN_DATA": "every setting reads it; tests/test_data.py",
+    "TRAIN_SPLIT": "tests/test_data.py",
+    "EVAL_DATA": "nothing is learned from it",
+    "EVAL_SPLIT": "nothing is learned from it",
+    "EVAL_PROMPTS": "nothing is learned from it",
+    "ABILITIES": "tests/test_data.py",
+    "VERIFIER_TIMEOUT": "tests/verifiers/test_pool.py",
+    "CODE_ALL_OR_NOTHING": "tests/verifiers/code/test_program.py",
+}
+
+
+class StubVerifier:
+    """Rewards by the text alone, some of them partial."""
+
+    sandbox_layers, sandbox_fault = {}, ""
+
+    def __init__(self, **_):
+        self.rewards: list[float] = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, responses, ground_truths, abilities):
+        values = (0.0, 1.0, 0.0, 1.0, 0.25)
+        self.rewards += [values[zlib.crc32(text.encode()) % 5] for text in responses]
+
+    def collect(self, on_verdicts=None):
+        verdicts = [Verdict(reward, "correct" if reward else "wrong") for reward in self.rewards]
+        self.rewards = []
+        return verdicts
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> dict[str, str]:
+    """Folders of two tiny random models with the embedded tokenizer."""
+    tokenizer = AutoTokenizer.from_pretrained(str(ROOT / "embedded" / "arithmetic-sft"))
+    sizes = dict(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2)
+    ends = dict(bos_token_id=None, eos_token_id=tokenizer.eos_token_id)
+    config = LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=256, **sizes, **ends)
+    folders = {}
+    for seed, name in enumerate(("tiny", "other")):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.dim() > 1:
+                    parameter.normal_(std=0.2)
+        folders[name] = str(tmp_path_factory.mktemp(name))
+        model.save_pretrained(folders[name])
+        tokenizer.save_pretrained(folders[name])
+    return folders
+
+
+def run_script(folder: Path, settings: dict) -> tuple[list, list[dict], dict, list]:
+    """Run train_prime.py.
+
+    Returns:
+        what each iteration kept, its process rewards and advantages, and the weights after it.
+        metrics.
+        constants.
+        the models before the first iteration.
+    """
+    script = load_script("train_prime.py", folder, **settings, OUTPUT_DIR=str(folder))
+    script.Verifier = StubVerifier
+    records, start, learn = [], [], script.learn
+
+    def spy(run, timer, iteration, collected):
+        written = []
+        run.log.write_rollouts = lambda *values: written.append(values[3:])
+        trainees = run.roles.trainees
+        if not start:
+            start.extend(copy.deepcopy(trainee.module) for trainee in trainees)
+        metrics = learn(run, timer, iteration, collected)
+        after = []
+        for trainee in trainees:
+            trainee.module.activate()
+            named = trainee.module.model.named_parameters()
+            after.append({name: p.detach().clone() for name, p in named if p.requires_grad})
+        records.append((collected.kept, *written, after))
+        return metrics
+
+    script.learn = spy
+    script.main()
+    constants = {name: value for name, value in vars(script).items() if name.isupper()}
+    return records, read_metrics(folder / constants["RUN_NAME"]), constants, start
+
+
+WEIGHTS: dict[
+    str, list[dict]
+] = {}  # setting: weights of each trained model after the last iteration
+
+
+def run_setting(name: str, models: dict[str, str], folder: Path) -> tuple:
+    changes = {key: models.get(value, value) for key, value in SETTINGS[name][0].items()}
+    folder.mkdir()
+    run = run_script(folder, {**BASE, "MODEL": models["tiny"], **changes})
+    WEIGHTS[name] = run[0][-1][2]
+    return run
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_script_and_its_twin_agree(name, models, tmp_path):
+    records, metrics, c, start = run_setting(name, models, tmp_path / "run")
+    for module in start:
+        module.activate()
+    policy = twin.Trained(start[0].model, c, "POLICY")
+    prm = twin.Trained(start[1].model, c, "PRM") if c["PROCESS_COEF"] else None
+    reference = AutoModelForCausalLM.from_pretrained(c["MODEL"])
+    for (groups, tensors, after), line in zip(records, metrics, strict=True):
+        rewards, advantages, expected = twin.iterate(policy, prm, reference, groups, c)
+        for tensor, rows in zip(tensors, (rewards, advantages)):
+            for values, row in zip(tensor, rows):
+                torch.testing.assert_close(values[: len(row)], row, atol=2e-4, rtol=1e-3)
+                assert not values[len(row) :].any()
+        for key, value in expected.items():
+            assert line[key] == pytest.approx(value, abs=1e-5, rel=5e-4, nan_ok=True), key
+        for weights, trained in zip(after, [policy, prm]):
+            values = {n: p for n, p in trained.model.named_parameters() if p.requires_grad}
+            assert weights.keys() == values.keys()
+            errors = torch.cat([(weights[n] - values[n].detach()).abs().flatten() for n in values])
+            assert errors.max() < 0.2 * trained.rate
+            assert (errors > 1e-5).float().mean() < 1e-3
+    if other := SETTINGS[name][1]:
+        if other not in WEIGHTS:
+            run_setting(other, models, tmp_path / "other")
+        assert is_felt(WEIGHTS[name], WEIGHTS[other])
+
+
+def is_felt(weights: list[dict], others: list[dict]) -> bool:
+    """Return whether two settings led to different models, or trained different ones."""
+    pairs = [(a[name], b.get(name)) for a, b in zip(weights, others) for name in a]
+    changes = [(a - b).abs().max() for a, b in pairs if b is not None and a.shape == b.shape]
+    return not changes or float(max(changes)) > 1e-4
+
+
+def test_no_constant_is_forgotten(tmp_path):
+    script = load_script("train_prime.py", tmp_path)
+    constants = set(read_constants(vars(script)))
+    set_somewhere = {key for changes, _ in SETTINGS.values() for key in changes}
+    assert constants == set_somewhere | set(ELSEWHERE) | (set(FREE_TO_CHANGE) & constants)

@@ -9,18 +9,18 @@ So one weight in a thousand may differ by more than the tolerance.
 """
 
 import copy
-import zlib
 from pathlib import Path
 
 import pytest
 import reference_prime as twin
 import torch
 from small_runs import ROOT, load_script, read_metrics
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+from stub_verifier import StubVerifier
+from tiny_models import save_tiny_model
+from transformers import AutoModelForCausalLM
 
 from checks.constants import read_constants
 from checks.training_run import FREE_TO_CHANGE
-from verifiers import Verdict
 
 BASE = dict(
     TRAIN_DATA=str(ROOT / "tests" / "chains.jsonl"),
@@ -101,49 +101,11 @@ ELSEWHERE = {  # constants that change what is learned, and where else they are 
 }
 
 
-class StubVerifier:
-    """Rewards by the text alone, some of them partial."""
-
-    sandbox_layers, sandbox_fault = {}, ""
-
-    def __init__(self, **_):
-        self.rewards: list[float] = []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def submit(self, responses, ground_truths, abilities):
-        values = (0.0, 1.0, 0.0, 1.0, 0.25)
-        self.rewards += [values[zlib.crc32(text.encode()) % 5] for text in responses]
-
-    def collect(self, on_verdicts=None):
-        verdicts = [Verdict(reward, "correct" if reward else "wrong") for reward in self.rewards]
-        self.rewards = []
-        return verdicts
-
-
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> dict[str, str]:
-    """Folders of two tiny random models with the embedded tokenizer."""
-    tokenizer = AutoTokenizer.from_pretrained(str(ROOT / "embedded" / "arithmetic-sft"))
-    sizes = dict(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2)
-    ends = dict(bos_token_id=None, eos_token_id=tokenizer.eos_token_id)
-    config = LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=256, **sizes, **ends)
-    folders = {}
-    for seed, name in enumerate(("tiny", "other")):
-        torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if parameter.dim() > 1:
-                    parameter.normal_(std=0.2)
-        folders[name] = str(tmp_path_factory.mktemp(name))
-        model.save_pretrained(folders[name])
-        tokenizer.save_pretrained(folders[name])
-    return folders
+    """Folders of two tiny models."""
+    names = ("tiny", "other")
+    return {name: save_tiny_model(tmp_path_factory.mktemp(name), n) for n, name in enumerate(names)}
 
 
 def run_script(folder: Path, settings: dict) -> tuple[list, list[dict], dict, list]:

@@ -1,7 +1,10 @@
 """Tiny models of many architectures, with random weights and what is odd about each."""
 
+from pathlib import Path
+
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from small_runs import SFT_MODEL
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 SIZES = dict(vocab_size=32, hidden_size=32, intermediate_size=48, num_hidden_layers=2)
 SIZES |= dict(num_attention_heads=4, num_key_value_heads=2, head_dim=8, bos_token_id=None)
@@ -34,3 +37,22 @@ def make_model(kind: str, **changes) -> PreTrainedModel:
             if parameter.dim() > 1:
                 parameter.normal_(std=0.3)
     return model
+
+
+def save_tiny_model(folder: Path, seed: int = 0) -> str:
+    """Write a random Llama with the embedded tokenizer into a folder; return its path."""
+    tokenizer = AutoTokenizer.from_pretrained(SFT_MODEL)
+    sizes = dict(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2)
+    ends = dict(bos_token_id=None, eos_token_id=tokenizer.eos_token_id)
+    config = AutoConfig.for_model(
+        "llama", vocab_size=len(tokenizer), max_position_embeddings=256, **sizes, **ends
+    )
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(std=0.2)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)

@@ -1,0 +1,146 @@
+"""What train_prime.py samples, by its own path from a constant to a token."""
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from small_runs import load_script
+from stub_verifier import StubVerifier
+from tiny_models import save_tiny_model
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from generation.groups import Group
+
+SETTINGS = dict(
+    PROMPTS_PER_ITERATION=2,
+    ACCURACY_LOW=0.0,
+    ACCURACY_HIGH=1.0,
+    PRM_OPTIMIZER_STEPS=1,
+    MAX_RESPONSE_TOKENS=6,
+    POLICY_LR=0.0,  # the policy stays what it is
+    NUM_ITERATIONS=1,
+    EVAL_EVERY=100,
+    CPU_THREADS=1,
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    return save_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+def write_rows(path: Path, questions: list[str]) -> str:
+    rows = [{"problem": question, "answer": "1"} for question in questions]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def sample(folder: Path, model: str, questions: list[str], **constants) -> tuple[list, list]:
+    """Run the script; return the groups of each iteration, and those of each evaluation."""
+    data = write_rows(folder / "rows.jsonl", questions)
+    settings = {**SETTINGS, "MODEL": model, "TRAIN_DATA": data, "EVAL_DATA": data, **constants}
+    script = load_script("train_prime.py", folder, **settings, OUTPUT_DIR=str(folder))
+    script.Verifier = StubVerifier
+    trained, evaluated, learn, draw = [], [], script.learn, script.sample_groups
+
+    def spy_on_learning(run, timer, iteration, collected):
+        trained.append(collected.sampled)
+        return learn(run, timer, iteration, collected)
+
+    def spy_on_sampling(run, timer, samples_per_prompt, *rest):
+        groups = draw(run, timer, samples_per_prompt, *rest)
+        if samples_per_prompt == 1:
+            evaluated.append(groups)
+        return groups
+
+    script.learn, script.sample_groups = spy_on_learning, spy_on_sampling
+    script.main()
+    return trained, evaluated
+
+
+def first_token_logits(model: str, group: Group) -> torch.Tensor:
+    with torch.no_grad():
+        ids = torch.tensor([group.prompt_ids])
+        return AutoModelForCausalLM.from_pretrained(model)(input_ids=ids).logits[0, -1]
+
+
+def surprise(counts: Counter, probabilities: list[float]) -> float:
+    """Return how many deviations a chi-square statistic lies above its mean; rare tokens joined."""
+    total = sum(counts.values())
+    bins, rest = [], [0.0, 0.0]
+    for token, probability in enumerate(probabilities):
+        if probability * total >= 5:
+            bins.append((counts[token], probability * total))
+        else:
+            rest = [rest[0] + counts[token], rest[1] + probability * total]
+    bins.append(tuple(rest))
+    statistic = sum((seen - expected) ** 2 / expected for seen, expected in bins if expected)
+    return (statistic - (len(bins) - 1)) / math.sqrt(2 * (len(bins) - 1))
+
+
+def test_tokens_follow_the_policy_at_its_temperature(model, tmp_path):
+    sizes = dict(SAMPLES_PER_PROMPT=1500, PROMPTS_PER_ITERATION=1, MAX_RESPONSE_TOKENS=1)
+    [[group, *_]], _ = sample(tmp_path, model, ["1+2"], TEMPERATURE=0.6, EVAL_DATA=None, **sizes)
+    logits = first_token_logits(model, group)
+    counts = Counter(ids[0] for ids in group.response_ids)
+    assert sum(counts.values()) == 1500
+    assert surprise(counts, (logits / 0.6).softmax(-1).tolist()) < 4
+    for wrong in (1.0, 0.45):
+        assert surprise(counts, (logits / wrong).softmax(-1).tolist()) > 8
+
+
+def test_held_out_prompts_are_answered_greedily(model, tmp_path):
+    _, evaluated = sample(tmp_path, model, ["1+2", "(3+4)*2"])
+    assert len(evaluated) == 2 and all(len(groups) == 2 for groups in evaluated)
+    loaded = AutoModelForCausalLM.from_pretrained(model)
+    for group in evaluated[0]:
+        ids = list(group.prompt_ids)
+        for token in group.response_ids[0]:
+            assert token == loaded(input_ids=torch.tensor([ids])).logits[0, -1].argmax().item()
+            ids.append(token)
+    for before, after in zip(*evaluated):  # the rate is 0
+        assert before.response_ids == after.response_ids
+
+
+def test_prompts_iterations_and_seeds_draw_tokens_of_their_own(model, tmp_path):
+    sizes = dict(NUM_ITERATIONS=2, PROMPTS_PER_ITERATION=3, EVAL_DATA=None)
+    drawn = []
+    for seed in (0, 1, 0):
+        folder = tmp_path / str(len(drawn))
+        folder.mkdir()
+        iterations, _ = sample(folder, model, ["1+2"], SEED=seed, **sizes)
+        drawn.append([group.response_ids for groups in iterations for group in groups])
+    assert len(drawn[0]) == 6  # all of one prompt: three in each iteration
+    texts = [json.dumps(responses) for run in drawn[:2] for responses in run]
+    assert len(set(texts)) == 12
+    assert drawn[2] == drawn[0]
+    for responses in drawn[0]:
+        assert len({tuple(ids) for ids in responses}) == len(responses)
+
+
+def test_every_eos_id_of_the_model_ends_a_response(tmp_path):
+    model = save_tiny_model(tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    ends = [tokenizer.eos_token_id, *range(20, 40)]
+    config = json.dumps({"eos_token_id": ends})
+    (tmp_path / "model" / "generation_config.json").write_text(config)
+    sizes = dict(SAMPLES_PER_PROMPT=60, MAX_RESPONSE_TOKENS=8, EVAL_DATA=None)
+    [groups], _ = sample(tmp_path, model, ["1+2", "2+3"], **sizes)
+    responses = [ids for group in groups for ids in group.response_ids]
+    cut = [flag for group in groups for flag in group.truncated]
+    assert len({ids[-1] for ids in responses} & set(ends)) > 5
+    for ids, truncated in zip(responses, cut):
+        assert not set(ids[:-1]) & set(ends)
+        assert truncated is (ids[-1] not in ends)
+        assert len(ids) == 8 or not truncated
+
+
+def test_the_system_prompt_reaches_the_tokens(model, tmp_path):
+    text = "[VERIFY] the answer"
+    [groups], _ = sample(tmp_path, model, ["1+2"], SYSTEM_PROMPT=text, EVAL_DATA=None)
+    decode = AutoTokenizer.from_pretrained(model).decode
+    for group in groups:
+        assert decode(group.prompt_ids).startswith(f"<|im_start|>system\n{text}<|im_end|>\n")

@@ -36,7 +36,7 @@ def rloo(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
 def grpo(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
     """Return rewards normalized over all rewards of a prompt (arXiv 2402.03300, 4.1.2 and 4.1.3):
 
-        (r_t^i - mean) / deviation,   both over the rewards of all K responses
+        (r_t^i - mean) / (deviation + 1e-4),   both over the rewards of all K responses
 
     The paper's Eq. 7 takes mean and deviation over the K response means m^j instead. For outcome
     rewards the two are the same.
@@ -135,12 +135,12 @@ def prime_advantages(
         process_rewards: (B, T).
         response_mask: (B, T) 1 on response tokens.
         samples_per_prompt: K, at least 2.
-        gamma: discount a token, of process rewards alone.
+        gamma: discount per token; it applies to process rewards only.
         whiten: subtract the mean and divide by the standard deviation over all response tokens.
         process_scale: "none", or "batch": process rewards are divided by their largest absolute
             return-to-go in the batch.
         process_granularity: "token", or "response": the sum of a response's token rewards is one
-            reward, treated as the outcome reward is.
+            reward, which gets the outcome reward's baseline and no discount.
         estimator: "rloo" (paper), "grpo", "reinforce": what rewards are compared with.
 
     Returns:

@@ -49,7 +49,7 @@ def collect_rollouts(
         take_prompts: returns the next n prompts.
         sample_groups: generates and verifies responses, one group per prompt, in order.
         surplus: kept groups left over from the iteration before.
-        kept_fraction: share of groups that the filter kept recently, in (0, 1].
+        kept_fraction: share of groups that the filter kept recently, in [0, 1].
 
     Returns:
         at most prompts_wanted kept groups; fewer only if max_rounds ended the search.

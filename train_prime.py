@@ -50,9 +50,9 @@ from verifiers import Verifier
 # Model
 MODEL = "embedded/arithmetic-sft"  # folder or hub id that policy, PRM and reference start from
 PRM_MODEL = None  # another model that the PRM starts from (same tokenizer); None: MODEL
-MIXED_PRECISION = "no"  # "no", "bf16": compute; weights are float32
+MIXED_PRECISION = "no"  # "no", "bf16": compute; trained weights are float32
 GRADIENT_CHECKPOINTING = False  # recompute activations in backward: less memory, more time
-SHARD = False  # True: each process holds a part of every model (FSDP2), not all of it
+SHARD = False  # True: each process holds a part of policy, PRM and reference (FSDP2)
 LORA_RANK = 0  # r; above 0: all roles share one frozen model, policy and PRM train adapters of it
 LORA_ALPHA = 32.0  # alpha; an adapter's output is multiplied by alpha / r
 LORA_MERGE = False  # True: policy/ and prm/ are written too, adapters merged into the model
@@ -87,7 +87,7 @@ ALLOW_UNSANDBOXED_CODE = False  # True: run generated programs even where there 
 
 # Process reward model (PRM)
 BETA = 0.05  # beta of Eq. 3, weight of the log-ratio
-PRM_UPDATE = "after"  # computing rewards (one forward); "before" (two forwards); "none" (frozen)
+PRM_UPDATE = "after"  # its rewards are computed (one forward), "before" (two), "none" (frozen)
 PRM_REFERENCE = "sft"  # log-ratio to "sft" (the start) or "policy" (of this iteration)
 PRM_LR = 1e-3  # learning rate of AdamW, constant after the warm-up
 PRM_WARMUP_STEPS = 5  # optimizer steps
@@ -329,7 +329,7 @@ def update_prm(run: Run, rollouts: Rollouts, old_logprobs: Tensor | None) -> tup
 def update_policy(
     run: Run, rollouts: Rollouts, advantages: Tensor, old_logprobs: Tensor | None
 ) -> dict:
-    """Take OPTIMIZER_STEPS steps on PPO's clipped loss (line 10, Eq. 6); return metrics' means."""
+    """Take OPTIMIZER_STEPS steps on PPO's clipped loss (line 10, Eq. 6); return its metrics."""
     policy = run.roles.policy
     sums: dict[str, Tensor | float] = defaultdict(float)
     gradient_norms = []

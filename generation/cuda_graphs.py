@@ -73,7 +73,8 @@ class GraphedBatch(Batch):
                 _refused.add(self.model)
                 return expected
             self.graph.replay()
-            if (self.logits - expected).abs().max() > _TOLERANCE * expected.abs().max():
+            error = (self.logits - expected).abs().max()
+            if not error <= _TOLERANCE * expected.abs().max():  # NaN is an error too
                 _log.warning(
                     "A CUDA graph of %s gives other logits: not used. Generation goes on, slower.",
                     self.model.__class__,

@@ -34,10 +34,9 @@ def draw_curves(runs: dict[str, Metrics], path: Path) -> None:
     """
     figure = Figure(figsize=(8, 10), dpi=100, layout="constrained")
     panels = figure.subplots(4, 2).ravel()
-    per_cent = "%"
-    _draw(panels[0], runs, "accuracy", per_cent, train_accuracy="sampled", eval_accuracy="held-out")
-    _draw(panels[1], runs, "prompts that pass the filter", per_cent, kept_fraction="kept")
-    _draw(panels[2], runs, "PRM: pairs ranked right", per_cent, prm_accuracy="PRM")
+    _draw(panels[0], runs, "accuracy", "%", train_accuracy="sampled", eval_accuracy="held-out")
+    _draw(panels[1], runs, "prompts that pass the filter", "%", kept_fraction="kept")
+    _draw(panels[2], runs, "PRM: pairs ranked right", "%", prm_accuracy="PRM")
     _draw(panels[3], runs, "PRM: cross-entropy", "nats", prm_loss="PRM")
     _draw(panels[4], runs, "policy: entropy of a token", "nats", entropy="entropy")
     _draw(panels[5], runs, "length of a response", "tokens", response_tokens="tokens")

@@ -96,7 +96,7 @@ def select_responses(
     iterations = [n for n in iterations if n <= run.metrics[-1]["iteration"]]
     last = len(iterations) - 1
     places = {round(last * k / (_ITERATIONS - 1)) for k in range(_ITERATIONS)}
-    # A PRM that starts as its reference gives no rewards in iteration 0, so show iteration 1 too.
+    # A PRM that starts as its reference gives few rewards in iteration 0, so show iteration 1 too.
     shown = sorted({iterations[place] for place in places | {min(1, last)}} if iterations else ())
     groups: list[ShownGroup] = []
     pinned: list[Pinned] = []
@@ -183,9 +183,11 @@ def _tells(group: ShownGroup) -> int:
 
 
 def _summarize(name: str, run: RunFolder) -> str:
-    first, last = run.metrics[0], run.metrics[-1]
-    text = f"{name}: {len(run.metrics)} iterations from {run.constants['MODEL']}, accuracy of "
-    text += f"sampled responses {first['train_accuracy']:.3f} to {last['train_accuracy']:.3f}"
+    text = f"{name}: {len(run.metrics)} iterations from {run.constants['MODEL']}"
+    lines = [line["train_accuracy"] for line in run.metrics]
+    sampled = [accuracy for accuracy in lines if accuracy is not None]  # None: surplus was enough
+    if sampled:
+        text += f", accuracy of sampled responses {sampled[0]:.3f} to {sampled[-1]:.3f}"
     keys = ("eval_accuracy_before", "eval_accuracy")
     held_out = [line[key] for line in run.metrics for key in keys if line.get(key) is not None]
     if len(held_out) > 1:

@@ -183,6 +183,16 @@ def test_runs_of_which_little_is_known_are_drawn_too(tmp_path):
         run_report.read_run(folder)
 
 
+def test_iterations_that_sampled_nothing_are_reported_too(tmp_path):
+    folder = make_run(tmp_path / "run")
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines[0]["train_accuracy"] = lines[-1]["train_accuracy"] = None  # surplus filled the batch
+    lines[1]["train_accuracy"] = 0.75
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "metrics.jsonl").write_text(text)
+    assert "accuracy of sampled responses 0.750 to 0.750" in write(folder).text
+
+
 def test_curves_show_the_metrics(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: drawn.append(self))

@@ -207,7 +207,7 @@ def _replace_folder(new: Path, target: Path) -> None:
 
 
 def _flush_to_disk(folder: Path) -> None:
-    """Write a folder's content through to disk, so that a rename after it survives a power cut."""
+    """Write a folder's files through to disk, before a rename says that they are complete."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:

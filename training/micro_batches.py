@@ -27,7 +27,8 @@ def plan_micro_batches(
 ) -> list[tuple[list[int], int]]:
     """Return this process's micro-batches. Each process has equally many; some may be empty.
 
-    Siblings are computed as one row if that costs less than each alone. The longest come first.
+    Siblings are computed as one row if that costs less than each alone. They come first, and of
+    either kind the longest.
 
     Args:
         rows: of whole prompts, in order.

@@ -30,7 +30,7 @@ def micro_batches(
 ) -> Iterator[tuple[list[int], Rollouts, float, AbstractContextManager]]:
     """Yield this process's share of one optimizer step's rows, a micro-batch at a time.
 
-    Rows of like length go together, the longest first, so that memory is highest at the start.
+    Rows of like length go together, the longest first: siblings in one row, then rows of their own.
     Every process gets equally many micro-batches. If its rows run out, it gets a row with an empty
     response mask, which teaches nothing.
 

@@ -190,12 +190,14 @@ def _work(connection: Connection, code_servers: CodeServers, settings: dict) -> 
         try:
             if ability == "math":
                 verdict = grade_answer(response, ground_truth)
-            else:
+            elif ability == "code":
                 uses_numpy = _NUMPY.search(f"{response} {ground_truth}")
                 server = code_servers[-1 if uses_numpy else 0]
                 verdict = grade_program(
                     response, ground_truth, server, timeout_seconds, all_or_nothing
                 )
+            else:
+                raise ValueError(f"no branch for ability {ability!r}")
         except Exception:  # an error of ours or of a library: reward 0, which the caller counts
             verdict = (0.0, "error")
         connection.send(verdict)

@@ -113,15 +113,15 @@ def capture(graph, fails):
 class WrongGraph:
     """Replays to logits that are those of the capture, with one changed."""
 
-    def __init__(self, batches):
-        self.batches = batches
+    def __init__(self, batches, error):
+        self.batches, self.error = batches, error
 
     def replay(self):
-        self.batches[-1].logits[0, 0, 0] += 1.0
+        self.batches[-1].logits[0, 0, 0] += self.error
 
 
-@pytest.mark.parametrize("fails", [True, False])
-def test_a_graph_that_fails_or_errs_is_told_and_not_used(fails, monkeypatch, caplog):
+@pytest.mark.parametrize("fails, error", [(True, 0.0), (False, 1.0), (False, float("nan"))])
+def test_a_graph_that_fails_or_errs_is_told_and_not_used(fails, error, monkeypatch, caplog):
     model = make_model("llama")
     expected = generate(model, temperature=0.0)
     batches = []
@@ -131,7 +131,7 @@ def test_a_graph_that_fails_or_errs_is_told_and_not_used(fails, monkeypatch, cap
     )
     monkeypatch.setattr(decoding, "_GRAPHED", ("cpu",))
     monkeypatch.setattr(cuda_graphs, "_CAPTURING", ("cpu",))
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: WrongGraph(batches))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: WrongGraph(batches, error))
     monkeypatch.setattr(torch.cuda, "graph", functools.partial(capture, fails=fails))
     assert generate(model, temperature=0.0) == expected
     assert len(batches) > 5 and model in cuda_graphs._refused

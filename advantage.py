@@ -102,7 +102,7 @@ def process_returns(
         process_rewards: (B, T).
         response_mask: (B, T) 1 on response tokens.
         samples_per_prompt: K, at least 2.
-        gamma: discount a token.
+        gamma: discount per token.
         estimator: "rloo", "grpo", "reinforce".
 
     Returns:

@@ -26,8 +26,8 @@ def ppo_loss(
         advantages: (B, T).
         response_mask: (B, T) 1 on response tokens.
         clip_range: epsilon; the ratio counts within [1 - epsilon, 1 + epsilon].
-        token_count: what the sum is divided by; the tokens of the optimizer step where these rows
-            are one micro-batch of it, else (None) the tokens of these rows.
+        token_count: divisor of the sums: the response tokens of the whole optimizer step, if these
+            rows are one micro-batch of it. None: the tokens of these rows.
 
     Returns:
         loss: scalar.

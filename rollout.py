@@ -91,7 +91,7 @@ def sample_groups(
 
     Args:
         prompts: dicts of prompt_ids, ability, ground_truth, data_source.
-        seeds: one per prompt. It alone decides the responses of a model that takes siblings.
+        seeds: one per prompt. It fixes the random numbers, if the model takes siblings in one row.
         rollout_tokens: prompt and response tokens in memory at the same time, at most.
         timer: context manager that adds up "seconds_generate" and "seconds_verify" (only the
             verification that is left after the last token).

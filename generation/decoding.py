@@ -41,7 +41,7 @@ def decode(
     on_token: Callable[[], object],
     on_response: Callable[[int, list[int]], object],
 ) -> list[list[int]]:
-    """Return the token ids of K responses a prompt. The K of a prompt are contiguous.
+    """Return the token ids of K responses per prompt. The K of a prompt are contiguous.
 
     Args:
         input_ids, attention_mask: (prompts, P) left-padded.

@@ -1,4 +1,4 @@
-"""Generation: K responses a prompt through model.generate, each reported when it has ended.
+"""Generation: K responses per prompt through model.generate, each reported when it has ended.
 
 Shapes: n prompts, K responses each; P prompt tokens (left-padded), T response tokens.
 """
@@ -34,7 +34,7 @@ def generate_responses(
     on_token: Callable[[], object] = lambda: None,
     on_response: Callable[[int, list[int]], object] = lambda row, ids: None,
 ) -> list[list[int]]:
-    """Return K responses a prompt as token ids. The K of a prompt are contiguous.
+    """Return K responses per prompt as token ids. The K of a prompt are contiguous.
 
     A response ends with its first EOS, found by position, so the pad id may be an EOS id. Tokens
     come from the whole distribution (no top-k, no top-p). Temperature 0 takes the likeliest token.

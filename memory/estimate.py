@@ -14,7 +14,7 @@ from memory.activations import TRIED_LAYERS, extrapolate_activations, list_gener
 from models.adapters import add_adapters, is_adapter
 
 GIB = 2**30
-_FLOAT, _MOMENTS = 4, 8  # bytes a parameter: a float32; AdamW's two moments
+_FLOAT, _MOMENTS = 4, 8  # bytes per parameter: a float32; AdamW's two moments
 _CUDA_CONTEXT = GIB  # for CUDA, its libraries' workspaces, NCCL
 _LESS_OF_A_MODEL = ("SHARD = True on several processes", "OFFLOAD_MODELS = True", "LORA_RANK = 16")
 _ADVICE = {  # how to make a part smaller; the first word is the constant to change

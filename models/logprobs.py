@@ -26,9 +26,9 @@ _LOGITS_AT_ONCE_ELSEWHERE = 2**26  # a GPU needs more tokens at a time
 class ResponseLogprobs(nn.Module):
     """A causal LM whose forward returns the log-probabilities of response tokens.
 
-    So every wrapper (DDP, mixed precision) sees an ordinary forward of an ordinary module. The
-    logits are by far the largest tensor. So the head takes response tokens in chunks, and computes
-    each chunk again in the backward pass.
+    As an ordinary module it works under DDP and mixed precision. The logits are by far the largest
+    tensor, so the head takes response tokens in chunks. Several chunks are computed again in the
+    backward pass.
     """
 
     def __init__(self, model: PreTrainedModel, adapter: str | None = None):

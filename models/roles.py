@@ -27,7 +27,7 @@ class Roles:
 
     policy: Trainee
     prm: Trainee | None  # None if PROCESS_COEF is 0
-    reference: ResponseLogprobs | None  # None if no model is compared with the SFT model
+    reference: ResponseLogprobs | None  # None without a PRM, or with PRM_REFERENCE = "policy"
     rollout_model: PreTrainedModel  # the policy's model, or a copy of it
     device: torch.device  # where models compute
     offloads_models: bool  # models wait in host memory in phases that do not need them
@@ -63,7 +63,7 @@ def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
             return load_sharded(accelerator, model, c["GRADIENT_CHECKPOINTING"])
         return ResponseLogprobs(load_model(model, c["GRADIENT_CHECKPOINTING"]))
 
-    def train(name: str, module: ResponseLogprobs) -> Trainee:
+    def prepare(name: str, module: ResponseLogprobs) -> Trainee:
         trainee = make_trainee(
             accelerator,
             name,
@@ -76,7 +76,7 @@ def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
         trainee.module.to(home)
         return trainee
 
-    policy = train("policy", load(c["MODEL"], "policy"))
+    policy = prepare("policy", load(c["MODEL"], "policy"))
     rollout_model = accelerator.unwrap_model(policy.module).model
     if c["SHARD"] or (c["ROLLOUT_DTYPE"] != "float32" and not shared):
         source, dtype = rollout_model, getattr(torch, c["ROLLOUT_DTYPE"])
@@ -86,7 +86,7 @@ def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
         copy_weights(source, rollout_model)
     prm = reference = None
     if c["PROCESS_COEF"]:
-        prm = train("PRM", load(c["PRM_MODEL"] or c["MODEL"], "prm"))
+        prm = prepare("PRM", load(c["PRM_MODEL"] or c["MODEL"], "prm"))
         if c["PRM_REFERENCE"] == "sft":
             reference = load(c["MODEL"], None).to(home)
     return Roles(
@@ -114,7 +114,7 @@ def _load_shared(constants: dict) -> PreTrainedModel:
 def count_siblings(accelerator: Accelerator, constants: dict, roles: Roles) -> int:
     """Return how many responses to a prompt may be computed as one row: K, or 1 if a model cannot.
 
-    With SHARD, the unsharded rollout model is tried for all, if all have its architecture.
+    With SHARD only the rollout model is tried, which is whole. It counts for all if all are alike.
 
     Args:
         constants: of train_prime.py.

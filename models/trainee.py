@@ -33,7 +33,7 @@ def make_trainee(
     weight_decay: float,
     gradient_clip: float,
 ) -> Trainee:
-    """Prepare a model with AdamW at rate * schedule(optimizer steps taken).
+    """Return a model with its AdamW optimizer, of rate * schedule(optimizer steps taken).
 
     A model that is not sharded trains data-parallel: every process holds the whole model.
     """

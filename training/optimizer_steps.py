@@ -37,8 +37,8 @@ def micro_batches(
     Yields:
         micro_rows: which rows of the batch.
         micro: those rows, without columns of padding alone.
-        share: weight of a mean over micro's rows in this step, times the number of processes,
-            because data-parallel training divides gradients by that.
+        weight: rows here / rows of the step x number of processes, by which a mean loss over these
+            rows is multiplied. Data-parallel training divides gradients by the processes again.
         synchronise: context for the pass: only the last micro-batch exchanges gradients.
     """
     trainee.module.train()
@@ -55,10 +55,10 @@ def micro_batches(
         micro = select_rows(rollouts, micro_rows or rows[:1], siblings)
         if not micro_rows:
             micro = replace(micro, response_mask=torch.zeros_like(micro.response_mask))
-        share = len(micro_rows) / len(rows) * accelerator.num_processes
+        weight = len(micro_rows) / len(rows) * accelerator.num_processes
         is_last = number + 1 == len(plan)
         synchronise = nullcontext() if is_last else accelerator.no_sync(trainee.module)
-        yield micro_rows or rows[:1], micro, share, synchronise
+        yield micro_rows or rows[:1], micro, weight, synchronise
 
 
 def find_hidden_size(accelerator: Accelerator, module: nn.Module) -> int:

@@ -1,11 +1,11 @@
-"""The order of training rows: shuffled by a seed every epoch, with a position to save."""
+"""The order of training rows: shuffled by a seed every epoch, whose position can be saved."""
 
 import torch
 from datasets import Dataset
 
 
 class RowStream:
-    """An endless stream of rows, shuffled anew by a seed every epoch, with a position to save."""
+    """An endless stream of rows, shuffled anew by a seed every epoch, whose position can be saved."""
 
     def __init__(self, rows: Dataset, seed: int):
         self.rows = rows

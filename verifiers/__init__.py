@@ -75,7 +75,7 @@ class Verifier:
     def verify(
         self, responses: Sequence[str], ground_truths: Sequence[str], abilities: Sequence[str]
     ) -> list[Verdict]:
-        """Return one verdict a row, in order, whatever a row does to its worker.
+        """Return one verdict per row, in order, whatever a row does to its worker.
 
         A failure of the verifier itself ("timeout", "error") has reward 0. For errors see submit.
         """

@@ -5,7 +5,7 @@ from datasets import Dataset
 
 
 class RowStream:
-    """An endless stream of rows, shuffled anew by a seed every epoch, whose position can be saved."""
+    """An endless stream of rows, shuffled by a seed in every epoch. Its position can be saved."""
 
     def __init__(self, rows: Dataset, seed: int):
         self.rows = rows

@@ -1,6 +1,7 @@
 """Saving is all or nothing, and what is read back is what was written."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -170,3 +171,31 @@ def test_a_half_written_checkpoint_is_ignored_and_swept_away(accelerator, tmp_pa
     assert checkpoint.find_checkpoint(folder).name == "000001"
     checkpoint.save_checkpoint(accelerator, folder, 2, [], {})
     assert [path.name for path in folder.iterdir()] == ["000002"]
+
+
+def test_files_are_on_disk_before_a_rename_and_the_old_folder_lives_until_then(
+    accelerator, tmp_path, monkeypatch
+):
+    checkpoint.save_checkpoint(accelerator, tmp_path, 1, [], {})
+    calls, fsync, rename = [], checkpoint.os.fsync, checkpoint.os.rename
+    rmtree = checkpoint.shutil.rmtree
+
+    def spy(name, function, *arguments, **options):
+        places = sorted(path.name for path in tmp_path.iterdir())
+        if name != "rename" or Path(arguments[1]).parent == tmp_path:  # torch renames inside
+            calls.append((name, places))
+        return function(*arguments, **options)
+
+    monkeypatch.setattr(checkpoint.os, "fsync", lambda file: spy("fsync", fsync, file))
+    monkeypatch.setattr(checkpoint.os, "rename", lambda *paths: spy("rename", rename, *paths))
+    monkeypatch.setattr(checkpoint.shutil, "rmtree", lambda *a, **o: spy("delete", rmtree, *a, **o))
+    checkpoint.save_checkpoint(accelerator, tmp_path, 2, [], {})
+    names = [name for name, _ in calls]
+    written = len(list((tmp_path / "000002").iterdir()))
+    assert written >= 2 and names.count("fsync") >= written
+    assert names.count("rename") == 1
+    assert max(i for i, name in enumerate(names) if name == "fsync") < names.index("rename")
+    last_delete = len(names) - 1 - names[::-1].index("delete")
+    assert last_delete > names.index("rename")
+    assert all("000001" in places for _, places in calls)  # until the new one is complete
+    assert [path.name for path in tmp_path.iterdir()] == ["000002"]

@@ -1,9 +1,11 @@
 """Prompts and demonstrations from every kind of source; one message for each mistake."""
 
+import copy
 import json
 
 import pytest
 from datasets import Dataset, load_from_disk
+from tokenizers.processors import TemplateProcessing
 
 import data
 from checks.errors import UserError
@@ -88,6 +90,34 @@ def test_long_prompts_are_dropped_and_counted(tokenizer):
     assert len(prompts) == 2 and dropped == 1
     with pytest.raises(UserError, match="longer than MAX_PROMPT_TOKENS = 5"):
         encode(rows, tokenizer, max_prompt_tokens=5)
+
+
+def test_a_prompt_of_exactly_the_limit_stays(tokenizer):
+    prompts, _ = encode([make_row(prompt="7+8", data_source="a book")], tokenizer)
+    length = len(prompts[0]["prompt_ids"])
+    rows = [make_row(prompt="7+8", data_source="a book"), make_row(prompt="7+8+9")]
+    kept, dropped = encode(rows, tokenizer, max_prompt_tokens=length)
+    assert len(kept) == 1 and dropped == 1
+    assert kept[0]["prompt_ids"] == prompts[0]["prompt_ids"]
+    assert kept[0]["data_source"] == "a book"
+
+
+def test_no_token_that_begins_or_ends_a_text_stands_twice(tokenizer):
+    own = copy.deepcopy(tokenizer)
+    own.add_special_tokens({"bos_token": "<|im_start|>"})
+    own._tokenizer.post_processor = TemplateProcessing(
+        single="<|im_start|> $A", special_tokens=[("<|im_start|>", own.bos_token_id)]
+    )
+    assert own("7")["input_ids"][0] == own.bos_token_id  # text alone begins with BOS
+    prompts, _ = encode([make_row(prompt="7+8")], own)
+    assert prompts[0]["prompt_ids"].count(own.bos_token_id) == 2  # user, assistant: no third
+    eos = own.eos_token
+    rows = [{"prompt": "7", "response": text} for text in ("7", f"7{eos}")]
+    demonstrations, _ = encode_chat(rows, own)
+    for row in demonstrations:
+        assert row["response_ids"][0] != own.bos_token_id
+        assert row["response_ids"].count(own.eos_token_id) == 1
+        assert row["response_ids"][-1] == own.eos_token_id
 
 
 def test_abilities_can_be_left_out(tokenizer):

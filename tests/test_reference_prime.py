@@ -55,6 +55,10 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
     "SAMPLES_PER_PROMPT": (dict(SAMPLES_PER_PROMPT=3), "default"),
     "MAX_RESPONSE_TOKENS": (dict(MAX_RESPONSE_TOKENS=5), "default"),
     "TEMPERATURE": (dict(TEMPERATURE=0.7), "default"),
+    "TEMPERATURE everywhere": (
+        dict(TEMPERATURE=0.7, PRM_UPDATE="before", **STEPS),
+        "OPTIMIZER_STEPS",
+    ),
     "ACCURACY_LOW": (dict(ACCURACY_LOW=0.3), "default"),
     "ACCURACY_HIGH": (dict(ACCURACY_HIGH=0.5), "default"),
     "MAX_ROLLOUT_ROUNDS": (dict(ACCURACY_HIGH=0.5, MAX_ROLLOUT_ROUNDS=1), "ACCURACY_HIGH"),

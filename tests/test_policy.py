@@ -38,3 +38,17 @@ def test_ppo_gradient_at_ratio_one_is_the_policy_gradient():
     loss, _ = ppo_loss(logprobs, logprobs.detach(), advantages, torch.tensor([[1, 1, 0]]), 0.2)
     loss.backward()
     assert logprobs.grad.tolist() == [[-0.5, 1.0, 0.0]]
+
+
+def test_padding_counts_for_nothing_whatever_stands_there():
+    mask = torch.tensor([[1, 1, 0]])
+    logprobs = torch.tensor([[-1.0, -2.0, 300.0]], requires_grad=True)
+    old, advantages = torch.tensor([[-1.1, -1.9, -300.0]]), torch.tensor([[1.0, -1.0, 5.0]])
+    loss, metrics = ppo_loss(logprobs, old, advantages, mask, 0.2)
+    loss.backward()
+    short = (logprobs[:, :2].detach(), old[:, :2], advantages[:, :2], mask[:, :2])
+    expected, expected_metrics = ppo_loss(*short, 0.2)
+    assert loss.item() == pytest.approx(expected.item())
+    assert logprobs.grad[0, 2] == 0 and torch.isfinite(logprobs.grad).all()
+    for name, value in expected_metrics.items():
+        assert metrics[name].item() == pytest.approx(value.item())

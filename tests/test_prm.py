@@ -69,3 +69,10 @@ def test_accuracy_compares_partial_rewards():
     scores = torch.tensor([[0.1], [0.2], [0.3], [0.4]])
     outcomes = torch.tensor([0.0, 0.5, 0.5, 1.0])
     assert prm_accuracy(scores, outcomes, torch.ones(4, 1), 4) == 1.0
+
+
+def test_partly_right_responses_make_pairs_too():
+    scores = torch.tensor([[1.0], [2.0], [3.0]])
+    outcomes, mask = torch.tensor([0.25, 0.5, 0.5]), torch.ones(3, 1)
+    assert prm_accuracy(scores, outcomes, mask, 3) == 1.0
+    assert prm_accuracy(-scores, outcomes, mask, 3) == 0.0

@@ -12,6 +12,7 @@ from stub_verifier import StubVerifier
 from tiny_models import save_tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from generation import generate
 from generation.groups import Group
 
 SETTINGS = dict(
@@ -81,7 +82,15 @@ def surprise(counts: Counter, probabilities: list[float]) -> float:
     return (statistic - (len(bins) - 1)) / math.sqrt(2 * (len(bins) - 1))
 
 
-def test_tokens_follow_the_policy_at_its_temperature(model, tmp_path):
+@pytest.mark.parametrize("plain", [False, True])
+def test_tokens_follow_the_policy_at_its_temperature(plain, tmp_path, monkeypatch):
+    """Whatever the model's own generation config says, and also where generation is plain."""
+    if plain:
+        monkeypatch.setattr(generate, "takes_siblings", lambda *_: False)
+    model = save_tiny_model(tmp_path / "model")
+    own = dict(do_sample=True, temperature=0.1, top_k=3, top_p=0.5, repetition_penalty=2.0)
+    path = tmp_path / "model" / "generation_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **own}))
     sizes = dict(SAMPLES_PER_PROMPT=1500, PROMPTS_PER_ITERATION=1, MAX_RESPONSE_TOKENS=1)
     [[group, *_]], _ = sample(tmp_path, model, ["1+2"], TEMPERATURE=0.6, EVAL_DATA=None, **sizes)
     logits = first_token_logits(model, group)

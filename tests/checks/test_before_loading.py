@@ -51,6 +51,10 @@ def start(tmp_path, monkeypatch):
         (dict(TEMPERATURE=0.0), "TEMPERATURE = 0.0 must lie between"),
         (dict(BETA="0.05"), "BETA = '0.05' must be a number"),
         (dict(TRAIN_DATA=None), "TRAIN_DATA = None must be text"),
+        (dict(EVAL_DATA=3), "EVAL_DATA = 3 must be text"),
+        (dict(SEED=True), "SEED = True must be a whole number"),
+        (dict(GAMMA=1.5), "GAMMA = 1.5 must lie between 0.0 and 1.0"),
+        (dict(POLICY_LR=-1e-6), "POLICY_LR = -1e-06 must lie between 0.0 and"),
         (dict(MODEL=5), "MODEL = 5 must be text"),
         (dict(MODEL="~/model"), "write the folder of ~ in full"),
         (dict(ABILITIES="math"), "ABILITIES = 'math' must be None or a tuple"),
@@ -242,3 +246,10 @@ def test_the_recipes_name_constants_that_exist_and_fit():
 
 def test_parameters_are_counted_without_making_them():
     assert model_files.count_parameters(AutoConfig.from_pretrained(SFT_MODEL)) == 449_280
+
+
+def test_the_longest_sequence_may_fill_all_positions():
+    config = AutoConfig.from_pretrained(SFT_MODEL)
+    model_files.check_length(config, config.max_position_embeddings, "X")
+    with pytest.raises(UserError, match="X allow sequences of 1025 tokens"):
+        model_files.check_length(config, config.max_position_embeddings + 1, "X")

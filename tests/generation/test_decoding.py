@@ -2,13 +2,14 @@
 
 import contextlib
 import functools
+from weakref import WeakKeyDictionary
 
 import pytest
 import torch
 from tiny_models import ARCHITECTURES, make_model
 from transformers import GenerationConfig
 
-from generation import cuda_graphs, decoding
+from generation import cuda_graphs, decoding, siblings
 from generation import generate as generate_module
 from generation.decoding import Sampling, draw
 from generation.generate import generate_responses
@@ -200,3 +201,16 @@ def test_half_precision_agrees_within_its_rounding():
     assert takes_siblings(model, 20)
     own = model.generation_config = GenerationConfig(eos_token_id=7)
     assert len(generate(model)) == 12 and model.generation_config is own
+
+
+def test_a_model_whose_siblings_see_each_other_is_found_out(monkeypatch):
+    model = make_model("llama")
+    assert takes_siblings(model, 64)
+    monkeypatch.setattr(siblings, "_tried", WeakKeyDictionary())
+
+    def see_all(self):
+        return torch.zeros_like(make_mask(self))
+
+    make_mask = siblings.Batch._make_mask
+    monkeypatch.setattr(siblings.Batch, "_make_mask", see_all)
+    assert not takes_siblings(model, 64)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small_runs import SFT_MODEL
 from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, OPTConfig
 
 from models.loading import load_model
@@ -29,3 +30,12 @@ def test_a_loaded_model_is_float32_and_has_no_dropout(tmp_path, config):
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     tokens = torch.tensor([[5, 6, 7, 8]])
     torch.testing.assert_close(model.train()(tokens).logits, model.eval()(tokens).logits)
+
+
+@pytest.mark.parametrize("checkpointing, passes", [(False, 1), (True, 2)])
+def test_activations_are_computed_again_in_backward_where_asked(checkpointing, passes):
+    model = load_model(SFT_MODEL, gradient_checkpointing=checkpointing).train()
+    calls = []
+    model.model.layers[0].mlp.register_forward_hook(lambda *_: calls.append(1))
+    model(input_ids=torch.tensor([[5, 6, 7]]), use_cache=False).logits.sum().backward()
+    assert len(calls) == passes

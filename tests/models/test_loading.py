@@ -36,6 +36,6 @@ def test_a_loaded_model_is_float32_and_has_no_dropout(tmp_path, config):
 def test_activations_are_computed_again_in_backward_where_asked(checkpointing, passes):
     model = load_model(SFT_MODEL, gradient_checkpointing=checkpointing).train()
     calls = []
-    model.model.layers[0].mlp.register_forward_hook(lambda *_: calls.append(1))
+    model.model.layers[0].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
     model(input_ids=torch.tensor([[5, 6, 7]]), use_cache=False).logits.sum().backward()
     assert len(calls) == passes

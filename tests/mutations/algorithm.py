@@ -1,0 +1,163 @@
+"""Faults in the equations: advantages, process rewards, the losses."""
+
+from mutations.fault import faults
+
+FAULTS = [
+    *faults(
+        "advantage.py",
+        "test_advantage.py",
+        (
+            "the baseline divides by K, not by K - 1",
+            "- groups) / (samples_per_prompt - 1)",
+            "- groups) / samples_per_prompt",
+        ),
+        (
+            "the process baseline is a sum over tokens, not their mean",
+            "means = (rewards * mask).sum(-1) / mask.sum(-1).clamp(min=1)",
+            "means = (rewards * mask).sum(-1)",
+        ),
+        (
+            "padding gets the baseline",
+            "return (rewards - others.view(-1, 1)) * mask",
+            "return rewards - others.view(-1, 1)",
+        ),
+        (
+            "GRPO's deviation is that of the population",
+            "deviation = (squares / (count - 1)).sqrt()",
+            "deviation = (squares / count).sqrt()",
+        ),
+        (
+            "REINFORCE's mean counts padding",
+            "mean = (rewards * mask).sum() / mask.sum()",
+            "mean = (rewards * mask).mean()",
+        ),
+        (
+            "the process term is no return, but the token's reward",
+            "return _discounted_sums(centred, gamma) * mask",
+            "return centred * mask",
+        ),
+        (
+            "the return starts one token later",
+            "running = values[:, t] + gamma * running",
+            "running = gamma * (values[:, t] + running)",
+        ),
+        (
+            "without discount, the return runs forward",
+            "return values.flip(-1).cumsum(-1).flip(-1)",
+            "return values.cumsum(-1)",
+        ),
+        (
+            "the two coefficients are swapped",
+            "outcome_coef * from_outcome + process_coef * from_process",
+            "process_coef * from_outcome + outcome_coef * from_process",
+        ),
+        ("whitening counts padding", "    count = mask.sum()", "    count = values.numel()"),
+        (
+            "the scale is the largest return, not the largest absolute one",
+            "gamma).abs().max()",
+            "gamma).max()",
+        ),
+        (
+            "the scale sees what is in the padding",
+            "_discounted_sums(process_rewards * response_mask, gamma)",
+            "_discounted_sums(process_rewards, gamma)",
+        ),
+        (
+            "rounding noise is scaled up",
+            "torch.where(largest > _ROUNDING, largest, 1.0)",
+            "torch.where(largest > 0, largest, 1.0)",
+        ),
+        (
+            "the estimator does not reach the outcome term",
+            "(outcome_rewards, response_mask, samples_per_prompt, estimator)",
+            '(outcome_rewards, response_mask, samples_per_prompt, "rloo")',
+        ),
+    ),
+    *faults(
+        "prm.py",
+        "test_prm.py",
+        (
+            "the log-ratio is reversed",
+            "(prm_logprobs - ref_logprobs)",
+            "(ref_logprobs - prm_logprobs)",
+        ),
+        ("beta is left out of the rewards", "return beta * log_ratio", "return log_ratio"),
+        (
+            "padding has rewards",
+            ".masked_fill(response_mask == 0, 0.0)",
+            "",
+        ),
+        (
+            "a response's score is a mean, not a sum",
+            "scores = (process_rewards * response_mask).sum(dim=-1)  # (B,)",
+            "scores = (process_rewards * response_mask).mean(dim=-1)  # (B,)",
+        ),
+        (
+            "the loss counts padding",
+            "scores = (process_rewards * response_mask).sum(dim=-1)  # (B,)",
+            "scores = process_rewards.sum(dim=-1)  # (B,)",
+        ),
+        (
+            "the loss saturates",
+            "F.binary_cross_entropy_with_logits(scores, ",
+            "F.binary_cross_entropy(scores.sigmoid(), ",
+        ),
+        (
+            "partial rewards become wrong ones",
+            "outcome_rewards.to(scores.dtype))",
+            "(outcome_rewards == 1).to(scores.dtype))",
+        ),
+        (
+            "the loss is a sum over rows",
+            "outcome_rewards.to(scores.dtype))",
+            'outcome_rewards.to(scores.dtype), reduction="sum")',
+        ),
+        ("a tie counts as ranked right", "0.5 * (margin == 0)", "1.0 * (margin == 0)"),
+        (
+            "pairs are the wrong way round",
+            "outcomes.unsqueeze(2) > outcomes.unsqueeze(1)",
+            "outcomes.unsqueeze(2) < outcomes.unsqueeze(1)",
+        ),
+        (
+            "pairs of equal outcome count",
+            "outcomes.unsqueeze(2) > outcomes.unsqueeze(1)",
+            "outcomes.unsqueeze(2) >= outcomes.unsqueeze(1)",
+        ),
+    ),
+    *faults(
+        "policy.py",
+        "test_policy.py"
+        " models/test_logprobs.py::test_splitting_into_micro_batches_leaves_the_gradient_equal",
+        ("the larger of the two surrogates", "torch.minimum(ratio", "torch.maximum(ratio"),
+        ("clipped above alone", "ratio.clamp(1 - clip_range, 1", "ratio.clamp(0, 1"),
+        ("clipped below alone", "clip_range, 1 + clip_range)", "clip_range, 1e9)"),
+        (
+            "no clipping",
+            "surrogate = torch.minimum(ratio * advantages, clipped_ratio * advantages)",
+            "surrogate = ratio * advantages",
+        ),
+        ("padding is in the loss", "loss = -(surrogate * mask).sum()", "loss = -surrogate.sum()"),
+        (
+            "the token count of the optimizer step is ignored",
+            "mask.sum() if token_count is None else token_count",
+            "mask.sum()",
+        ),
+        ("the ratio is linear", "ratio = log_ratio.exp()", "ratio = 1 + log_ratio"),
+        (
+            "the KL estimate is the log-ratio's mean",
+            "((ratio - 1 - log_ratio) * mask)",
+            "((-log_ratio) * mask)",
+        ),
+        (
+            "ratios out of the range count as clipped whatever the advantage",
+            "(clipped_ratio * advantages < ratio * advantages)",
+            "(clipped_ratio != ratio)",
+        ),
+        (
+            "the log-ratio of padding is not masked",
+            "(logprobs - old_logprobs) * mask",
+            "(logprobs - old_logprobs)",
+            "equivalent because both are 0 at padding, and the loss masks it again",
+        ),
+    ),
+]

@@ -1,0 +1,212 @@
+"""Faults in evaluation/, evaluate.py and score.py."""
+
+from mutations.fault import faults
+
+EVALUATE = "test_evaluate.py"
+FAST = " ".join(
+    f"{EVALUATE}::{name}"
+    for name in (
+        "test_the_default_evaluates_the_embedded_model",
+        "test_what_is_there_is_not_generated_again",
+        "test_samples_a_problem_and_the_best_by_a_prm",
+    )
+)
+
+FAULTS = [
+    *faults(
+        "evaluation/metrics.py",
+        "evaluation/test_metrics.py",
+        ("partial rewards pass", "sum(reward == 1.0 for reward", "sum(reward > 0 for reward"),
+        ("pass@k leaves out all samples", "| {samples})", ")"),
+        (
+            "the first of several majorities wins",
+            "return sum(winners) / len(winners)",
+            "return winners[0]",
+        ),
+        ("answers equal in other writings are apart", "if verdict.reward == 1.0}", "if False}"),
+        (
+            "a response without an answer has a vote",
+            "if answer is not None:",
+            "answer = answer or ''\n        if True:",
+        ),
+        ("the worst of K", "max(range(len(own)), key", "min(range(len(own)), key"),
+        (
+            "sums and minima are swapped",
+            '("sums", "sum"), ("minima", "least step")',
+            '("minima", "sum"), ("sums", "least step")',
+        ),
+        (
+            "a majority of programs",
+            'if all(group.ability == "math" for group in groups):',
+            "if True:",
+        ),
+    ),
+    *faults(
+        "evaluation/intervals.py",
+        "evaluation/test_intervals.py",
+        ("intervals of 90 %", "_LEVEL = 0.95", "_LEVEL = 0.9"),
+        ("other intervals at every call", "default_rng(0)", "default_rng()"),
+        (
+            "large benchmarks weigh more",
+            "float(np.mean([np.mean(values) for values in sets]))",
+            "float(np.mean([value for values in sets for value in values]))",
+        ),
+    ),
+    *faults(
+        "evaluation/table.py",
+        "evaluation/test_table.py",
+        ("differences have the wrong sign", "np.subtract(a, b)", "np.subtract(b, a)"),
+        (
+            "published differences have the wrong sign",
+            "difference=values[place] - first.value,",
+            "difference=first.value - values[place],",
+        ),
+        (
+            "published averages stand beside other sets",
+            " or (row == AVERAGE and set(members) != set(PUBLISHED_BENCHMARKS))",
+            "",
+        ),
+        ("published figures stand beside other metrics", "if metric == ACCURACY:", "if True:"),
+        ("one benchmark has an average", "if len(by_benchmark) > 1:", "if by_benchmark:"),
+        ("bars break the table", 'text.replace("|", "\\\\|")', "text"),
+    ),
+    *faults(
+        "evaluation/scoring.py",
+        "evaluation/test_scoring.py test_score.py",
+        ("the recorded temperature is ignored", 'recorded.get("temperature", 1.0)', "1.0"),
+        (
+            "what is recorded goes before what is given",
+            'reference = reference or recorded.get("reference")',
+            'reference = recorded.get("reference") or reference',
+        ),
+        (
+            "the recorded beta goes before the given one",
+            'beta = recorded.get("beta") if beta is None else beta',
+            'beta = recorded.get("beta", beta)',
+        ),
+        ("padding has rewards", "row_values[: len(responses[row])]", "row_values"),
+        (
+            "PRM and reference are swapped",
+            "for model in (settings.prm, settings.reference)",
+            "for model in (settings.reference, settings.prm)",
+        ),
+        (
+            "rewards of other rows",
+            "for row, row_values in zip(rows,",
+            "for row, row_values in zip(sorted(rows),",
+        ),
+        (
+            "P(wrong)",
+            "1 / (1 + math.exp(-score)) if score > 0",
+            "1 / (1 + math.exp(score)) if score > 0",
+        ),
+        (
+            "responses do not end in EOS",
+            "[*response_ids, tokenizer.eos_token_id], fault",
+            "response_ids, fault",
+        ),
+        ("heads of another size are accepted", "if sizes[0] != sizes[1]:", "if False:"),
+    ),
+    *faults(
+        "evaluation/tasks.py",
+        f"{FAST} {EVALUATE}::test_what_changed_under_the_responses_is_refused",
+        (
+            "responses may be longer than the model's positions",
+            "min(max_response_tokens, positions - longest)",
+            "max_response_tokens",
+        ),
+        (
+            "a model that changed is taken for the same",
+            "if known.setdefault(model, weights) != weights:",
+            "if False:",
+        ),
+        ("the least step is the best one", '"minima": [min(steps)', '"minima": [max(steps)'),
+        (
+            "constants may change",
+            '        check_same_constants(constants, before["constants"], folder, free_to_change)',
+            "        pass",
+        ),
+        (
+            "all problems are always missing",
+            "if number not in self.groups]",
+            "if True]",
+        ),
+    ),
+    *faults(
+        "evaluation/sets.py",
+        "evaluation/test_sets.py",
+        ("the limit is ignored", "min(limit or len(rows), len(rows))", "len(rows)"),
+        ("GSM8K's answer is its whole solution", 'and "####" in truth:', "and False:"),
+        ("one answer of several is enough", '", ".join(map(str, truth))', "str(truth[0])"),
+        ("LeetCode's imports are lost", 'row.get("prompt") or ""}', '""}'),
+        (
+            "the question of MBPP shows no tests",
+            '"\\n".join(tests) + "\\n```", truth)',
+            '"\\n```", truth)',
+        ),
+        (
+            "a known hub id is read as an unknown one",
+            "known.get(source, HubSet(",
+            "{}.get(source, HubSet(",
+        ),
+    ),
+    *faults(
+        "evaluate.py",
+        FAST,
+        ("TEMPERATURE is ignored", "        temperature=TEMPERATURE,", "        temperature=1.0,"),
+        (
+            "SAMPLES is ignored in generation",
+            "        samples_per_prompt=SAMPLES,",
+            "        samples_per_prompt=1,",
+        ),
+        (
+            "a problem's random numbers depend on its chunk",
+            "[derive_seed(SEED, number) for number in numbers]",
+            "[derive_seed(SEED, place) for place, _ in enumerate(numbers)]",
+        ),
+        (
+            "all responses are generated again",
+            "missing = task.missing\n",
+            "missing = list(range(len(task.prompts)))\n",
+        ),
+        ("responses are scored again", "if len(rows) != len(task.prompts):", "if True:"),
+        ("scores are not written", "response_files.write_rows(path, rows)", "pass"),
+        ("ROLLOUT_TOKENS is ignored", "rollout_tokens=ROLLOUT_TOKENS,", "rollout_tokens=10**9,"),
+        (
+            "the note counts no truncated response",
+            "cut = sum(truncated for",
+            "cut = sum(0 * truncated for",
+        ),
+        (
+            "a program that passes some tests earns a share",
+            "all_or_nothing=True,",
+            "all_or_nothing=False,",
+        ),
+        ("DTYPE is ignored", "load_model(name, dtype=getattr(torch, DTYPE))", "load_model(name)"),
+    ),
+    *faults(
+        "score.py",
+        "test_score.py",
+        ("the score is a mean", '"score": sum(rewards),', '"score": sum(rewards) / len(rewards),'),
+        ("a step's text is its first token", '"".join(texts[start:end])', "texts[start]"),
+        (
+            "rewards of the line before",
+            "in zip(rows, responses, token_rewards)\n    ]",
+            "in zip(rows, responses, token_rewards[::-1])\n    ]",
+        ),
+        (
+            "responses to one prompt are not side by side",
+            "if groups and groups[-1].prompt == make_visible(prompt):",
+            "if False:",
+        ),
+        ("the page shows no rewards", "            rewards=rewards,", "            rewards=None,"),
+        ("the status of a rollout is lost", 'status=str(row.get("status") or ""),', 'status="",'),
+        ("rows may be longer than the positions", "    model_files.check_length(", "    str("),
+        ("any number of tokens is accepted", "if arguments.batch_tokens < 1:", "if False:"),
+        (
+            "the system prompt is ignored",
+            "system_prompt=arguments.system_prompt",
+            "system_prompt=None",
+        ),
+    ),
+]

@@ -1,0 +1,162 @@
+"""Faults in the rollouts and in the data."""
+
+from mutations.fault import faults
+
+FAULTS = [
+    *faults(
+        "rollout.py",
+        "test_rollout.py",
+        (
+            "the filter's bounds are swapped",
+            "accuracy_low - _TOLERANCE <= group.accuracy <= accuracy_high + _TOLERANCE",
+            "accuracy_high - _TOLERANCE <= group.accuracy <= accuracy_low + _TOLERANCE",
+        ),
+        (
+            "the lower bound is exclusive",
+            "accuracy_low - _TOLERANCE <=",
+            "accuracy_low + _TOLERANCE <",
+        ),
+        (
+            "the upper bound is exclusive",
+            "<= accuracy_high + _TOLERANCE",
+            "< accuracy_high - _TOLERANCE",
+        ),
+        ("rounding is not tolerated", "_TOLERANCE = 1e-6", "_TOLERANCE = 0.0"),
+        ("the surplus is not used", "rounds = list(surplus), [], 0", "rounds = [], [], 0"),
+        ("one round too many", "and rounds < max_rounds", "and rounds <= max_rounds"),
+        (
+            "a round samples as if none were kept yet",
+            "missing = prompts_wanted - len(passed)",
+            "missing = prompts_wanted",
+        ),
+        (
+            "a round is not limited in size",
+            "max(kept_fraction, MIN_KEPT_FRACTION)",
+            "max(kept_fraction, 1e-3)",
+        ),
+        (
+            "the share kept counts the surplus",
+            "(len(passed) - len(surplus)) / len(sampled)",
+            "len(passed) / len(sampled)",
+        ),
+        ("the new surplus is lost", "passed[prompts_wanted:], sampled", "[], sampled"),
+        ("earlier rounds are not counted as sampled", "sampled += groups", "sampled = groups"),
+        (
+            "verdicts come in the order of submission",
+            "[by_row[row] for row in rows]",
+            "list(by_row.values())",
+        ),
+        ("a response is verified twice", "if row in self.texts:", "if False:"),
+        (
+            "a response is judged by another prompt's truth",
+            "self.prompts[row // self.samples_per_prompt]",
+            "self.prompts[row % len(self.prompts)]",
+        ),
+        (
+            "train_accuracy is over the kept groups alone",
+            "_mean([group.accuracy for group in collected.sampled])",
+            "_mean([group.accuracy for group in collected.kept])",
+        ),
+        (
+            "ROLLOUT_TOKENS does not count prompts",
+            'lengths = [len(prompt["prompt_ids"]) for prompt in prompts]',
+            "lengths = [0 for prompt in prompts]",
+        ),
+    ),
+    *faults(
+        "rollout.py",
+        "test_train_prime.py::test_the_room_for_rollouts_changes_no_response"
+        " test_train_prime.py::test_a_run_leaves_what_the_docs_say",
+        (
+            "a prompt's random numbers depend on its batch",
+            "[seeds[prompt] for prompt in batch]",
+            "seeds[: len(batch)]",
+        ),
+    ),
+    *faults(
+        "rollout.py",
+        "test_rollout.py test_evaluate.py::test_the_default_evaluates_the_embedded_model"
+        " test_train_prime.py::test_math_and_code_prompts_in_one_run",
+        (
+            "truncated is said of responses that have ended",
+            "truncated=[is_truncated(ids, eos_token_ids)",
+            "truncated=[not is_truncated(ids, eos_token_ids)",
+        ),
+        (
+            "the verifier reads the EOS token as text",
+            "decode(ids, skip_special_tokens=True)",
+            "decode(ids, skip_special_tokens=False)",
+        ),
+        (
+            "response_tokens counts characters",
+            "lengths = [len(ids) for group in collected.sampled for ids in group.response_ids]",
+            "lengths = [len(text) for group in collected.sampled for text in group.responses]",
+        ),
+    ),
+    *faults(
+        "data.py",
+        "test_data.py evaluation/test_sets.py",
+        (
+            "a row's own system prompt gets another before it",
+            'if system_prompt and messages[0]["role"] != "system":',
+            "if system_prompt:",
+        ),
+        (
+            "the system prompt comes last",
+            '[{"role": "system", "content": system_prompt}, *messages]',
+            '[*messages, {"role": "system", "content": system_prompt}]',
+        ),
+        (
+            "the name of a system prompt is taken for its text",
+            "system_prompt = SYSTEM_PROMPTS.get(system_prompt, system_prompt)",
+            "system_prompt = system_prompt or None",
+        ),
+        (
+            "no turn is opened for the response",
+            "add_generation_prompt=True",
+            "add_generation_prompt=False",
+        ),
+        (
+            "code questions get the template of maths",
+            "TEMPLATES[ability].replace",
+            'TEMPLATES["math"].replace',
+        ),
+        (
+            "a prompt of exactly the limit is dropped",
+            "enumerate(lengths) if length <= limit]",
+            "enumerate(lengths) if length < limit]",
+        ),
+        (
+            "a demonstration that ends in EOS gets another",
+            "if not response_ids or response_ids[-1] not in eos_token_ids:",
+            "if True:",
+        ),
+        (
+            "demonstrations do not end in EOS",
+            "response_ids = [*response_ids, tokenizer.eos_token_id]",
+            "response_ids = [*response_ids]",
+        ),
+        ("a blank ground truth passes", "if not ground_truth.strip():", "if not ground_truth:"),
+        (
+            "a ground truth that is no text becomes Python, not JSON",
+            "else json.dumps(truth)",
+            "else str(truth)",
+        ),
+        (
+            "the split is ignored",
+            "load_dataset(source, config, split=split)",
+            'load_dataset(source, config, split="train")',
+        ),
+        (
+            "rows of other abilities are checked too",
+            "if abilities is None or ability in abilities:",
+            "if True:",
+        ),
+        ("the data source is lost", 'str(row.get("data_source") or "")', 'str("")'),
+        (
+            "a base model gets no system prompt",
+            'text = f"{system_prompt}\\n{question}" if system_prompt else question',
+            "text = question",
+        ),
+    ),
+]

@@ -1,0 +1,277 @@
+"""Faults in training/: steps, checkpoints, saving, bookkeeping, row order, processes."""
+
+from mutations.fault import faults
+
+PROCESSES = "training/test_processes.py"
+UPDATE = f"{PROCESSES}::test_an_update_is_the_same[2]"
+FOUR = f"{PROCESSES}::test_four_processes_with_a_part_each_train_as_one"
+KILLED = "test_train_prime_stops.py::test_a_killed_run_resumes_to_the_same_metrics_and_weights"
+BEFORE_AND_AFTER = "test_train_prime_stops.py::test_one_iteration_is_evaluated_before_and_after"
+LEFT = "test_train_prime.py::test_a_run_leaves_what_the_docs_say"
+
+FAULTS = [
+    *faults(
+        "training/micro_batches.py",
+        "training/test_micro_batches.py",
+        (
+            "steps without rows",
+            "steps = min(optimizer_steps, len(prompts))",
+            "steps = optimizer_steps",
+        ),
+        (
+            "the last rows of a batch are left out",
+            "edges = [len(prompts) * step // steps for",
+            "edges = [len(prompts) // steps * step for",
+        ),
+        (
+            "every process computes all rows",
+            "share = firsts[index::num_processes]",
+            "share = firsts[:]",
+        ),
+        (
+            "processes have unequally many micro-batches",
+            "return plans[process_index] + [([], 1)] * (most - len(plans[process_index]))",
+            "return plans[process_index]",
+        ),
+        (
+            "siblings go together beyond the budget",
+            "fits = prompts[first] + sum(lengths) <= micro_batch_tokens",
+            "fits = True",
+        ),
+        (
+            "siblings go together whatever it costs",
+            "if fits and pays_together(prompts[first], lengths, hidden_size):",
+            "if fits:",
+        ),
+        (
+            "rows are dealt out in their own order",
+            "firsts.sort(key=lambda first: -prompts[first] - sums[first])",
+            "firsts.sort()",
+        ),
+        (
+            "the budget counts the first sibling alone",
+            "sum(responses[first : first + siblings])",
+            "responses[first]",
+        ),
+    ),
+    *faults(
+        "training/optimizer_steps.py",
+        "training/test_optimizer_steps.py",
+        (
+            "a mean over rows is not scaled by the number of processes",
+            "len(micro_rows) / len(rows) * accelerator.num_processes",
+            "len(micro_rows) / len(rows)",
+        ),
+        (
+            "a process without rows learns from another's",
+            "        if not micro_rows:",
+            "        if False:",
+        ),
+        (
+            "the gradient is not clipped",
+            "clip_grad_norm_(parameters, trainee.gradient_clip)",
+            "clip_grad_norm_(parameters, 1e9)",
+        ),
+        ("a step is taken on NaN", "if not math.isfinite(norm):", "if False:"),
+    ),
+    *faults(
+        "training/optimizer_steps.py",
+        UPDATE,
+        (
+            "gradients are exchanged at the first micro-batch",
+            "is_last = number + 1 == len(plan)",
+            "is_last = number == 0",
+        ),
+        (
+            "log-probabilities are not gathered",
+            "return accelerator.reduce(logprobs)  #",
+            "return logprobs  #",
+        ),
+    ),
+    *faults(
+        "training/checkpoint.py",
+        "training/test_checkpoint.py",
+        ("half a checkpoint is found", "if path.name.isdigit()]", "if path.name]"),
+        ("old checkpoints stay", "if old != target:", "if False:"),
+        (
+            "optimizer states are not restored",
+            'if "optimizer" in state[trainee.name]:',
+            "if False:",
+        ),
+        (
+            "schedules are not restored",
+            "trainee.scheduler.load_state_dict(schedules[trainee.name])",
+            "pass",
+        ),
+        (
+            "checkpoints hold frozen weights",
+            "ignore_frozen_params=True",
+            "ignore_frozen_params=False",
+        ),
+        (
+            "the old folder is deleted before the new one is in its place",
+            "os.rename(target, old)",
+            "shutil.rmtree(target)",
+        ),
+        (
+            "what a kill left half written is in the way",
+            "shutil.rmtree(temporary, ignore_errors=True)",
+            "pass",
+        ),
+        (
+            "states of adapters are read as the role before",
+            "        activate(accelerator, trainee.module)\n",
+            "        pass\n",
+        ),
+        (
+            "nothing is flushed to disk",
+            "            _flush_to_disk(temporary)",
+            "            pass",
+        ),
+    ),
+    *faults(
+        "training/checkpoint.py",
+        LEFT,
+        (
+            "an exported PRM does not record its reference",
+            "model.config.update(config_extras or {})",
+            "pass",
+        ),
+    ),
+    *faults(
+        "training/saving.py",
+        f"training/test_saving.py {LEFT} {BEFORE_AND_AFTER}",
+        (
+            "the last of equally good policies is kept",
+            "eval_accuracy <= self.best",
+            "eval_accuracy < self.best",
+        ),
+        (
+            "the best policy is kept without KEEP_BEST",
+            'if self.constants["KEEP_BEST"]:',
+            "if True:",
+        ),
+        ("the recorded temperature is 1", '"temperature": c["TEMPERATURE"]', '"temperature": 1.0'),
+        (
+            "the start is recorded as the reference, whatever it was",
+            'reference = c["MODEL"] if c["PRM_REFERENCE"] == "sft" else None',
+            'reference = c["MODEL"]',
+        ),
+        (
+            "the policy records what the PRM should",
+            "extras = self._describe_prm() if trainee is self.roles.prm else {}",
+            "extras = self._describe_prm() if trainee is self.roles.policy else {}",
+        ),
+    ),
+    *faults(
+        "training/saving.py",
+        f"{KILLED} test_train_prime_stops.py::test_a_complete_run_says_so_and_a_longer_one_goes_on",
+        (
+            "a resumed run forgets its best accuracy",
+            'self.best_accuracy = loop_state["best_accuracy"]',
+            "self.best_accuracy = -1.0",
+        ),
+        (
+            "a resumed run generates with the copy it started from",
+            "        self.roles.refresh_rollout_model()\n",
+            "        pass\n",
+        ),
+    ),
+    *faults(
+        "training/saving.py",
+        f"{PROCESSES}::test_a_complete_run_of_adapters_is_merged_afterwards",
+        (
+            "a complete run is not merged afterwards",
+            'int(saved.name) >= self.constants["NUM_ITERATIONS"]',
+            'int(saved.name) > self.constants["NUM_ITERATIONS"]',
+        ),
+    ),
+    *faults(
+        "training/bookkeeping.py",
+        f"{LEFT} {KILLED}",
+        (
+            "every iteration counts as empty",
+            "self.empty_iterations = 0 if collected.kept else self.empty_iterations + 1",
+            "self.empty_iterations = self.empty_iterations + 1",
+        ),
+        (
+            "the accuracy before the last iteration is taken for the one after",
+            '"eval_accuracy": accuracy_after if is_last else eval_accuracy,',
+            '"eval_accuracy": eval_accuracy,',
+        ),
+        (
+            "SAVE_EVERY is one iteration late",
+            '(iteration + 1) % c["SAVE_EVERY"] == 0',
+            'iteration % c["SAVE_EVERY"] == 0',
+        ),
+        (
+            "a resumed run takes the first prompts again",
+            'self.stream.load_state_dict(state["stream"])',
+            "pass",
+        ),
+        (
+            "a resumed run has lost the surplus",
+            'self.surplus = [Group(**group) for group in state["surplus"]]',
+            "pass",
+        ),
+        (
+            "a resumed run has lost the share kept",
+            'self.kept_fraction = state["kept_fraction"]',
+            "pass",
+        ),
+    ),
+    *faults(
+        "training/row_order.py",
+        "training/test_row_order.py",
+        (
+            "every epoch has the same order",
+            "manual_seed(self.seed + self.epoch)",
+            "manual_seed(self.seed)",
+        ),
+        (
+            "every seed has the same order",
+            "manual_seed(self.seed + self.epoch)",
+            "manual_seed(self.epoch)",
+        ),
+        ("epochs are not counted", "= self.epoch + 1, 0", "= self.epoch, 0"),
+        (
+            "the position is not restored",
+            'self.epoch, self.position = state["epoch"], state["position"]',
+            'self.epoch, self.position = state["epoch"], 0',
+        ),
+    ),
+    *faults(
+        "training/processes.py",
+        FOUR,
+        (
+            "a process generates with another prompt's random numbers",
+            "seeds[share],",
+            "seeds[: len(prompts[share])],",
+        ),
+        (
+            "gathered groups are in the order of the processes",
+            "key=lambda n: n % accelerator.num_processes)",
+            "key=lambda n: n)",
+        ),
+        (
+            "every process generates for all prompts",
+            "share = slice(accelerator.process_index, None, accelerator.num_processes)",
+            "share = slice(None)",
+        ),
+    ),
+    *faults(
+        "training/processes.py",
+        f"{LEFT} test_train_prime_stops.py::test_two_runs_do_not_share_a_folder",
+        (
+            "an engine that is not supported is accepted",
+            'if engine in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):',
+            "if False:",
+        ),
+        (
+            "folders are not locked",
+            "lock = files.lock_folder(folder) if accelerator.is_main_process else None",
+            "lock = None",
+        ),
+        ("CPU_THREADS is ignored", "cpu_threads or count_cores()", "count_cores()"),
+    ),
+]

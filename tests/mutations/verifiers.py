@@ -1,0 +1,144 @@
+"""Faults in verifiers/: answers of maths, programs, the pool; few in the sandbox."""
+
+from mutations.fault import faults
+
+FAULTS = [
+    *faults(
+        "verifiers/math/answer.py",
+        "verifiers/math/test_answer.py",
+        (
+            "the first box counts",
+            "reversed(list(_BOX.finditer(text)))",
+            "list(_BOX.finditer(text))",
+        ),
+        (
+            "a box in the ground truth is not opened",
+            "find_boxed_answer(ground_truth) or ground_truth",
+            "ground_truth",
+        ),
+        ("an empty answer equals an empty truth", "return bool(gold.strip())", "return True"),
+        ("choices are not read", "    if choice is not None:", "    if False:"),
+        ("case of choices counts", "left.upper() == right.upper()", "left == right"),
+        (
+            "answers without text are words",
+            "words[0] == words[1] and (is_text or is_name)",
+            "words[0] == words[1]",
+        ),
+        ("sympy is never asked", "return sympy_backend.equal(gold, answer)", "return False"),
+    ),
+    *faults(
+        "verifiers/math/answer_equality.py",
+        "verifiers/math/test_answer.py",
+        (
+            "units do not matter",
+            "if gold.unit and answer.unit and units.differ(gold.unit, answer.unit):",
+            "if False:",
+        ),
+        ("0.5 stands for 0.5%", "abs(value) > 1", "True"),
+        (
+            "the relation's operator does not matter",
+            "if gold.operator != answer.operator:",
+            "if False:",
+        ),
+        (
+            "shapes of matrices do not matter",
+            "return shapes[0] == shapes[1] and all(",
+            "return all(",
+        ),
+        (
+            "lists of other lengths are equal",
+            "if len(brackets) > 1 or len(gold.items) != len(answer.items):",
+            "if len(brackets) > 1:",
+        ),
+    ),
+    *faults(
+        "verifiers/code/program.py",
+        "verifiers/code/test_program.py verifiers/code/test_extraction.py",
+        ("all_or_nothing is ignored", "if all_or_nothing else", "if False else"),
+        ("a time-out is wrong", '"timeout" if None in results else "wrong"', '"wrong"'),
+        ("the first test gets all the time", "left / (count - number)", "left"),
+        ("tests out of time get no second try", "    if count > 1:", "    if False:"),
+        (
+            "the exit status does not matter",
+            'return answer["status"] == 0 and self._is_right(number, result)',
+            "return self._is_right(number, result)",
+        ),
+    ),
+    *faults(
+        "verifiers/code/compare.py",
+        "verifiers/code/test_compare.py",
+        ("floats within one per cent", "RELATIVE_TOLERANCE = 1e-5", "RELATIVE_TOLERANCE = 1e-2"),
+        (
+            "integers are compared as floats",
+            "if _INTEGER.fullmatch(expected) and is_integer:",
+            "if False:",
+        ),
+        ("empty lines at the end count", "    text = text.rstrip()", "    text = text.rstrip(' ')"),
+        ("numbers may have leading zeros", "(0|[1-9][0-9]*)", "([0-9]+)"),
+    ),
+    *faults(
+        "verifiers/code/extraction.py",
+        "verifiers/code/test_extraction.py",
+        ("the first block counts", "(python or bare)[-1:]", "(python or bare)[:1]"),
+        ("blocks without a language come first", "(python or bare)[-1:]", "(bare or python)[-1:]"),
+        ("any language is Python", "if _PYTHON.fullmatch(language)]", "if language]"),
+    ),
+    *faults(
+        "verifiers/pool.py",
+        "verifiers/test_pool.py::test_math_and_code_in_one_batch"
+        " verifiers/test_pool.py::test_verdicts_come_in_order_and_a_time_out_costs_its_row_alone"
+        " verifiers/test_pool.py::test_a_worker_that_dies_costs_its_row_alone"
+        " verifiers/test_pool.py::test_all_or_nothing",
+        (
+            "a time-out is right",
+            'self.settle(worker, 0.0, "timeout")',
+            'self.settle(worker, 1.0, "timeout")',
+        ),
+        ("a row is not tried again", "if worker.row in self.retried:", "if True:"),
+        ("programs are judged as maths", 'if ability == "math":', "if True:"),
+        (
+            "a worker out of time goes on",
+            '"timeout")\n                    self.replace(worker)',
+            '"timeout")',
+        ),
+    ),
+    *faults(
+        "verifiers/__init__.py",
+        " ".join(
+            f"verifiers/test_pool.py::{name}"
+            for name in (
+                "test_an_interrupted_call_leaves_nothing_behind",
+                "test_code_without_a_sandbox_is_refused_unless_allowed",
+                "test_programs_cannot_read_the_callers_environment",
+                "test_rows_are_worked_on_between_submit_and_collect",
+            )
+        ),
+        (
+            "rows of an interrupted call stay",
+            "        self.discard()  # rows",
+            "        pass  # rows",
+        ),
+        (
+            "code runs without a sandbox unasked",
+            'if "code" in abilities and self.sandbox_fault and',
+            "if False and",
+        ),
+        (
+            "programs see the caller's environment",
+            "for name in _KEPT_ENVIRONMENT if name in os.environ}",
+            "for name in os.environ}",
+        ),
+        (
+            "a second batch has the numbers of the first",
+            "enumerate(rows, start=len(self._rows))",
+            "enumerate(rows)",
+        ),
+    ),
+    *faults(
+        "verifiers/sandbox/layers.py",
+        "verifiers/sandbox/test_layers.py::test_one_wall_and_the_filter_are_safe",
+        ("the filter is not needed", ") and walls.seccomp", ")"),
+        ("both walls are needed", "(walls.namespaces or walls", "(walls.namespaces and walls"),
+        ("some namespaces are enough", "namespaces = not any(", "namespaces = not all("),
+    ),
+]

@@ -1,0 +1,347 @@
+"""Faults in the wiring of train_prime.py: what a constant, a rate or a sign ends up doing.
+
+Most are noticed by the twin of the script (tests/test_reference_prime.py): a row begins with the
+settings of the twin that should notice, apart by commas. The others are in runs.py.
+"""
+
+from mutations.fault import Fault, faults
+
+TWIN = "test_reference_prime.py::test_the_script_and_its_twin_agree"
+
+
+def felt(path: str, *rows: tuple[str, ...]) -> list[Fault]:
+    """Return faults that the twin should notice; each row begins with settings of the twin."""
+    found = []
+    for settings, *row in rows:
+        tests = [f"{TWIN}[{setting}]" for setting in settings.split(", ")]
+        found += faults(path, tests, tuple(row), group="wiring")
+    return found
+
+
+FAULTS = [
+    *felt(
+        "policy.py",
+        (
+            "default",
+            "the sign of the policy's loss is reversed",
+            "loss = -(surrogate * mask).sum()",
+            "loss = (surrogate * mask).sum()",
+        ),
+    ),
+    *felt(
+        "advantage.py",
+        (
+            "PROCESS_GRANULARITY",
+            "a response's one process reward is not scaled",
+            "response_rewards = (scaled * response_mask)",
+            "response_rewards = (process_rewards * response_mask)",
+        ),
+    ),
+    *felt(
+        "prm.py",
+        (
+            "default",
+            "only wholly right and wholly wrong responses make a pair",
+            "outcomes.unsqueeze(2) > outcomes.unsqueeze(1)",
+            "outcomes.unsqueeze(2) >= 1 + outcomes.unsqueeze(1)",
+        ),
+    ),
+    *felt(
+        "train_prime.py",
+        (
+            "default",
+            "the PRM learns inverted labels",
+            "loss = prm_loss(rewards, micro.outcome_rewards, micro.response_mask)",
+            "loss = prm_loss(rewards, 1 - micro.outcome_rewards, micro.response_mask)",
+        ),
+        (
+            "OPTIMIZER_STEPS",
+            "the PPO ratio is always 1",
+            "old = logprobs.detach() if old_logprobs is None else old_logprobs[index]",
+            "old = logprobs.detach()",
+        ),
+        ("CLIP_RANGE", "CLIP_RANGE is ignored", "CLIP_RANGE, token_count", "1e9, token_count"),
+        (
+            "OUTCOME_COEF",
+            "OUTCOME_COEF is ignored",
+            "outcome_coef=OUTCOME_COEF,",
+            "outcome_coef=1.0,",
+        ),
+        (
+            "PROCESS_COEF",
+            "PROCESS_COEF is ignored",
+            "process_coef=PROCESS_COEF,",
+            "process_coef=1.0,",
+        ),
+        ("WHITEN", "WHITEN is ignored: never", "whiten=WHITEN,", "whiten=False,"),
+        ("default", "WHITEN is ignored: always", "whiten=WHITEN,", "whiten=True,"),
+        ("GAMMA", "GAMMA is ignored", "gamma=GAMMA,", "gamma=1.0,"),
+        (
+            "PROCESS_SCALE",
+            "PROCESS_SCALE is ignored",
+            "process_scale=PROCESS_SCALE,",
+            'process_scale="batch",',
+        ),
+        (
+            "PROCESS_GRANULARITY",
+            "PROCESS_GRANULARITY is ignored",
+            "process_granularity=PROCESS_GRANULARITY,",
+            'process_granularity="token",',
+        ),
+        (
+            "ADVANTAGE_ESTIMATOR grpo",
+            "ADVANTAGE_ESTIMATOR is ignored",
+            "estimator=ADVANTAGE_ESTIMATOR,",
+            'estimator="rloo",',
+        ),
+        ("BETA", "BETA is ignored", "micro.response_mask, BETA", "micro.response_mask, 0.05"),
+        (
+            "PRM_UPDATE before",
+            "BETA is ignored in the second forward pass",
+            "implicit_process_rewards(logprobs, ref_logprobs, mask, BETA)",
+            "implicit_process_rewards(logprobs, ref_logprobs, mask, 1.0)",
+        ),
+        (
+            "PRM_UPDATE before, default",
+            "PRM_UPDATE: before and after are swapped",
+            'PRM_UPDATE == "before"',
+            'PRM_UPDATE == "after"',
+        ),
+        (
+            "PRM_UPDATE none",
+            "PRM_UPDATE: none trains too",
+            'trains = PRM_UPDATE != "none"',
+            "trains = True",
+        ),
+        (
+            "default",
+            "the process rewards never reach the advantages",
+            "process_rewards, prm_metrics = update_prm(",
+            "_, prm_metrics = update_prm(",
+        ),
+        (
+            "PRM_OPTIMIZER_STEPS",
+            "the PRM takes as many steps as the policy",
+            "SAMPLES_PER_PROMPT, PRM_OPTIMIZER_STEPS)",
+            "SAMPLES_PER_PROMPT, OPTIMIZER_STEPS)",
+        ),
+        (
+            "OPTIMIZER_STEPS, default",
+            "the policy takes as many steps as the PRM",
+            "SAMPLES_PER_PROMPT, OPTIMIZER_STEPS)",
+            "SAMPLES_PER_PROMPT, PRM_OPTIMIZER_STEPS)",
+        ),
+        (
+            "default",
+            "advantages of other rows",
+            "logprobs, old, advantages[index],",
+            "logprobs, old, advantages[: len(micro_rows), : micro.response_length],",
+        ),
+        (
+            "default",
+            "the policy's loss is a token mean per micro-batch",
+            "CLIP_RANGE, token_count",
+            "CLIP_RANGE, None",
+        ),
+        (
+            "default",
+            "the PRM's loss is a mean per micro-batch",
+            "run.accelerator.backward(loss * weight)",
+            "run.accelerator.backward(loss)",
+        ),
+        (
+            "TEMPERATURE",
+            "the policy's log-probabilities ignore TEMPERATURE",
+            "policy.module(*micro.model_inputs(), TEMPERATURE)",
+            "policy.module(*micro.model_inputs(), 1.0)",
+        ),
+        (
+            "TEMPERATURE, OPTIMIZER_STEPS, PRM_REFERENCE, all at once",
+            "the old log-probabilities ignore TEMPERATURE",
+            "policy.module, rollouts, TEMPERATURE,",
+            "policy.module, rollouts, 1.0,",
+        ),
+        (
+            "TEMPERATURE",
+            "the PRM's log-probabilities ignore TEMPERATURE",
+            "prm.module(*micro.model_inputs(), TEMPERATURE)",
+            "prm.module(*micro.model_inputs(), 1.0)",
+        ),
+        (
+            "TEMPERATURE",
+            "the reference's log-probabilities ignore TEMPERATURE",
+            "reference(*micro.model_inputs(), TEMPERATURE)",
+            "reference(*micro.model_inputs(), 1.0)",
+        ),
+        (
+            "TEMPERATURE, PRM_UPDATE before, all at once",
+            "the second forward pass of the PRM ignores TEMPERATURE",
+            "prm.module, rollouts, TEMPERATURE,",
+            "prm.module, rollouts, 1.0,",
+        ),
+        (
+            "default",
+            "the reported PRM accuracy is inverted",
+            '"prm_accuracy": prm_accuracy(pass_rewards,',
+            '"prm_accuracy": prm_accuracy(-pass_rewards,',
+        ),
+        (
+            "default",
+            "the reported PRM loss is that of inverted labels",
+            '"prm_loss": prm_loss(pass_rewards, outcomes, mask)',
+            '"prm_loss": prm_loss(pass_rewards, 1 - outcomes, mask)',
+        ),
+        (
+            "OPTIMIZER_STEPS",
+            "the policy's metrics are summed over steps, not averaged",
+            "run.accelerator.reduce(value).item() / len(steps)",
+            "run.accelerator.reduce(value).item()",
+        ),
+        (
+            "default",
+            "the entropy is a mean per micro-batch",
+            "(entropy * micro.response_mask).sum() / token_count",
+            "(entropy * micro.response_mask).sum() / micro.response_mask.sum()",
+        ),
+        (
+            "ACCURACY_LOW",
+            "ACCURACY_LOW is ignored",
+            "accuracy_low=ACCURACY_LOW,",
+            "accuracy_low=0.0,",
+        ),
+        (
+            "ACCURACY_HIGH",
+            "ACCURACY_HIGH is ignored",
+            "accuracy_high=ACCURACY_HIGH,",
+            "accuracy_high=1.0,",
+        ),
+        (
+            "ACCURACY_LOW, default",
+            "the filter's lower bound is the upper one",
+            "accuracy_low=ACCURACY_LOW,",
+            "accuracy_low=ACCURACY_HIGH,",
+        ),
+        (
+            "MAX_ROLLOUT_ROUNDS",
+            "MAX_ROLLOUT_ROUNDS is ignored",
+            "max_rounds=MAX_ROLLOUT_ROUNDS,",
+            "max_rounds=8,",
+        ),
+    ),
+    *felt(
+        "models/roles.py",
+        (
+            "default",
+            "the policy trains at the PRM's rate, the PRM at the policy's",
+            'rate=c[f"{name.upper()}_LR"],',
+            'rate=c["PRM_LR" if name == "policy" else "POLICY_LR"],',
+        ),
+        (
+            "WEIGHT_DECAY",
+            "WEIGHT_DECAY is ignored",
+            'weight_decay=c["WEIGHT_DECAY"],',
+            "weight_decay=0.0,",
+        ),
+        (
+            "PRM_GRADIENT_CLIP",
+            "gradient clips are ignored",
+            'c[f"{name.upper()}_GRADIENT_CLIP"]',
+            "1e9",
+        ),
+        (
+            "POLICY_GRADIENT_CLIP",
+            "the gradient clips are swapped",
+            'c[f"{name.upper()}_GRADIENT_CLIP"]',
+            'c["PRM_GRADIENT_CLIP" if name == "policy" else "POLICY_GRADIENT_CLIP"]',
+        ),
+        (
+            "default",
+            "warm-ups are ignored",
+            'linear_warmup(c[f"{name.upper()}_WARMUP_STEPS"])',
+            "lambda _: 1",
+        ),
+        (
+            "POLICY_WARMUP_STEPS",
+            "the warm-ups are swapped",
+            'c[f"{name.upper()}_WARMUP_STEPS"]',
+            'c["PRM_WARMUP_STEPS" if name == "policy" else "POLICY_WARMUP_STEPS"]',
+        ),
+        (
+            "PRM_REFERENCE",
+            "PRM_REFERENCE is ignored",
+            'if c["PRM_REFERENCE"] == "sft":',
+            "if True:",
+        ),
+        (
+            "PRM_MODEL",
+            "PRM_MODEL is ignored",
+            'load(c["PRM_MODEL"] or c["MODEL"], "prm")',
+            'load(c["MODEL"], "prm")',
+        ),
+        (
+            "default",
+            "the reference is the policy in training",
+            'reference = load(c["MODEL"], None).to(home)',
+            "reference = accelerator.unwrap_model(policy.module)",
+        ),
+        (
+            "LORA_RANK",
+            "policy and PRM share an adapter",
+            'c["MODEL"], "prm")',
+            'c["MODEL"], "policy")',
+        ),
+        ("LORA_ALPHA", "LORA_ALPHA is ignored", 'c["LORA_ALPHA"])', '8.0 * c["LORA_RANK"])'),
+        (
+            "LORA_RANK",
+            "SEED does not change the adapters",
+            'set_seed(c["SEED"])',
+            "set_seed(0)",
+        ),
+    ),
+    *felt(
+        "models/adapters.py",
+        ("LORA_ALPHA", "alpha is ignored", "lora_alpha=alpha", "lora_alpha=rank"),
+    ),
+    *felt(
+        "models/trainee.py",
+        (
+            "LORA_RANK",
+            "another role's adapter may be the one that requires gradients",
+            "    module.activate()  # in a shared model",
+            "    pass  # in a shared model",
+        ),
+        (
+            "WEIGHT_DECAY",
+            "weight decay is ignored",
+            "weight_decay=weight_decay, fused",
+            "weight_decay=0.0, fused",
+        ),
+        (
+            "WEIGHT_DECAY",
+            "weight decay joins the gradient",
+            "torch.optim.AdamW(",
+            "torch.optim.Adam(",
+        ),
+        ("default", "AdamW has other betas", "fused=True)", "fused=True, betas=(0.9, 0.95))"),
+    ),
+    *felt(
+        "training/optimizer_steps.py",
+        ("default", "the scheduler never steps", "trainee.scheduler.step()", "pass"),
+        ("default", "the gradient is never cleared", "trainee.optimizer.zero_grad()", "pass"),
+    ),
+    *felt(
+        "data.py",
+        (
+            "SYSTEM_PROMPT",
+            "SYSTEM_PROMPT is ignored",
+            'system_prompt=constants["SYSTEM_PROMPT"],',
+            "system_prompt=None,",
+        ),
+        (
+            "MAX_PROMPT_TOKENS",
+            "MAX_PROMPT_TOKENS is ignored",
+            'max_prompt_tokens=constants["MAX_PROMPT_TOKENS"],',
+            "max_prompt_tokens=10**9,",
+        ),
+    ),
+]

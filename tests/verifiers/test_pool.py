@@ -239,7 +239,8 @@ def test_all_or_nothing():
 
 
 CALLER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
 from verifiers import Verifier
 with Verifier(num_workers=2, timeout_seconds=60.0) as verifier:
     verifier.verify(['\\\\boxed{1}'] * 4, ['1'] * 4, ['math'] * 4)

@@ -157,7 +157,6 @@ FAULTS = [
             "the log-ratio of padding is not masked",
             "(logprobs - old_logprobs) * mask",
             "(logprobs - old_logprobs)",
-            "equivalent because both are 0 at padding, and the loss masks it again",
         ),
     ),
 ]

@@ -8,7 +8,7 @@ MISTAKES = f"{LOADING}::test_mistakes_in_constants"
 FAULTS = [
     *faults(
         "checks/constants.py",
-        "checks/test_constants.py",
+        f"checks/test_constants.py {MISTAKES}",
         (
             "an override does not reach the script",
             "            names[name] = value\n",

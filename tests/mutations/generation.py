@@ -157,7 +157,7 @@ FAULTS = [
     ),
     *faults(
         "generation/generate.py",
-        f"{DECODING} test_rollout.py"
+        f"{DECODING} test_rollout.py test_sampling.py"
         " models/test_logprobs.py::test_logprobs_equal_those_that_generation_sampled_from",
         (
             "prompts are padded on the right",

@@ -40,7 +40,8 @@ FAULTS = [
     ),
     *faults(
         "reporting/run_log.py",
-        f"{LEFT} {STOPS}::test_nothing_hangs_where_no_prompt_passes_the_filter",
+        f"reporting/test_run_log.py {LEFT}"
+        f" {STOPS}::test_nothing_hangs_where_no_prompt_passes_the_filter",
         (
             "every response has the first one's rewards",
             "            row += 1",
@@ -123,7 +124,7 @@ FAULTS = [
     ),
     *faults(
         "reporting/terminal.py",
-        "test_report.py",
+        "reporting/test_terminal.py test_report.py",
         (
             "control characters reach the terminal",
             "response.append(make_visible(text), ",

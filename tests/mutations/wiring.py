@@ -156,7 +156,7 @@ FAULTS = [
             "policy.module(*micro.model_inputs(), 1.0)",
         ),
         (
-            "TEMPERATURE, OPTIMIZER_STEPS, PRM_REFERENCE, all at once",
+            "TEMPERATURE everywhere",
             "the old log-probabilities ignore TEMPERATURE",
             "policy.module, rollouts, TEMPERATURE,",
             "policy.module, rollouts, 1.0,",
@@ -174,7 +174,7 @@ FAULTS = [
             "reference(*micro.model_inputs(), 1.0)",
         ),
         (
-            "TEMPERATURE, PRM_UPDATE before, all at once",
+            "TEMPERATURE everywhere",
             "the second forward pass of the PRM ignores TEMPERATURE",
             "prm.module, rollouts, TEMPERATURE,",
             "prm.module, rollouts, 1.0,",

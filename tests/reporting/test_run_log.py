@@ -1,10 +1,16 @@
 """What the log adds up and says."""
 
+import json
+import math
 import time
+from types import SimpleNamespace
 
 import pytest
+import torch
+from groups import make_group
 
-from reporting.run_log import PhaseTimer, explain_giving_up
+from generation.groups import Collected
+from reporting.run_log import PhaseTimer, RunLog, explain_giving_up, make_iteration_records
 
 
 def test_a_phase_adds_up_however_often_it_is_entered(monkeypatch):
@@ -28,3 +34,32 @@ def test_a_phase_adds_up_however_often_it_is_entered(monkeypatch):
 def test_the_advice_on_giving_up_is_for_what_happened(accuracy, words):
     text = explain_giving_up({"iteration": 7, "train_accuracy": accuracy}, 0.2, 0.8)
     assert words in text and "after iteration 7" in text and f"{accuracy:.3f}" in text
+
+
+def test_every_response_is_written_once_with_values_of_its_own():
+    kept, surplus, dropped = (make_group(["1", str(n)], "1") for n in (2, 3, 4))
+    collected = Collected([kept], [surplus], [surplus, kept, dropped], 0.5, 1)
+    rows = torch.arange(8.0).view(2, 4)
+    kept = collected.kept[0]
+    records = list(make_iteration_records(collected, str, rows, -rows))
+    assert [record["decision"] for record in records] == (
+        ["trained"] * 2 + ["surplus"] * 2 + ["filtered out"] * 2
+    )
+    for row, record in enumerate(records[:2]):
+        length = len(kept.response_ids[row])
+        assert record["process_rewards"] == rows[row, :length].tolist()
+        assert record["advantages"] == (-rows[row, :length]).tolist()
+        assert record["response"] == kept.responses[row]
+    assert "process_rewards" not in records[2]
+
+
+def test_what_is_no_number_is_null_in_metrics(tmp_path):
+    told = []
+    log, accelerator = (
+        RunLog(tmp_path, True),
+        SimpleNamespace(log=lambda *a, **k: told.append(a[0])),
+    )
+    log.log_metrics(accelerator, {"iteration": 3, "a": math.nan, "b": None, "c": 0.5})
+    line = json.loads((tmp_path / "metrics.jsonl").read_text())
+    assert line == {"iteration": 3, "a": None, "b": None, "c": 0.5}
+    assert told == [{"iteration": 3, "c": 0.5}]

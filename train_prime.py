@@ -341,7 +341,7 @@ def update_policy(
         ):
             index = (micro_rows, slice(micro.response_length))
             with synchronise:
-                logprobs, entropy = policy.module(*micro.model_inputs(), TEMPERATURE)  # (b, t)
+                logprobs, entropy = policy.module(*micro.model_inputs(), TEMPERATURE, True)
                 old = logprobs.detach() if old_logprobs is None else old_logprobs[index]
                 loss, metrics = ppo_loss(
                     logprobs, old, advantages[index], micro.response_mask, CLIP_RANGE, token_count

@@ -10,6 +10,7 @@ from weakref import WeakSet
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from generation.siblings import Batch
 
@@ -67,6 +68,9 @@ class GraphedBatch(Batch):
         """Return the logits (n, b, V) of the step in the inputs. Repeating it changes nothing."""
         if self.model in _refused or self.tokens.device.type not in _CAPTURING:
             return self._forward()
+        if _waits_for_the_device(self.model):
+            _refused.add(self.model)
+            return self._forward()
         if self.graph is None:
             expected = self._forward()  # also a warm-up: a capture forbids initialization
             if not self._capture():
@@ -87,10 +91,12 @@ class GraphedBatch(Batch):
 
     def _capture(self) -> bool:
         """Capture a step as a graph. Return whether that worked."""
-        graph = torch.cuda.CUDAGraph()
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
             with torch.cuda.graph(graph):
                 self.logits = self._forward()
+        except torch.OutOfMemoryError:
+            raise  # says nothing about the model
         except RuntimeError as error:
             _log.warning(
                 "%s cannot be a CUDA graph: %s. Generation goes on, slower.",
@@ -98,6 +104,8 @@ class GraphedBatch(Batch):
                 error,
             )
             return False
+        finally:  # a capture that fails at its end leaves its own stream behind
+            torch.cuda.set_stream(stream)
         self.graph = graph
         return True
 
@@ -112,3 +120,9 @@ class GraphedBatch(Batch):
             use_cache=True,
         )
         return output.logits
+
+
+def _waits_for_the_device(model: PreTrainedModel) -> bool:
+    """Return whether a step of the model reads values on the host, which no graph can hold."""
+    rotation = str(getattr(model.config.get_text_config(), "rope_parameters", None))
+    return "dynamic" in rotation or "longrope" in rotation  # both look at the largest position

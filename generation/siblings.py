@@ -16,9 +16,10 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, Cache, PreTrainedModel
+from transformers import AttentionInterface, Cache, PretrainedConfig, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+_TAKES_MASKS = ("sdpa", "eager", "varlen")  # attentions that an explicit mask governs
 _ROOM = 256  # columns: the cache grows by at least so many
 _TOLERANCE = 0.1  # of logits, relative to their spread: bfloat16 gives 0.02, a wrong mask 0.3
 
@@ -229,17 +230,29 @@ def takes_siblings(model: PreTrainedModel, positions: int) -> bool:
     configuration is checked first. Then a few tokens are tried, once per model.
     """
     config = model.config.get_text_config()
-    window = getattr(config, "sliding_window", None)
-    kind = "full_attention" if window is None else "sliding_attention"  # if none is named
-    kinds = set(getattr(config, "layer_types", None) or [kind])
-    is_whole = "sliding_attention" not in kinds or positions <= window
-    takes_masks = config._attn_implementation in ("sdpa", "eager")
+    is_whole = attends_to_all(model.config, positions)
     if model not in _tried:
-        known = kinds <= {"full_attention", "sliding_attention"}
+        known = _list_kinds(config) <= {"full_attention", "sliding_attention"}
+        takes_masks = config._attn_implementation in _TAKES_MASKS
         _tried[model] = known and takes_masks and _agrees(model)
     if not (_tried[model] and is_whole):
         _tell_slow(config.model_type)
     return _tried[model] and is_whole
+
+
+def attends_to_all(config: PretrainedConfig, positions: int) -> bool:
+    """Return whether every layer attends to all earlier tokens, up to so many positions."""
+    text = config.get_text_config()
+    if "sliding_attention" not in _list_kinds(text):
+        return True
+    return positions <= text.sliding_window
+
+
+def _list_kinds(config: PretrainedConfig) -> set[str]:
+    """Return the kinds of attention that a text model's layers have."""
+    window = getattr(config, "sliding_window", None)
+    kind = "full_attention" if window is None else "sliding_attention"  # if none is named
+    return set(getattr(config, "layer_types", None) or [kind])
 
 
 @cache
@@ -267,6 +280,8 @@ def _agrees(model: PreTrainedModel) -> bool:
             batch.step(tokens[..., 1])
             batch.keep(torch.tensor([[False, True], [True, True]], device=model.device))
             own = batch.step(tokens[..., 2].flatten()[1:, None])[:, 0]  # (3, V)
+    except torch.OutOfMemoryError:
+        raise
     except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError):
         return False  # the model takes no such mask, cache or positions
     for number, logits in enumerate(own, start=1):

@@ -1,11 +1,15 @@
 """Log-probabilities of responses: the forward pass that policy, reference and PRM share.
 
+On a GPU, in half precision, a micro-batch is one flat row (models/varlen.py), where a model agrees.
+
 Shapes: B rows, P prompt tokens (left-padded), T response tokens (right-padded), V vocabulary, H
 hidden width; N response tokens of the batch without padding, n of them in a chunk.
 """
 
 import copy
-from functools import partial
+import logging
+from dataclasses import replace
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +18,20 @@ from torch.utils.checkpoint import checkpoint as torch_checkpoint
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from generation.siblings import attends_to_all
+from models import varlen
 from models.adapters import activate_adapter
-from models.packing import pack
+from models.batches import pad_rows
+from models.packing import Packed, pack, pack_flat
 
 # Logits in a chunk of the head. A few float32 copies of a chunk are in memory at a time. On a CPU a
 # copy has 64 MiB: the C library keeps freed pieces below 32 MiB instead of giving them back.
 _LOGITS_AT_ONCE = {"cpu": 2**24}
-_LOGITS_AT_ONCE_ELSEWHERE = 2**26  # a GPU needs more tokens at a time
+_LOGITS_AT_ONCE_ELSEWHERE = 2**27  # a GPU needs more tokens at a time
+_FLAT = ("cuda",)  # device types that have varlen attention
+_TOLERANCE = 0.1  # of log-probabilities, relative to their spread, as in generation/siblings.py
+
+_log = logging.getLogger(__name__)
 
 
 class ResponseLogprobs(nn.Module):
@@ -35,6 +46,11 @@ class ResponseLogprobs(nn.Module):
         super().__init__()
         self.model = model
         self.adapter = adapter  # this role's, if roles share the model; None: no adapter
+        self.flat: bool | None = None  # whether micro-batches become flat rows; None: not yet tried
+
+    def __call__(self, *inputs, **options) -> tuple[Tensor, Tensor | None]:
+        self.packs_flat()  # a trial within forward would free weights that it has gathered
+        return super().__call__(*inputs, **options)
 
     @property
     def is_sharded(self) -> bool:
@@ -52,7 +68,8 @@ class ResponseLogprobs(nn.Module):
         response_length: int,
         siblings: int,
         temperature: float,
-    ) -> tuple[Tensor, Tensor]:
+        with_entropy: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
         """Return log p(y_t | x, y_<t) and the entropy at the last response_length columns.
 
         Args:
@@ -64,32 +81,84 @@ class ResponseLogprobs(nn.Module):
 
         Returns:
             logprobs: (B, T) float32, 0 at padding.
-            entropy: (B, T) float32 in nats, without gradient, 0 at padding.
+            entropy: (B, T) float32 in nats, without gradient, 0 at padding; None if not asked for.
         """
         self.activate()
-        packed = pack(input_ids, attention_mask, response_length, siblings)
-        mask = packed.attention_mask
-        if siblings > 1:  # added to the attention scores, in their precision: all kinds take that
-            device = mask.device.type
-            autocast = torch.is_autocast_enabled(device)
-            dtype = torch.get_autocast_dtype(device) if autocast else self.model.dtype
-            hidden = torch.finfo(dtype).min
-            mask = torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, hidden)
+        is_flat = self.flat and attends_to_all(self.model.config, input_ids.shape[1])
+        packed = (pack_flat if is_flat else pack)(
+            input_ids, attention_mask, response_length, siblings
+        )
         # The backbone alone: the model's own forward would apply the head to all columns at once.
         output = getattr(self.model, self.model.base_model_prefix)(
             input_ids=packed.input_ids,
-            attention_mask=mask,
+            attention_mask=self._as_scores(packed) if siblings > 1 else packed.attention_mask,
             position_ids=packed.position_ids,
             use_cache=False,
+            **({"segments": packed.segments} if is_flat else {}),
         )
         states = output.last_hidden_state.flatten(0, 1).index_select(0, packed.predictors)  # (N, H)
         head = isolate_head(self.model, output)
         chunk = count_at_once(self.model.config, states.device.type)
-        values = apply_head(head, states, packed.tokens, temperature, chunk)
+        values = apply_head(head, states, packed.tokens, temperature, chunk, with_entropy)
         empty = torch.zeros(len(input_ids), response_length, device=states.device)  # (B, T)
-        rows, steps = packed.places // response_length, packed.places % response_length
-        logprobs, entropy = (empty.index_put((rows, steps), value) for value in values)
+        index = (packed.places // response_length, packed.places % response_length)
+        logprobs, entropy = (v if v is None else empty.index_put(index, v) for v in values)
         return logprobs, entropy  # (B, T) each
+
+    def _as_scores(self, packed: Packed) -> Tensor:
+        """Return a mask to add to attention scores, in their precision, which all kinds take."""
+        device = packed.attention_mask.device.type
+        autocast = torch.is_autocast_enabled(device)
+        dtype = torch.get_autocast_dtype(device) if autocast else self.model.dtype
+        hidden = ~packed.attention_mask.bool()
+        return torch.zeros_like(hidden, dtype=dtype).masked_fill_(hidden, torch.finfo(dtype).min)
+
+    def packs_flat(self) -> bool:
+        """Return whether micro-batches become flat rows. Tried once, on a few tokens.
+
+        All processes must try at the same time, because weights may be sharded.
+        """
+        if self.flat is None:
+            self.flat = False
+            own = self.model.config._attn_implementation
+            if own in ("sdpa", varlen.ATTENTION) and self.model.device.type in _FLAT:
+                self.flat = self._agrees_flat(own)
+        return self.flat
+
+    @torch.no_grad()
+    def _agrees_flat(self, own: str) -> bool:
+        """Return whether flat rows give the log-probabilities that padded ones give.
+
+        Args:
+            own: the model's own attention. If flat rows agree, it gets the one that takes them.
+        """
+        vocabulary = self.model.config.get_text_config().vocab_size
+        prompts, responses = [[5, 6, 7, 8]] * 2 + [[9]] * 2, [[10], [11, 12, 13], [14, 15], [16]]
+        rows = [[[i % vocabulary for i in ids] for ids in part] for part in (prompts, responses)]
+        batch = replace(pad_rows(*rows, [0.0] * 4, 0, self.model.device), siblings=2)
+        expected, _ = self(*batch.model_inputs(), 1.0)  # (4, 3)
+        self.model.set_attn_implementation(varlen.ATTENTION)
+        try:
+            self.flat = True
+            error = (self(*batch.model_inputs(), 1.0)[0] - expected).abs().max()
+            reason = f"flat rows differ by {error:.2f}"
+            # NaN does not agree.
+            agrees = bool(error <= _TOLERANCE * expected[expected != 0].std().clamp(min=1.0))
+        except torch.OutOfMemoryError:
+            raise  # says nothing about the model
+        except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError) as fault:
+            reason, agrees = str(fault).partition("\n")[0], False
+        self.flat = False
+        if not agrees:
+            self.model.set_attn_implementation(own)
+            _tell_padded(self.model.config.model_type, reason)
+        return agrees
+
+
+@cache
+def _tell_padded(model_type: str, reason: str) -> None:
+    """Warn once, not for every role."""
+    _log.warning("%s is trained on padded rows, which is slower: %s.", model_type, reason)
 
 
 def count_at_once(config: PretrainedConfig, device_type: str) -> int:
@@ -99,15 +168,21 @@ def count_at_once(config: PretrainedConfig, device_type: str) -> int:
 
 
 def apply_head(
-    head: PreTrainedModel, states: Tensor, tokens: Tensor, temperature: float, chunk: int
-) -> tuple[Tensor, Tensor]:
+    head: PreTrainedModel,
+    states: Tensor,
+    tokens: Tensor,
+    temperature: float,
+    chunk: int,
+    with_entropy: bool = False,
+) -> tuple[Tensor, Tensor | None]:
     """Return log-probabilities and entropies (N,) of tokens (N,) after states (N, H).
 
     Args:
         head: from isolate_head.
         chunk: tokens at a time. Several chunks are computed again in the backward pass.
+        with_entropy: False: None in place of entropies.
     """
-    compute = partial(_compute_logprobs, head, temperature=temperature)
+    compute = partial(_compute_logprobs, head, temperature=temperature, with_entropy=with_entropy)
     if len(states) <= chunk:
         return compute(states, tokens)
     # Without checkpoints, the logits of all chunks (N, V) would wait in memory for backward.
@@ -116,7 +191,7 @@ def apply_head(
         for pair in zip(states.split(chunk), tokens.split(chunk))
     ]
     logprobs, entropy = zip(*values)
-    return torch.cat(logprobs), torch.cat(entropy)
+    return torch.cat(logprobs), torch.cat(entropy) if with_entropy else None
 
 
 class _Given(nn.Module):
@@ -141,8 +216,8 @@ def isolate_head(model: PreTrainedModel, output: ModelOutput) -> PreTrainedModel
 
 
 def _compute_logprobs(
-    head: PreTrainedModel, states: Tensor, tokens: Tensor, temperature: float
-) -> tuple[Tensor, Tensor]:
+    head: PreTrainedModel, states: Tensor, tokens: Tensor, temperature: float, with_entropy: bool
+) -> tuple[Tensor, Tensor | None]:
     """Return log-probability and entropy (n,) of tokens (n,) after hidden states (n, H)."""
     device = states.device.type
     with torch.autocast(  # no cache: gradients of chunks must add up in float32, not in bfloat16
@@ -151,10 +226,13 @@ def _compute_logprobs(
         enabled=torch.is_autocast_enabled(device),
         cache_enabled=False,
     ):
-        logits = head(inputs_embeds=states.unsqueeze(0)).logits[0]
-    logits = logits.float() / temperature  # (n, V)
-    all_logprobs = logits.log_softmax(dim=-1)  # (n, V)
+        logits = head(inputs_embeds=states.unsqueeze(0)).logits[0]  # (n, V)
+    if temperature != 1:
+        logits = logits.float() / temperature
+    all_logprobs = logits.log_softmax(dim=-1, dtype=torch.float32)  # (n, V)
     logprobs = all_logprobs.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+    if not with_entropy:
+        return logprobs, None
     with torch.no_grad():
         entropy = -(all_logprobs.exp() * all_logprobs).sum(dim=-1)
     return logprobs, entropy

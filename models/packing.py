@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from models.varlen import Segments
 
 # Cost of a token in a layer, divided by the hidden size. Its unit is attention between two tokens.
 # Counting operations gives 6, but attention under a mask runs at less than half the speed.
@@ -29,6 +31,7 @@ class Packed:
     tokens: Tensor  # (N,) ids of the response tokens
     predictors: Tensor  # (N,) place in n * L of the token before each, which predicts it
     places: Tensor  # (N,) place of each in B * T
+    segments: Segments | None = None  # of a flat row (1, L); its mask says nothing
 
 
 def pack(input_ids: Tensor, attention_mask: Tensor, response_length: int, siblings: int) -> Packed:
@@ -55,7 +58,7 @@ def pack(input_ids: Tensor, attention_mask: Tensor, response_length: int, siblin
 
     def place(prompt_values: Tensor, values: Tensor) -> Tensor:
         """Return values of prompts (n, P) and of response tokens (N,) as (n, L), 0 elsewhere."""
-        return torch.nn.functional.pad(prompt_values, room).index_put((row, columns), values)
+        return nn.functional.pad(prompt_values, room).index_put((row, columns), values)
 
     prompt_positions = (prompt_mask.cumsum(dim=1) - 1).clamp(min=0)
     owner = place(prompt_mask - 1, rank // T + 1)  # (n, L): -1 nobody's, 0 the prompt's, 1 to b
@@ -70,6 +73,72 @@ def pack(input_ids: Tensor, attention_mask: Tensor, response_length: int, siblin
         predictors=row * owner.shape[1] + before,
         places=places,
     )
+
+
+def pack_flat(
+    input_ids: Tensor, attention_mask: Tensor, response_length: int, siblings: int
+) -> Packed:
+    """Return all tokens of rows (B, P+T) in one row (1, L): prompt, its b siblings, next prompt.
+
+    The row has no padding. Segments say what a token sees: its prompt and its response so far.
+
+    Args:
+        siblings: b, divides B; the b rows of a prompt are contiguous.
+    """
+    T, P, b = response_length, input_ids.shape[1] - response_length, siblings
+    n, width = len(input_ids) // b, P + b * T
+
+    def side_by_side(values: Tensor) -> Tensor:
+        """Return values (B, P+T) as (n, P + b * T): of a prompt once, then of its responses."""
+        return torch.cat([values[::b, :P], values[:, P:].reshape(n, b * T)], dim=1)
+
+    is_token = side_by_side(attention_mask).bool()  # (n, P + b * T)
+    chosen = is_token.flatten().nonzero().squeeze(1)  # (L,) place of each token in n * (P + b * T)
+    place = is_token.flatten().cumsum(0).view(n, width) - 1  # of each in L
+    row, column = chosen // width, chosen % width  # (L,)
+    prompt_lengths = is_token[:, :P].sum(dim=1)  # (n,)
+    # Columns count from the prompt's end: left padding ends there, and responses begin there.
+    offset = torch.where(column < P, column - P, (column - P) % T)
+    places = attention_mask[:, P:].flatten().nonzero().squeeze(1)  # (N,)
+    own = place[:, P:].flatten()[places]  # (N,) place of each response token in L
+    # The prompt's last token predicts the first token of every sibling.
+    before = torch.where(places % T == 0, place[places // (b * T), P - 1], own - 1)
+    return Packed(
+        input_ids=side_by_side(input_ids).flatten()[chosen].unsqueeze(0),
+        attention_mask=attention_mask.new_ones((1, 1, 1, 1)),
+        position_ids=(prompt_lengths[row] + offset).unsqueeze(0),
+        tokens=input_ids[:, P:].flatten()[places],
+        predictors=before,
+        places=places,
+        segments=_cut_segments(is_token, place, P, b),
+    )
+
+
+def _cut_segments(is_token: Tensor, place: Tensor, prompt_width: int, siblings: int) -> Segments:
+    """Return the segments of a flat row: every prompt, and every response behind its prompt.
+
+    Args:
+        is_token: (n, P + b * T) bool.
+        place: (n, P + b * T) of each token in the flat row.
+    """
+    P, b = prompt_width, siblings
+    T = (is_token.shape[1] - P) // b
+    if b == 1:  # prompt and response are one segment
+        ends = nn.functional.pad(is_token.sum(dim=1).cumsum(0), (1, 0)).int()
+        return Segments(None, ends, ends, P + T, P + T)
+
+    def by_segment(values: Tensor) -> Tensor:
+        """Return values (n, P + b * T) of keys as (n, 1 + b, P + T), 0 behind the prompt's own."""
+        responses = nn.functional.pad(values[:, P:].view(-1, b, T), (0, 0, 1, 0))
+        return torch.cat([values[:, None, :P].expand(-1, 1 + b, -1), responses], dim=2)
+
+    is_key = by_segment(is_token)
+    keys = by_segment(place).flatten()[is_key.flatten().nonzero().squeeze(1)]  # (M,)
+    is_query = is_key.clone()
+    is_query[:, 1:, :P] = False
+    counts = torch.stack([is_query.sum(dim=2), is_key.sum(dim=2)]).flatten(1)  # (2, S)
+    query_ends, key_ends = nn.functional.pad(counts.cumsum(1), (1, 0)).int()
+    return Segments(keys, query_ends, key_ends, max(P, T), P + T)
 
 
 def _hide_siblings(owner: Tensor) -> Tensor:
@@ -87,7 +156,7 @@ def _hide_siblings(owner: Tensor) -> Tensor:
     return (sees & causal | itself).unsqueeze(1)
 
 
-def pays_together(prompt: int, responses: Sequence[int], hidden_size: int) -> bool:
+def pays_together(prompt: int, responses: Sequence[int], hidden_size: float) -> bool:
     """Return whether siblings of these lengths cost less in one row than each alone.
 
     One row computes the prompt once. But it also computes the attention between siblings, in vain.

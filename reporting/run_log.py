@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from checks.errors import UserError
 from checks.files import replace_file, writing
 from checks.saved_constants import write_constants
 from generation.groups import Collected
@@ -43,7 +44,7 @@ UPDATE_METRICS = """
 
 
 class PhaseTimer:
-    """Adds up the seconds spent in named phases."""
+    """Adds up the seconds spent in named phases, and says what to lower if memory runs out."""
 
     def __init__(self):
         self.totals: dict[str, float] = defaultdict(float)
@@ -53,6 +54,14 @@ class PhaseTimer:
         start = time.perf_counter()
         try:
             yield
+        except torch.OutOfMemoryError as error:
+            samples = phase in ("seconds_generate", "seconds_evaluate")
+            constant = "ROLLOUT_TOKENS" if samples else "MICRO_BATCH_TOKENS"
+            raise UserError(
+                f"Out of memory in the phase {phase.removeprefix('seconds_')}: lower {constant}. "
+                "python train_prime.py --estimate shows what else takes memory. The run goes on "
+                f"from its last checkpoint when it is started again.\n{error}"
+            ) from error
         finally:
             self.totals[phase] += time.perf_counter() - start
 

@@ -1,14 +1,40 @@
-"""Short runs on a GPU: whole, split over one process, waiting in host memory, by adapters."""
+"""On a GPU: flat rows against padded ones; short runs, whole, sharded, offloaded, by adapters."""
 
 import pytest
 import torch
 from small_runs import SMALL_RUN, load_script, read_metrics
+from tiny_models import ARCHITECTURES, make_model
 
-from models import roles
+from models import logprobs, roles
+from models.batches import pad_rows, select_rows
+from models.logprobs import ResponseLogprobs
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 HALF = dict(MIXED_PRECISION="bf16", ROLLOUT_DTYPE="bfloat16", GRADIENT_CHECKPOINTING=True)
 OFFLOADED = dict(OFFLOAD_MODELS=True, OFFLOAD_OPTIMIZERS=True)
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+@pytest.mark.parametrize("siblings", [1, 3])
+def test_flat_rows_get_what_padded_rows_get(kind, siblings, monkeypatch):
+    torch.manual_seed(1)
+    lengths = (5, 40, 17, 33, 2, 60)
+    responses = [torch.randint(3, 32, (length,)).tolist() for length in lengths]
+    prompts = [torch.randint(3, 32, (20,)).tolist()] * 3 + [[9, 10, 11]] * 3
+    batch = pad_rows(prompts, responses, [0.0] * 6, 0, torch.device("cuda"))
+    inputs = select_rows(batch, range(6), siblings).model_inputs()
+    results = []
+    for kinds, half in (((), False), ((), True), (("cuda",), True)):
+        monkeypatch.setattr(logprobs, "_FLAT", kinds)
+        module = ResponseLogprobs(make_model(kind)).cuda()
+        with torch.autocast("cuda", torch.bfloat16, enabled=half):
+            assert module.packs_flat() == (bool(kinds) and kind != "gemma2")
+            values, _ = module(*inputs, 1.0)
+        (values * torch.arange(360.0).sin().view(6, 60).cuda()).sum().backward()
+        results.append([values.detach(), *(p.grad for p in module.parameters())])
+    for exact, padded, flat in zip(*results):  # flat errs like padded: both round to bfloat16
+        allowed = 2 * (padded - exact).norm() + 1e-3 * exact.norm()
+        assert (flat - exact).norm() <= allowed
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import torch
 from small_runs import SFT_MODEL
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
+from models.batches import Rollouts, pad_rows
+
 SIZES = dict(vocab_size=32, hidden_size=32, intermediate_size=48, num_hidden_layers=2)
 SIZES |= dict(num_attention_heads=4, num_key_value_heads=2, head_dim=8, bos_token_id=None)
 SIZES |= dict(eos_token_id=2, pad_token_id=0, max_position_embeddings=256)
@@ -24,7 +26,7 @@ ARCHITECTURES = {
     "mistral": {**SIZES, "sliding_window": None},
     "phi3": SIZES,
     "granite": {**SIZES, "logits_scaling": 4.0},
-    "gpt2": {**GPT2, "pad_token_id": 0},
+    "gpt2": {**GPT2, "pad_token_id": 0, "resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0},
 }
 
 
@@ -56,3 +58,10 @@ def save_tiny_model(folder: Path, seed: int = 0) -> str:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
+
+
+def pad_siblings() -> Rollouts:
+    """Return two prompts with three responses each, of all kinds of lengths."""
+    prompts = [[5, 6, 7, 8]] * 3 + [[9]] * 3
+    responses = [[10], [11, 12, 13, 14, 15], [16, 17], [18, 19, 20], [21, 22, 2], [23, 2]]
+    return pad_rows(prompts, responses, [0.0] * 6, 0, torch.device("cpu"))

@@ -21,7 +21,7 @@ def plan_micro_batches(
     rollouts: Rollouts,
     rows: Sequence[int],
     micro_batch_tokens: int,
-    hidden_size: int,
+    hidden_size: float,
     process_index: int,
     num_processes: int,
 ) -> list[tuple[list[int], int]]:
@@ -32,7 +32,8 @@ def plan_micro_batches(
 
     Args:
         rows: of whole prompts, in order.
-        hidden_size: of the model: it sets the cost of a token relative to attention.
+        hidden_size: of the model: it sets the cost of a token relative to attention in vain.
+            Infinite: siblings are always computed as one.
 
     Returns:
         for each micro-batch, its rows and how many consecutive ones are computed as one.

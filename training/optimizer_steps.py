@@ -46,7 +46,7 @@ def micro_batches(
         rollouts,
         rows,
         micro_batch_tokens,
-        find_hidden_size(accelerator, trainee.module),
+        find_layer_width(accelerator, trainee.module),
         accelerator.process_index,
         accelerator.num_processes,
     )
@@ -61,9 +61,16 @@ def micro_batches(
         yield micro_rows or rows[:1], micro, weight, synchronise
 
 
-def find_hidden_size(accelerator: Accelerator, module: nn.Module) -> int:
-    """Return the hidden width of the model in a ResponseLogprobs, wrapped or not."""
-    return accelerator.unwrap_model(module).model.config.get_text_config().hidden_size
+def find_layer_width(accelerator: Accelerator, module: nn.Module) -> float:
+    """Return the hidden width of the model in a ResponseLogprobs, wrapped or not.
+
+    It is the cost of a token beside attention in vain: infinite, if there is no such attention.
+    """
+    module = accelerator.unwrap_model(module)
+    with accelerator.autocast():
+        if module.packs_flat():
+            return math.inf
+    return module.model.config.get_text_config().hidden_size
 
 
 def take_step(trainee: Trainee) -> float:
@@ -102,7 +109,7 @@ def compute_logprobs(
         rollouts,
         range(len(logprobs)),
         micro_batch_tokens,
-        find_hidden_size(accelerator, module),
+        find_layer_width(accelerator, module),
         accelerator.process_index,
         accelerator.num_processes,
     )

@@ -59,6 +59,8 @@ def make_accelerator(
             "accelerate config again without it, or pass another --config_file. To split models "
             "over processes, set the constant SHARD = True."
         )
+    # With a mask, cuDNN's attention plans anew for every shape, and each micro-batch has its own.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     if accelerator.device.type == "cpu":
         torch.set_num_threads(cpu_threads or count_cores())
     if not accelerator.is_main_process or not sys.stderr.isatty():

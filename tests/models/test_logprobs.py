@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_models import ARCHITECTURES, make_model
+from tiny_models import ARCHITECTURES, make_model, pad_siblings
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from generation.generate import make_generation_config
@@ -39,7 +39,7 @@ def test_logprobs_are_the_same_alone_and_padded_in_a_batch(name, temperature):
     model = make_model(name)
     batch = pad_rows(PROMPTS, RESPONSES, [0.0] * 3, 0, CPU)
     with torch.no_grad():
-        padded, entropy = ResponseLogprobs(model)(*batch.model_inputs(), temperature)
+        padded, entropy = ResponseLogprobs(model)(*batch.model_inputs(), temperature, True)
         for row, (prompt, response) in enumerate(zip(PROMPTS, RESPONSES)):
             logits = model(torch.tensor([prompt + response])).logits[0] / temperature
             predicted = logits[len(prompt) - 1 : -1].log_softmax(-1)
@@ -56,7 +56,7 @@ def test_logprobs_are_those_of_the_models_own_logits(kind, at_once, monkeypatch)
     model = make_model(kind)
     batch = pad_rows(PROMPTS, RESPONSES, [0.0] * 3, 0, CPU)
     mask, weights = batch.response_mask, torch.randn(3, 5)
-    logprobs, entropy = ResponseLogprobs(model)(*batch.model_inputs(), 0.7)
+    logprobs, entropy = ResponseLogprobs(model)(*batch.model_inputs(), 0.7, True)
     (logprobs * weights).sum().backward()
     gradients = {name: p.grad for name, p in model.named_parameters()}
     model.zero_grad()
@@ -82,13 +82,11 @@ def test_siblings_in_one_row_get_what_each_gets_alone(kind, attention):
     model = make_model(kind)
     if not (kind == "gemma2" and attention == "sdpa"):  # which has soft-capped scores
         model.set_attn_implementation(attention)
-    prompts = [[5, 6, 7, 8]] * 3 + [[9]] * 3
-    responses = [[10], [11, 12, 13, 14, 15], [16, 17], [18, 19, 20], [21, 22, 2], [23, 2]]
-    batch = pad_rows(prompts, responses, [0.0] * 6, 0, CPU)
+    batch = pad_siblings()
     outputs, gradients = [], []
     for siblings in (1, 3):
         rows = select_rows(batch, range(6), siblings)
-        logprobs, entropy = ResponseLogprobs(model)(*rows.model_inputs(), 0.7)
+        logprobs, entropy = ResponseLogprobs(model)(*rows.model_inputs(), 0.7, True)
         (logprobs * torch.arange(30.0).sin().view(6, 5)).sum().backward()
         outputs.append((logprobs, entropy))
         gradients.append({name: p.grad for name, p in model.named_parameters()})

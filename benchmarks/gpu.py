@@ -1,0 +1,350 @@
+"""One report on a GPU, to be pasted: `python benchmarks/gpu.py [PART ...]`, 25 minutes at most.
+
+    tests      the tests that need a GPU
+    attention  a layer's attention in training: padded rows with cuDNN and without, flat rows
+    iteration  an iteration of a random 1.5 B model by phase, with each attention; memory, estimate
+    decoding   decoding's share of what the memory bandwidth allows
+    repeats    whether a run repeats itself, as it is and with DETERMINISTIC = True
+    processes  with several GPUs: runs on one and on two of them, sharded and not
+
+Without PART, all of them. It writes runs/gpu.md and says what each figure decides.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import torch
+import transformers
+from gpu_run import SIDES
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from checks import model_files
+from models.packing import pack, pack_flat
+from models.varlen import attend
+
+EMBEDDED = ROOT / "embedded" / "arithmetic-sft"
+GIB = 2**30
+DEVICE = torch.device("cuda")
+_SIZES = {"0.5B": (896, 4864, 24, 14), "1.5B": (1536, 8960, 28, 12)}  # of Qwen2.5
+_HEADS, _SHARED, _WIDTH = 12, 2, 128  # of a layer of the 1.5 B model
+_RUN = dict(
+    TRAIN_DATA=str(ROOT / "tests" / "chains.jsonl"),
+    EVAL_DATA=None,
+    ACCURACY_LOW=0.0,
+    ACCURACY_HIGH=1.0,
+    RUN_NAME="run",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help="as above; none: all")
+    parser.add_argument("--size", choices=_SIZES, default="1.5B", help="iteration: of the model")
+    parser.add_argument("--output", type=Path, default=Path("runs/gpu.md"))
+    arguments = parser.parse_args()
+    parts: dict[str, Callable[[], str]] = {
+        "tests": run_tests,
+        "attention": compare_attention,
+        "iteration": lambda: compare_iterations(arguments.size),
+        "decoding": measure_decoding,
+        "repeats": compare_repeats,
+        "processes": compare_processes,
+    }
+    unknown = [name for name in arguments.parts if name not in parts]
+    if unknown:
+        parser.error(f"no part is called {unknown[0]!r}")
+    if not torch.cuda.is_available():
+        sys.exit("This machine has no GPU that torch can use.")
+    torch.backends.cuda.enable_cudnn_sdp(False)  # as training/processes.py sets it
+    report = describe_machine()
+    for name in arguments.parts or parts:
+        started = time.monotonic()
+        report += f"\n## {name}\n\n{parts[name]()}\n"
+        print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        arguments.output.write_text(report)
+    print(f"\n{report}\nwritten to {arguments.output}")
+
+
+def describe_machine() -> str:
+    device = torch.cuda.get_device_properties(0)
+    return (
+        f"# {torch.cuda.device_count()} x {device.name}, {device.total_memory / GIB:.0f} GiB\n\n"
+        f"torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN "
+        f"{torch.backends.cudnn.version()}, transformers {transformers.__version__}\n"
+    )
+
+
+def run(command: list, **settings: object) -> str:
+    """Return what a command prints; on failure, its last lines say why."""
+    result = subprocess.run(
+        [sys.executable, *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **settings,
+    )
+    tail = "\n".join(result.stdout.splitlines()[-25:])
+    return result.stdout if result.returncode == 0 else f"FAILED ({result.returncode}):\n{tail}"
+
+
+def fence(text: str) -> str:
+    return f"```\n{text.strip()}\n```"
+
+
+def run_tests() -> str:
+    selection = ["tests/test_gpu.py", "tests/generation", "tests/models"]
+    options = ["-q", "-p", "no:xdist", "-o", "addopts=--import-mode=importlib", "--tb=short"]
+    output = run(["-m", "pytest", *options, *selection], cwd=ROOT)
+    return fence("\n".join(output.splitlines()[-40:])) + "\n\nA failure here is a defect."
+
+
+def compare_attention() -> str:
+    """Return a table of milliseconds, forward and backward, on shapes seen for the first time."""
+    generator = torch.Generator().manual_seed(0)
+    sides = {"padded, cuDNN": True, "padded": False, "flat": False}
+    first: dict[str, list[float]] = {side: [] for side in sides}
+    later: dict[str, list[float]] = {side: [] for side in sides}
+    worst = 0.0
+    for _ in range(8):
+        states, attend_flat, attend_rows = make_layer(generator, DEVICE, torch.bfloat16)
+        results = []
+        for side, cudnn in sides.items():
+            torch.backends.cuda.enable_cudnn_sdp(cudnn)
+            compute = attend_flat if side == "flat" else attend_rows
+            seconds, *values = time_passes(compute, states)
+            first[side].append(seconds[0])
+            later[side] += seconds[1:]
+            results.append(values)
+        for one in (results[0], results[2]):
+            for value, expected in zip(one, results[1]):
+                worst = max(worst, float((value - expected).norm() / expected.norm()))
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    lines = ["| attention | first time, ms | later, ms |", "|---|---|---|"]
+    for side in sides:
+        medians = (statistics.median(own[side]) for own in (first, later))
+        lines.append(f"| {side} | {' | '.join(f'{ms:.1f}' for ms in medians)} |")
+    return "\n".join(lines) + (
+        f"\n\nMedians of {len(first['flat'])} shapes; the largest difference of outputs and "
+        f"gradients is {worst:.1e} of their norm. A training pass meets a new shape each time, so "
+        "the first column decides. Flat must be the lowest, and the difference below 0.02."
+    )
+
+
+def make_layer(
+    generator: torch.Generator, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """Return states (L, heads, width) of a micro-batch, and its attention on flat and padded rows.
+
+    8 prompts of one length, with 4 responses each of 50 to 1,024 tokens.
+    """
+    siblings, rows = 4, 32
+    width = int(torch.randint(100, 400, (1,), generator=generator))
+    lengths = torch.randint(50, 1025, (rows, 1), generator=generator)
+    T = int(lengths.max())
+    mask = torch.cat([torch.ones(rows, width), (torch.arange(T) < lengths).float()], dim=1)
+    mask = mask.long().to(device)
+    padded, flat = (f(mask, mask, T, siblings) for f in (pack, pack_flat))
+    hidden = ~padded.attention_mask
+    scores = torch.zeros_like(hidden, dtype=dtype).masked_fill_(hidden, torch.finfo(dtype).min)
+    place = padded.input_ids.flatten().nonzero().squeeze(1)  # of flat tokens, in padded rows
+    shape = (flat.input_ids.shape[1], _HEADS + 2 * _SHARED, _WIDTH)
+    states = torch.randn(shape, device=device, dtype=dtype)
+
+    def split(own: Tensor) -> tuple[Tensor, ...]:
+        return own.split([_HEADS, _SHARED, _SHARED], dim=1)
+
+    return (
+        states,
+        lambda own: attend(*split(own), flat.segments, None),
+        lambda own: attend_padded(*split(own), place, padded.input_ids.shape, scores),
+    )
+
+
+def time_passes(
+    compute: Callable[[Tensor], Tensor], states: Tensor
+) -> tuple[list[float], Tensor, Tensor]:
+    """Return milliseconds of four passes, forward and backward; the output and the gradient."""
+    milliseconds = []
+    for _ in range(4):
+        own = states.clone().requires_grad_()
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        output = compute(own)
+        output.float().square().sum().backward()
+        torch.cuda.synchronize()
+        milliseconds.append(1000 * (time.perf_counter() - started))
+    return milliseconds, output.detach().float(), own.grad.float()
+
+
+def attend_padded(
+    query: Tensor, key: Tensor, value: Tensor, place: Tensor, shape: tuple, scores: Tensor
+) -> Tensor:
+    """Return attention (L, heads, width) of flat states, computed on padded rows as sdpa does."""
+
+    def pad(states: Tensor) -> Tensor:
+        rows = states.new_zeros(shape[0] * shape[1], *states.shape[1:]).index_copy(0, place, states)
+        return rows.unflatten(0, tuple(shape)).transpose(1, 2)
+
+    repeats = _HEADS // _SHARED
+    key, value = (pad(states).repeat_interleave(repeats, dim=1) for states in (key, value))
+    out = torch.nn.functional.scaled_dot_product_attention(pad(query), key, value, attn_mask=scores)
+    return out.transpose(1, 2).flatten(0, 1)[place]
+
+
+def make_model(folder: Path, size: str) -> None:
+    """Write a Qwen2.5 of random weights that reads the embedded task's prompts."""
+    hidden, inner, layers, heads = _SIZES[size]
+    ends = AutoConfig.from_pretrained(EMBEDDED)
+    config = AutoConfig.for_model(
+        "qwen2",
+        vocab_size=151_936,
+        hidden_size=hidden,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=ends.eos_token_id,
+        pad_token_id=ends.pad_token_id,
+    )
+    with torch.device("cuda"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(folder)
+    model_files.load_tokenizer(str(EMBEDDED), "MODEL").save_pretrained(folder)
+
+
+def compare_iterations(size: str) -> str:
+    """Return tables of seconds and memory by phase, one row for each attention."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        make_model(folder / "model", size)
+        torch.cuda.empty_cache()
+        rows = [f"{'1+2*3-' * 30}4+{number}" for number in range(512)]  # 180 tokens and more
+        lines = [
+            json.dumps({"prompt": row, "ability": "math", "reward_model": {"ground_truth": "1"}})
+            for row in rows
+        ]
+        (folder / "prompts.jsonl").write_text("\n".join(lines))
+        constants = dict(
+            _RUN,
+            TRAIN_DATA=folder / "prompts.jsonl",
+            MODEL=folder / "model",
+            OUTPUT_DIR=folder / "runs",
+            MIXED_PRECISION="bf16",
+            ROLLOUT_DTYPE="bfloat16",
+            GRADIENT_CHECKPOINTING=True,
+            PROMPTS_PER_ITERATION=64,
+            MAX_PROMPT_TOKENS=256,
+            MAX_RESPONSE_TOKENS=512,
+            ROLLOUT_TOKENS=600_000,
+            MICRO_BATCH_TOKENS=16_384,
+            PRM_OPTIMIZER_STEPS=2,
+            OPTIMIZER_STEPS=2,
+        )
+        command = [Path(__file__).with_name("gpu_run.py"), folder]
+        output = run([*command, *(f"{name}={value}" for name, value in constants.items())])
+        if output.startswith("FAILED"):
+            return fence(output)
+        figures = json.loads((folder / "figures.json").read_text())
+    return format_iterations(figures, size)
+
+
+def format_iterations(figures: dict, size: str) -> str:
+    phases = ("seconds_generate", "seconds_prm", "seconds_policy", "seconds")
+    lines = [
+        f"{size}, 64 x 4 responses of 16 to 512 tokens, prompts of 180, bfloat16.",
+        "",
+        "| training attention | generate, s | PRM, s | policy, s | all, s | peak, GiB |",
+        "|---|---|---|---|---|---|",
+    ]
+    for side in SIDES:
+        own = figures["sides"][side]
+        seconds = " | ".join(f"{own[phase]['seconds']:.1f}" for phase in phases)
+        peak = max(phase["peak"] for phase in own.values()) / GIB
+        lines.append(f"| {side} | {seconds} | {peak:.1f} |")
+    parts = figures["estimate"]
+    sums = {phase: sum(own.values()) - own["libraries"] for phase, own in parts.items()}
+    flat = figures["sides"]["flat"]
+    names = {"generate": "seconds_generate", "PRM": "seconds_prm", "policy": "seconds_policy"}
+    lines += ["", "| memory, GiB | estimate | peak, flat | ratio |", "|---|---|---|---|"]
+    for phase, name in names.items():
+        peak = flat[name]["peak"]
+        lines.append(
+            f"| {phase} | {sums[phase] / GIB:.1f} | {peak / GIB:.1f} | {sums[phase] / peak:.2f} |"
+        )
+    lines += [
+        "",
+        "Flat must take the least time in PRM and policy. An estimate below 0.95 or above 1.3 of "
+        f"its peak is wrong. The models took flat rows: {figures.get('agrees')}.",
+    ]
+    return "\n".join(lines)
+
+
+def measure_decoding() -> str:
+    output = run([Path(__file__).with_name("speed.py"), "bandwidth"])
+    return fence(output) + "\n\nBelow half of the bound, the host or the kernels hold decoding up."
+
+
+def compare_repeats() -> str:
+    """Return whether short runs of the embedded task repeat themselves, by precision."""
+    lines = ["| run | repeats itself |", "|---|---|"]
+    for name, constants in (
+        ("float32", {}),
+        ("bf16", dict(MIXED_PRECISION="bf16", ROLLOUT_DTYPE="bfloat16")),
+    ):
+        metrics = []
+        for _ in range(2):
+            with tempfile.TemporaryDirectory() as folder:
+                values = dict(_RUN, **constants, OUTPUT_DIR=folder, NUM_ITERATIONS=3)
+                output = run(
+                    [ROOT / "train_prime.py", *(f"{k}={v}" for k, v in values.items())], cwd=ROOT
+                )
+                if output.startswith("FAILED"):
+                    return fence(output)
+                text = Path(folder, "run", "metrics.jsonl").read_text()
+            metrics.append(
+                [
+                    {k: v for k, v in json.loads(line).items() if not k.startswith("seconds")}
+                    for line in text.splitlines()
+                ]
+            )
+        lines.append(f"| {name} | {'yes' if metrics[0] == metrics[1] else 'no'} |")
+    return "\n".join(lines)
+
+
+def compare_processes() -> str:
+    """Return the first iterations' metrics on one and on two GPUs, sharded and not."""
+    if torch.cuda.device_count() < 2:
+        return "One GPU: nothing to compare."
+    lines = ["| run | train accuracy | PRM loss | policy gradient |", "|---|---|---|---|"]
+    for processes, shard in ((1, False), (2, False), (2, True)):
+        several = ["--multi_gpu"] if processes > 1 else []
+        options = [*several, "--num_processes", processes, "--num_machines", 1]
+        with tempfile.TemporaryDirectory() as folder:
+            values = dict(_RUN, OUTPUT_DIR=folder, NUM_ITERATIONS=1, SHARD=shard)
+            command = ["-m", "accelerate.commands.launch", *options, ROOT / "train_prime.py"]
+            output = run([*command, *(f"{k}={v}" for k, v in values.items())], cwd=ROOT)
+            if output.startswith("FAILED"):
+                return fence(output)
+            metrics = json.loads(Path(folder, "run", "metrics.jsonl").read_text())
+        names = ("train_accuracy", "prm_loss", "policy_gradient_norm")
+        cells = " | ".join(f"{metrics[name]:.4f}" for name in names)
+        lines.append(f"| {processes} GPU(s){', sharded' * shard} | {cells} |")
+    return "\n".join(lines) + "\n\nFloat32: the three lines agree to three digits."
+
+
+if __name__ == "__main__":
+    main()

@@ -22,7 +22,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from checks.errors import UserError
-from embedded import arithmetic
+from embedded import arithmetic, word_problems
 from verifiers.code.program import find_ground_truth_fault
 
 # The published templates and system prompt of Eurus-2 (model card of PRIME-RL/Eurus-2-7B-PRIME).
@@ -48,15 +48,16 @@ _PROMPT_FEATURES = Features(
 )
 _DEMONSTRATION_FEATURES = Features(prompt_ids=_TOKENS, response_ids=_TOKENS, **_CHECKED)
 
+_EMBEDDED = {task.NAME: task.split_rows for task in (arithmetic, word_problems)}
 _READERS = {".parquet": "parquet", ".json": "json", ".jsonl": "json"}
 
 
 def load_rows(source: str, split: str, constant: str, config: str | None = None) -> Dataset:
-    """Return the rows of a hub id, a local parquet / json / jsonl file, a folder, or "arithmetic".
+    """Return the rows of a hub id, a parquet / json / jsonl file, a folder or an embedded task.
 
     Args:
         source: value of the constant. A file has one split, "train", so split is ignored.
-        split: split of a hub data set, a folder or the embedded task.
+        split: split of a hub data set, a folder or an embedded task.
         constant: name of the constant, for messages.
         config: configuration of a hub data set that has several.
 
@@ -66,8 +67,8 @@ def load_rows(source: str, split: str, constant: str, config: str | None = None)
     path = Path(source).expanduser()
     reader = _READERS.get(path.suffix)
     try:
-        if source == arithmetic.NAME:
-            rows = arithmetic.split_rows(split)
+        if source in _EMBEDDED:
+            rows = _EMBEDDED[source](split)
         elif path.is_dir() and (path / "state.json").exists():
             rows = load_from_disk(str(path))
         elif path.is_file() and path.stat().st_size == 0:

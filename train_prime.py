@@ -8,7 +8,6 @@ Filter, baselines, whitening and token counts are over the global batch.
 """
 
 import itertools
-import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ import rollout
 from advantage import largest_return, prime_advantages
 from checks import machine, model_files
 from checks.allowed_values import check_training_constants
-from checks.constants import read_constants
+from checks.constants import follow_precision, read_constants
 from checks.training_run import check_training_run
 from generation.ending import find_eos_token_ids, find_pad_token_id
 from generation.groups import Collected, Group
@@ -79,7 +78,7 @@ ACCURACY_HIGH = 0.8  # prompt filter: largest mean outcome reward, inclusive
 MAX_ROLLOUT_ROUNDS = 8  # of sampling in an iteration; then it trains on the prompts it has
 MAX_EMPTY_ITERATIONS = 3  # in a row, in which no prompt passes; then the run stops
 ROLLOUT_TOKENS = 131072  # at most, of prompts and responses that a process generates at once
-ROLLOUT_DTYPE = "float32"  # of generation; "bfloat16": by a copy of the policy
+ROLLOUT_DTYPE = None  # "float32", "bfloat16" (by a copy of the policy); None: as MIXED_PRECISION
 VERIFIER_WORKERS = None  # processes that verify; None: the cores of this process
 VERIFIER_TIMEOUT = 5.0  # seconds per response
 CODE_ALL_OR_NOTHING = False  # True: a program that fails one of its tests gets 0, not a fraction
@@ -124,6 +123,7 @@ LOG_SAMPLES = 0  # responses of each iteration shown on the terminal, coloured b
 RESUME = True  # go on from the run's checkpoint, if there is one
 LOG_WITH = None  # None, "tensorboard", "wandb", "trackio"
 CPU_THREADS = None  # torch threads per process without GPU; None: cores divided by processes
+DETERMINISTIC = False  # True: a GPU repeats itself exactly, as far as torch can make it; slower
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Run:
 
 def main(arguments: Sequence[str] = ()) -> None:
     request, overrides = estimate.take_request(arguments)
-    constants = read_constants(globals(), overrides)
+    constants = follow_precision(read_constants(globals(), overrides))
     check_training_constants(constants)
     if request:
         print(estimate.describe(constants, request))
@@ -153,7 +153,9 @@ def main(arguments: Sequence[str] = ()) -> None:
     saved = checkpoint.find_checkpoint(folder / "checkpoint")
     size = check_training_run(constants, folder, saved)
     tokenizer = model_files.load_tokenizer(MODEL, "MODEL")
-    accelerator = processes.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
+    accelerator = processes.make_accelerator(
+        MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS, DETERMINISTIC
+    )
     with accelerator.local_main_process_first():
         prompts, dropped = data.load_prompts(constants, "TRAIN", tokenizer)
         held_out, _ = data.load_prompts(constants, "EVAL", tokenizer) if EVAL_DATA else ([], 0)
@@ -353,9 +355,7 @@ def update_policy(
             for name, value in metrics.items():
                 sums[name] += value
         gradient_norms.append(take_step(policy))
-    means = {
-        name: run.accelerator.reduce(value).item() / len(steps) for name, value in sums.items()
-    }
+    means = {n: run.accelerator.reduce(v).item() / len(steps) for n, v in sums.items()}
     return {**means, "policy_gradient_norm": max(gradient_norms)}
 
 
@@ -391,7 +391,7 @@ def evaluate(run: Run, timer: PhaseTimer) -> float | None:
         return None
     with timer("seconds_evaluate"):
         groups = sample_groups(run, PhaseTimer(), 1, 0.0, itertools.count(), run.eval_prompts)
-    accuracy = statistics.fmean(group.accuracy for group in groups)
+    accuracy = sum(group.accuracy for group in groups) / len(groups)
     run.bookkeeper.saver.keep_best(accuracy)
     return accuracy
 

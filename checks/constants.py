@@ -45,6 +45,16 @@ def read_constants(names: dict, overrides: Sequence[str] = ()) -> Constants:
     return Constants({name: names[name] for name in own})
 
 
+def follow_precision(constants: Constants) -> Constants:
+    """Return constants in which ROLLOUT_DTYPE, if None, is the type that training computes in.
+
+    A float32 model that generates under bfloat16 autocast would cast all weights at every token.
+    """
+    computes_in = {"no": "float32", "bf16": "bfloat16"}
+    dtype = constants["ROLLOUT_DTYPE"] or computes_in.get(constants["MIXED_PRECISION"], "float32")
+    return Constants({**constants, "ROLLOUT_DTYPE": dtype})
+
+
 def _read_recipe(path: str) -> dict[str, object]:
     """Return the constants that a recipe sets: a file of lines NAME = value."""
     try:

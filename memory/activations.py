@@ -25,7 +25,9 @@ from models.logprobs import apply_head, count_at_once, isolate_head
 from models.packing import pays_together
 
 TRIED_LAYERS = (2, 4)  # layers of the two models that are measured
-_LOGIT_BYTES = 12  # for a logit of a decoding step: the logit, its float32 copy, its probability
+_LOGIT_BYTES = (
+    14  # of a decoding step: the logit, its probability, and that in float64 to be summed
+)
 
 
 def list_generated(constants: dict, num_processes: int) -> list[tuple[int, int]]:

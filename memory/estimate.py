@@ -15,7 +15,8 @@ from models.adapters import add_adapters, is_adapter
 
 GIB = 2**30
 _FLOAT, _MOMENTS = 4, 8  # bytes per parameter: a float32; AdamW's two moments
-_CUDA_CONTEXT = GIB  # for CUDA, its libraries' workspaces, NCCL
+_CUDA_CONTEXT = GIB  # for CUDA and its libraries' workspaces
+_NCCL = GIB  # for the buffers of several processes
 _LESS_OF_A_MODEL = ("SHARD = True on several processes", "OFFLOAD_MODELS = True", "LORA_RANK = 16")
 _ADVICE = {  # how to make a part smaller; the first word is the constant to change
     "policy": (*_LESS_OF_A_MODEL, 'ROLLOUT_DTYPE = "bfloat16"'),
@@ -131,7 +132,11 @@ def estimate_memory(
         elif c["SHARD"]:
             own["gathered layers"] = _size_gathered(c, config)
         own["activations"] = extrapolate_activations(c, config, phase, num_processes, device_type)
-        own["libraries"] = psutil.Process().memory_info().rss if on_cpu else _CUDA_CONTEXT
+        if phase == "generate" and c["MIXED_PRECISION"] == "bf16" and generating == "policy":
+            if c["ROLLOUT_DTYPE"] == "float32":  # autocast keeps a bfloat16 copy of the weights
+                own["activations"] += whole // 2
+        libraries = _CUDA_CONTEXT + _NCCL * (num_processes > 1)
+        own["libraries"] = psutil.Process().memory_info().rss if on_cpu else libraries
         estimate[phase] = own
     return estimate
 

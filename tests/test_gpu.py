@@ -10,7 +10,7 @@ from models.batches import pad_rows, select_rows
 from models.logprobs import ResponseLogprobs
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-HALF = dict(MIXED_PRECISION="bf16", ROLLOUT_DTYPE="bfloat16", GRADIENT_CHECKPOINTING=True)
+HALF = dict(MIXED_PRECISION="bf16", GRADIENT_CHECKPOINTING=True)
 OFFLOADED = dict(OFFLOAD_MODELS=True, OFFLOAD_OPTIMIZERS=True)
 
 

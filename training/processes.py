@@ -4,6 +4,7 @@ The batch of an iteration is small next to the models, so every process holds al
 process computes its own share of the rows, and results are summed over processes.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -34,15 +35,27 @@ _PATIENCE = timedelta(hours=6)  # for how long a process waits for another that 
 
 
 def make_accelerator(
-    mixed_precision: str, log_with: str | None, folder: Path, cpu_threads: int | None
+    mixed_precision: str,
+    log_with: str | None,
+    folder: Path,
+    cpu_threads: int | None,
+    deterministic: bool = False,
 ) -> Accelerator:
     """Return the accelerator. Without a GPU, let torch use the cores of this process.
 
     (By default, accelerate launch sets OMP_NUM_THREADS to 1.)
 
+    Args:
+        deterministic: on a GPU, take operations that repeat themselves; warn where torch has none.
+
     Raises:
         UserError: the accelerate configuration asks for FSDP, DeepSpeed or Megatron-LM.
     """
+    # Read at the first allocation on a GPU. Micro-batches of many sizes would leave holes.
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+        torch.use_deterministic_algorithms(True, warn_only=True)
     accelerator = Accelerator(
         mixed_precision=mixed_precision,
         log_with=log_with,

@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoTokenizer
 
 from checks import files, machine, model_files
 from checks.allowed_values import check_training_constants
-from checks.constants import read_constants
+from checks.constants import follow_precision, read_constants
 from checks.errors import UserError
 from memory import estimate
 from models import roles
@@ -236,10 +236,10 @@ def test_the_recipes_name_constants_that_exist_and_fit():
     assert len(recipes) == 5
     for recipe in recipes:
         script = runpy.run_path(str(ROOT / "train_prime.py"))
-        constants = read_constants(script, [str(recipe), "SEED=3"])
+        constants = follow_precision(read_constants(script, [str(recipe), "SEED=3"]))
         check_training_constants(constants)
         assert constants["MODEL"].count("/") == 1 and constants["SEED"] == 3
-        assert constants["MIXED_PRECISION"] == "bf16"
+        assert constants["MIXED_PRECISION"] == "bf16" and constants["ROLLOUT_DTYPE"] == "bfloat16"
         if "eurus" in recipe.name:
             assert constants["POLICY_LR"] == 5e-7 and constants["SHARD"]
 

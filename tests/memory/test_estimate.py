@@ -107,6 +107,17 @@ def test_adapters_share_one_model():
     )
 
 
+def test_autocast_keeps_a_copy_of_a_float32_model_that_generates():
+    half = dict(MIXED_PRECISION="bf16")
+    plain, cast = (estimate(**own)["generate"]["activations"] for own in ({}, half))
+    assert cast - plain == 2 * SIZE
+    assert estimate(**half, ROLLOUT_DTYPE="bfloat16")["generate"]["activations"] < plain
+
+
+def test_several_gpus_need_room_to_exchange():
+    assert [estimate(n)["policy"]["libraries"] for n in (1, 2)] == [2**30, 2 * 2**30]
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -6,6 +6,7 @@ Shapes: B rows = prompts x K responses, the K rows of a prompt contiguous; T res
 """
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -18,6 +19,7 @@ from generation.ending import find_pad_token_id, is_truncated
 from generation.generate import generate_responses
 from generation.groups import MIN_KEPT_FRACTION, Collected, Group
 from generation.seeds import draw_uniforms
+from generation.siblings import takes_siblings
 from models.batches import Rollouts, cut_by_tokens, pad_rows
 from verifiers import STATUSES, Verdict, Verifier
 
@@ -99,16 +101,15 @@ def sample_groups(
     """
     K, T = samples_per_prompt, max_response_tokens
     lengths = [len(prompt["prompt_ids"]) for prompt in prompts]
-    batches = cut_by_tokens(range(len(prompts)), lengths, [K * T] * len(prompts), rollout_tokens)
-    response_ids: list[list[int]] = [[] for _ in range(K * len(prompts))]
+    count = K * len(prompts)
+    response_ids: list[list[int]] = [[] for _ in range(count)]
     submitted = _Submitted(verifier, tokenizer, prompts, K)
-    steps = T * len(batches)  # at most
-    with timer("seconds_generate"), progress(total=steps, desc="generate", unit="token") as bar:
-        for number, batch in enumerate(batches, start=1):
+    with timer("seconds_generate"), progress(total=count, desc="generate", unit="response") as bar:
+        for batch in _make_batches(model, lengths, K, T, rollout_tokens):
             rows = [K * prompt + sample for prompt in batch for sample in range(K)]
 
             def submit(place: int, ids: list[int], rows: list[int] = rows) -> None:
-                submitted.add(rows[place], ids)
+                bar.update(submitted.add(rows[place], ids))
 
             responses = generate_responses(  # line 4: y ~ pi_theta(. | x)
                 model,
@@ -118,18 +119,31 @@ def sample_groups(
                 temperature=temperature,
                 eos_token_ids=eos_token_ids,
                 pad_token_id=find_pad_token_id(tokenizer),
+                token_budget=rollout_tokens,
                 uniforms=draw_uniforms([seeds[prompt] for prompt in batch], K, T),
-                on_token=bar.update,
                 on_response=submit,
             )
-            for row, ids in zip(rows, responses):
-                response_ids[row] = ids
-                submitted.add(row, ids)
-            bar.update(number * T - bar.n)
-    count = len(response_ids)
+            for place, ids in enumerate(responses):
+                response_ids[rows[place]] = ids
+                submit(place, ids)
     with timer("seconds_verify"), progress(total=count, desc="verify", unit="response") as bar:
         texts, verdicts = submitted.collect(bar.update)  # line 5: r_o
     return _make_groups(prompts, response_ids, texts, verdicts, eos_token_ids)
+
+
+def _make_batches(
+    model: PreTrainedModel, lengths: list[int], K: int, T: int, rollout_tokens: int
+) -> list[list[int]]:
+    """Return the prompts, the longest first, in batches that are generated one after the other.
+
+    If the model takes siblings, that is one batch, in which prompts wait for room.
+
+    Args:
+        lengths: of the prompts, in tokens.
+    """
+    together = takes_siblings(model, max(lengths, default=0) + T)
+    budget = sys.maxsize if together else rollout_tokens
+    return cut_by_tokens(range(len(lengths)), lengths, [K * T] * len(lengths), budget)
 
 
 class _Submitted:
@@ -148,13 +162,14 @@ class _Submitted:
         self.samples_per_prompt = samples_per_prompt
         self.texts: dict[int, str] = {}  # by row, in the order of submission and so of the verdicts
 
-    def add(self, row: int, ids: list[int]) -> None:
-        """Submit the response of a row, unless it was submitted before."""
+    def add(self, row: int, ids: list[int]) -> bool:
+        """Submit the response of a row. Return whether that is new."""
         if row in self.texts:
-            return
+            return False
         self.texts[row] = self.tokenizer.decode(ids, skip_special_tokens=True)
         prompt = self.prompts[row // self.samples_per_prompt]
         self.verifier.submit([self.texts[row]], [prompt["ground_truth"]], [prompt["ability"]])
+        return True
 
     def collect(self, on_verdicts: Callable[[int], object]) -> tuple[list[str], list[Verdict]]:
         """Return texts and verdicts in the order of the rows."""

@@ -38,11 +38,9 @@ class GraphedBatch(Batch):
         self.places += self.responses.shape[1]
         return logits
 
-    def keep(self, running: Tensor) -> Tensor:
-        for layer in self.cache.layers:  # back to a cache that grows, without the unused room
-            layer.columns, layer.places = self._columns(self.steps), None
-        kept = super().keep(running)
-        self.room_end, self.graph = self.steps, None
+    def regroup(self, running: Tensor, others: Batch | None = None) -> Tensor:
+        kept = super().regroup(running, others)
+        self.room_end, self.graph = 0, None
         return kept
 
     def _make_room(self) -> None:

@@ -17,7 +17,8 @@ from generation.siblings import Batch, sibling_attention
 _LOOK_EVERY = {"cpu": 4}  # steps between two checks for responses that have ended
 _LOOK_EVERY_ELSEWHERE = 16  # more, because a check waits for the device
 _GRAPHED = ("cuda",)  # device types whose steps have fixed shapes
-_CROWDED = 0.5  # share of siblings still running; below it, the ended ones leave the batch
+_CROWDED = 0.5  # share of responses still running; below it, the ended ones leave the batch
+_CROWDED_IF_AWAITED = 0.7  # the same while prompts wait for their room
 _BLOCK = 512  # tokens of the vocabulary in a block: a draw picks a block, then a token of it
 
 
@@ -30,70 +31,149 @@ class Sampling:
     eos_token_ids: Tensor  # ids that end a response
 
 
+@dataclass(frozen=True)
+class Prompts:
+    """The prompts of a generation, and how many of them fit."""
+
+    input_ids: Tensor  # (n, P) left-padded
+    attention_mask: Tensor  # (n, P)
+    samples_per_prompt: int  # K
+    max_response_tokens: int  # T
+    token_budget: int  # prompt and response tokens in memory at once, at most
+
+    @property
+    def count(self) -> int:
+        """Return the number of responses."""
+        return len(self.input_ids) * self.samples_per_prompt
+
+    def count_fitting(self) -> int:
+        """Return how many prompts fit, each with its K responses in one row; at least 1."""
+        tokens = self.input_ids.shape[1] + self.samples_per_prompt * self.max_response_tokens
+        return max(1, self.token_budget // tokens)
+
+    def count_joining(self, running: int, width: int) -> int:
+        """Return how many prompts fit beside running responses; each response has a row.
+
+        Args:
+            width: columns of the running responses by now.
+        """
+        columns = max(width, self.input_ids.shape[1]) + self.max_response_tokens
+        return max(0, self.token_budget // columns - running) // self.samples_per_prompt
+
+    @staticmethod
+    def split(waiting: list[int], count: int) -> tuple[list[int], list[int]]:
+        """Return the first prompts that wait, and the others."""
+        return waiting[:count], waiting[count:]
+
+
 @torch.inference_mode()
 def decode(
     model: PreTrainedModel,
-    input_ids: Tensor,
-    attention_mask: Tensor,
-    samples_per_prompt: int,
-    max_response_tokens: int,
+    prompts: Prompts,
     sampling: Sampling,
-    on_token: Callable[[], object],
     on_response: Callable[[int, list[int]], object],
 ) -> list[list[int]]:
     """Return the token ids of K responses per prompt. The K of a prompt are contiguous.
 
+    As many prompts as there is room for are decoded together. The others wait. When many responses
+    have ended, the running ones move together and responses to waiting prompts take the room.
+
     Args:
-        input_ids, attention_mask: (prompts, P) left-padded.
-        on_token: called after each step, which gives every response of the batch a token.
         on_response: called once for each response found to have ended, with its number and ids.
     """
-    kind = GraphedBatch if input_ids.device.type in _GRAPHED else Batch
-    batch = kind(model, attention_mask, samples_per_prompt, max_response_tokens)
-    logits = batch.prefill(input_ids)  # (n, b, V); prompts take the model's own attention
-    responses = _Responses(len(input_ids) * samples_per_prompt, max_response_tokens, sampling)
-    look_every = _LOOK_EVERY.get(input_ids.device.type, _LOOK_EVERY_ELSEWHERE)
-    with sibling_attention(model):
-        for step in range(max_response_tokens):
-            drawn = draw(logits.flatten(0, 1), batch.responses.flatten(), step, sampling)
-            responses.add(batch.responses.flatten(), step, drawn)
-            on_token()
-            if step + 1 == max_response_tokens:
-                break
-            if (step + 1) % look_every == 0:
-                running = responses.find_running(batch.responses, on_response)  # (n, b)
-                if not running.any():
-                    break
-                if running.float().mean() < _CROWDED:
-                    drawn = drawn[batch.keep(running)]
-            logits = batch.step(drawn.view_as(batch.responses))
+    responses = _Responses(prompts.count, prompts.max_response_tokens, sampling)
+    waiting = list(range(len(prompts.input_ids)))
+    batch = drawn = None
+    while batch or waiting:
+        if batch is None:
+            own, waiting = prompts.split(waiting, prompts.count_fitting())
+            batch, drawn = _begin(model, prompts, own, responses)
+        with sibling_attention(model):
+            drawn, running = _go_on(batch, drawn, responses, bool(waiting), on_response)
+        if not running.any():
+            batch = None
+            continue
+        width = int(batch.lengths.max()) + batch.steps  # of the longest row from now on
+        own, waiting = prompts.split(waiting, prompts.count_joining(int(running.sum()), width))
+        others, first = _begin(model, prompts, own, responses) if own else (None, None)
+        drawn = drawn[batch.regroup(running, others)]
+        if others:
+            drawn = torch.cat([drawn, first])
     return responses.as_lists()
+
+
+def _begin(
+    model: PreTrainedModel, prompts: Prompts, own: list[int], responses: "_Responses"
+) -> tuple[Batch, Tensor]:
+    """Compute some prompts. Return their batch and the first token (rows,) of each response."""
+    input_ids, attention_mask = prompts.input_ids[own], prompts.attention_mask[own]
+    first = int(attention_mask.any(dim=0).int().argmax())  # padding that none of them needs
+    K = prompts.samples_per_prompt
+    numbers = torch.tensor([K * prompt + k for prompt in own for k in range(K)])
+    numbers = numbers.to(input_ids.device).view(-1, K)
+    kind = GraphedBatch if input_ids.device.type in _GRAPHED else Batch
+    batch = kind(model, attention_mask[:, first:], numbers, prompts.max_response_tokens)
+    logits = batch.prefill(input_ids[:, first:])  # (n, K, V), by the model's own attention
+    return batch, responses.draw(batch, logits)
+
+
+def _go_on(
+    batch: Batch,
+    drawn: Tensor,
+    responses: "_Responses",
+    is_awaited: bool,
+    on_response: Callable[[int, list[int]], object],
+) -> tuple[Tensor, Tensor]:
+    """Decode until many responses have ended, or all.
+
+    Args:
+        drawn: (rows,) the last token of each response.
+        is_awaited: whether prompts wait for room.
+
+    Returns:
+        the last tokens (rows,), and which responses (n, b) still run.
+    """
+    look_every = _LOOK_EVERY.get(drawn.device.type, _LOOK_EVERY_ELSEWHERE)
+    share = _CROWDED_IF_AWAITED if is_awaited else _CROWDED
+    left = batch.max_response_tokens - int(batch.ages.min())  # tokens of the youngest response
+    for step in range(left + 1):
+        if step % look_every == 0 or step == left:
+            running = responses.find_running(batch, on_response)  # (n, b)
+            if not running.any() or (step and running.float().mean() < share):
+                break
+        drawn = responses.draw(batch, batch.step(drawn.view_as(batch.responses)))
+    return drawn, running
 
 
 class _Responses:
     """The tokens drawn so far, by number of the response."""
 
     def __init__(self, count: int, max_response_tokens: int, sampling: Sampling):
-        self.eos_token_ids = sampling.eos_token_ids
+        self.sampling = sampling
+        self.most = max_response_tokens
         device = sampling.eos_token_ids.device
-        shape = (count, max_response_tokens)
-        self.tokens = torch.zeros(shape, dtype=torch.long, device=device)  # (R, T)
-        self.lengths = torch.full((count,), max_response_tokens, device=device)  # (R,) with EOS
+        # A column more: a response that is full, but still in the batch, writes there.
+        self.tokens = torch.zeros(count, self.most + 1, dtype=torch.long, device=device)
+        self.lengths = torch.full((count,), self.most, device=device)  # (R,) with EOS
+        self.ended = torch.zeros(count, dtype=torch.bool, device=device)  # (R,) by EOS
         self.reported: set[int] = set()
 
-    def add(self, numbers: Tensor, step: int, drawn: Tensor) -> None:
-        """Add a token to the numbered responses (rows,). Tokens after an EOS are cut off later."""
-        self.tokens[numbers, step] = drawn
-        ends = is_eos(drawn, self.eos_token_ids)
-        lengths = self.lengths[numbers]
-        self.lengths[numbers] = torch.where(ends, lengths.clamp(max=step + 1), lengths)
+    def draw(self, batch: Batch, logits: Tensor) -> Tensor:
+        """Draw a token (rows,) for each response of a batch from logits (n, b, V), and keep it."""
+        numbers, ages = batch.responses.flatten(), batch.ages.flatten()
+        drawn = draw(logits.flatten(0, 1), numbers, ages.clamp(max=self.most - 1), self.sampling)
+        self.tokens[numbers, ages.clamp(max=self.most)] = drawn  # after an EOS: cut off later
+        ends = is_eos(drawn, self.sampling.eos_token_ids) & ~self.ended[numbers]
+        ends &= ages < self.most
+        self.lengths[numbers] = torch.where(ends, ages + 1, self.lengths[numbers])
+        self.ended[numbers] |= ends
+        batch.ages += 1  # in place: a batch keeps its shapes
+        return drawn
 
-    def find_running(
-        self, numbers: Tensor, on_response: Callable[[int, list[int]], object]
-    ) -> Tensor:
+    def find_running(self, batch: Batch, on_response: Callable[[int, list[int]], object]) -> Tensor:
         """Return which responses (n, b) have not ended. Report each that has ended, once."""
-        running = self.lengths[numbers] == self.tokens.shape[1]
-        for number in numbers[~running].tolist():
+        running = ~self.ended[batch.responses] & (batch.ages < self.most)
+        for number in batch.responses[~running].tolist():
             if number not in self.reported:
                 self.reported.add(number)
                 on_response(number, self.tokens[number, : self.lengths[number]].tolist())
@@ -104,7 +184,7 @@ class _Responses:
         return [row[:length] for row, length in zip(self.tokens.tolist(), lengths)]
 
 
-def draw(logits: Tensor, responses: Tensor, step: int, sampling: Sampling) -> Tensor:
+def draw(logits: Tensor, responses: Tensor, steps: Tensor | int, sampling: Sampling) -> Tensor:
     """Return a token (rows,) for each row of logits (rows, V), by inversion of the distribution.
 
     The token is the first whose cumulative probability exceeds a uniform number. Each token of a
@@ -112,6 +192,7 @@ def draw(logits: Tensor, responses: Tensor, step: int, sampling: Sampling) -> Te
 
     Args:
         responses: (rows,) number of each row's response.
+        steps: (rows,) or one for all: place of the token in its response.
     """
     if sampling.uniforms is None:
         return logits.argmax(dim=-1)
@@ -125,7 +206,7 @@ def draw(logits: Tensor, responses: Tensor, step: int, sampling: Sampling) -> Te
     if whole < V:
         rest = probabilities[:, whole:].sum(dim=1, keepdim=True, dtype=torch.float64)
         sums = torch.cat([sums, rest], dim=1)
-    uniforms = sampling.uniforms[responses, step].unsqueeze(1)  # (rows, 1)
+    uniforms = sampling.uniforms[responses, steps].unsqueeze(1)  # (rows, 1)
     block, level = _invert(sums, uniforms * sums.sum(dim=1, keepdim=True))
     columns = block * width + torch.arange(width, device=logits.device)  # (rows, width)
     inside = probabilities.gather(1, columns.clamp(max=V - 1)).double().masked_fill(columns >= V, 0)

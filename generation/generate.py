@@ -3,6 +3,7 @@
 Shapes: n prompts, K responses each; P prompt tokens (left-padded), T response tokens.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 
 import torch
@@ -14,7 +15,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from generation.decoding import Sampling, decode
+from generation.decoding import Prompts, Sampling, decode
 from generation.ending import is_eos, until_eos
 from generation.siblings import takes_siblings
 
@@ -30,8 +31,8 @@ def generate_responses(
     temperature: float,
     eos_token_ids: list[int],
     pad_token_id: int,
+    token_budget: int | None = None,
     uniforms: Tensor | None = None,
-    on_token: Callable[[], object] = lambda: None,
     on_response: Callable[[int, list[int]], object] = lambda row, ids: None,
 ) -> list[list[int]]:
     """Return K responses per prompt as token ids. The K of a prompt are contiguous.
@@ -40,10 +41,12 @@ def generate_responses(
     come from the whole distribution (no top-k, no top-p). Temperature 0 takes the likeliest token.
 
     Args:
+        token_budget: prompt and response tokens in memory at once; None: no limit. Prompts beyond
+            it wait until others' responses have ended. A model that takes no siblings computes
+            all at once.
         uniforms: (n * K, T) in [0, 1): the random numbers that decide the tokens, whatever the
             batch. None draws new ones. A model that takes no siblings ignores them.
-        on_token: called after each step, which gives every response of the batch a token.
-        on_response: called once for each response that ends early, with its row and token ids.
+        on_response: called once for each response found to have ended, with its row and token ids.
     """
     width = max(map(len, prompt_ids))
     input_ids = torch.tensor([[pad_token_id] * (width - len(p)) + p for p in prompt_ids])  # (n, P)
@@ -51,7 +54,7 @@ def generate_responses(
     inputs = input_ids.to(model.device), attention_mask.to(model.device)
     settings = (max_response_tokens, temperature, eos_token_ids, pad_token_id)
     if not takes_siblings(model, width + max_response_tokens):
-        watch = _Watch(width, eos_token_ids, on_token, on_response)
+        watch = _Watch(width, eos_token_ids, on_response)
         config = make_generation_config(samples_per_prompt, *settings)
         output = _generate(model, *inputs, config, stopping_criteria=StoppingCriteriaList([watch]))
         return [until_eos(row, eos_token_ids) for row in output[:, width:].tolist()]
@@ -67,11 +70,14 @@ def generate_responses(
 
     # generate() prepares the inputs as the model needs them, then calls this, not its own loop.
     def decode_instead(model: PreTrainedModel, input_ids: Tensor, *_, **__) -> Tensor:
-        attention_mask = inputs[1]
-        K, T = samples_per_prompt, max_response_tokens
-        responses.extend(
-            decode(model, input_ids, attention_mask, K, T, sampling, on_token, on_response)
+        prompts = Prompts(
+            input_ids=input_ids,
+            attention_mask=inputs[1],
+            samples_per_prompt=samples_per_prompt,
+            max_response_tokens=max_response_tokens,
+            token_budget=token_budget or sys.maxsize,
         )
+        responses.extend(decode(model, prompts, sampling, on_response))
         return input_ids
 
     config = make_generation_config(1, *settings)  # 1: decode() makes the K itself
@@ -102,23 +108,20 @@ def _generate(
 
 
 class _Watch(StoppingCriteria):
-    """Reports each step, and each response that has ended. It never stops the generation."""
+    """Reports each response that has ended. It never stops the generation."""
 
     def __init__(
         self,
         prompt_width: int,
         eos_token_ids: list[int],
-        on_token: Callable[[], object],
         on_response: Callable[[int, list[int]], object],
     ):
         self.prompt_width = prompt_width
         self.eos_token_ids = eos_token_ids
-        self.on_token = on_token
         self.on_response = on_response
         self.reported: set[int] = set()
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **_) -> Tensor:
-        self.on_token()
         if (input_ids.shape[1] - self.prompt_width) % _REPORT_EVERY == 0:
             self.report(input_ids)
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)

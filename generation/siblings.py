@@ -2,20 +2,20 @@
 
 Each step feeds the last token of every sibling in a row. A mask hides each sibling from the others.
 So the prompt is computed once, and its keys and values are in memory once. When many siblings have
-ended, the running ones get rows of their own.
+ended, the running ones get rows of their own, and the responses to waiting prompts join them.
 
 Shapes: n rows, b siblings a row, P columns of prompt, T response tokens at most, V vocabulary. The
 cache has P + b * (steps so far) columns: the b siblings of a step lie side by side.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AttentionInterface, Cache, PretrainedConfig, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
@@ -47,8 +47,8 @@ class RoomyLayer(DynamicLayer):
             self.key_room, self.value_room = key_states[:, :, :0], value_states[:, :, :0]
         start, self.columns = self.columns, self.columns + key_states.shape[2]
         if self.columns > self.key_room.shape[2]:
-            self.key_room = self._with_room([self.key_room[:, :, :start]])
-            self.value_room = self._with_room([self.value_room[:, :, :start]])
+            self.key_room = self._with_room(self.key_room[:, :, :start])
+            self.value_room = self._with_room(self.value_room[:, :, :start])
         self.key_room[:, :, start : self.columns] = key_states
         self.value_room[:, :, start : self.columns] = value_states
         return self.key_room[:, :, : self.columns], self.value_room[:, :, : self.columns]
@@ -56,13 +56,32 @@ class RoomyLayer(DynamicLayer):
     def get_seq_length(self) -> int:
         return self.columns
 
-    def rearrange(self, cut: Callable[[Tensor], list[Tensor]], most_columns: int) -> None:
-        """Replace keys and values by the parts that cut() takes from them, side by side."""
-        self.most_columns, used = most_columns, self.columns
-        parts = cut(self.key_room[:, :, :used])
-        self.columns = sum(part.shape[2] for part in parts)
-        self.key_room = self._with_room(parts)
-        self.value_room = self._with_room(cut(self.value_room[:, :, :used]))
+    def states(self) -> tuple[Tensor, Tensor]:
+        """Return the keys and the values in use, (n, heads, columns, width) each."""
+        return self.key_room[:, :, : self.columns], self.value_room[:, :, : self.columns]
+
+    def replace(self, blocks: list[tuple[Tensor, Tensor]], most_columns: int) -> None:
+        """Replace keys and values by blocks (rows, heads, columns, width), one below the other.
+
+        Shorter blocks stand at the right; the columns before them are 0.
+        """
+        self.most_columns, self.places = most_columns, None
+        self.columns = max(keys.shape[2] for keys, _ in blocks)
+        keys, values = zip(*blocks)
+        self.key_room, self.value_room = self._below(keys), self._below(values)
+
+    def _below(self, blocks: Sequence[Tensor]) -> Tensor:
+        """Return blocks one below the other, right-aligned, with spare columns behind them."""
+        _, heads, _, width = blocks[0].shape
+        shape = (sum(map(len, blocks)), heads, self._roomy(), width)
+        # Zeros: unset memory may hold NaN, which an attention weight of 0 does not remove.
+        room = blocks[0].new_zeros(shape)
+        first = 0
+        for block in blocks:
+            last = first + len(block)
+            room[first:last, :, self.columns - block.shape[2] : self.columns] = block
+            first = last
+        return room
 
     def fix(self, columns: int, places: Tensor) -> None:
         """Fix the number of columns; from now on, update() writes at places (b,).
@@ -77,40 +96,47 @@ class RoomyLayer(DynamicLayer):
             fixed[:, :, :used] = room[:, :, :used]
             setattr(self, name, fixed)
 
-    def _with_room(self, parts: list[Tensor]) -> Tensor:
-        """Return parts (n, heads, columns, width) side by side, with spare columns behind them."""
-        rows, heads, _, width = parts[0].shape
+    def _roomy(self) -> int:
+        """Return how many columns to have: those in use and spare ones."""
         # Growing by half keeps copies rare in a long generation.
-        room = min(self.most_columns, self.columns + max(_ROOM, self.columns // 2))
-        roomy = parts[0].new_empty((rows, heads, room, width))
-        start = 0
-        for part in parts:
-            roomy[:, :, start : start + part.shape[2]] = part
-            start += part.shape[2]
-        return roomy
+        return min(self.most_columns, self.columns + max(_ROOM, self.columns // 2))
+
+    def _with_room(self, states: Tensor) -> Tensor:
+        """Return states (n, heads, columns, width) with spare columns behind them."""
+        rows, heads, used, width = states.shape
+        room = states.new_empty((rows, heads, self._roomy(), width))
+        room[:, :, :used] = states
+        return room
 
 
 class Batch:
-    """Rows of siblings that are being generated, with their cache and mask."""
+    """Rows of siblings that are being generated, with their cache and mask.
+
+    A row begins with its prompt. In rows that have been regrouped, the tokens that a response had
+    by then count as its prompt.
+    """
 
     def __init__(
         self,
         model: PreTrainedModel,
         attention_mask: Tensor,
-        samples_per_prompt: int,
+        responses: Tensor,
         max_response_tokens: int,
     ):
         self.model = model
-        columns = attention_mask.shape[1] + samples_per_prompt * max_response_tokens
+        columns = attention_mask.shape[1] + responses.shape[1] * max_response_tokens
         layers = range(model.config.get_text_config().num_hidden_layers)
         self.cache = Cache(layers=[RoomyLayer(columns) for _ in layers])
         self.max_response_tokens = max_response_tokens
-        self.prompt_mask = attention_mask.bool()  # (n, P)
-        self.lengths = attention_mask.sum(dim=1)  # (n,) tokens of each prompt
-        rows = len(attention_mask) * samples_per_prompt
-        responses = torch.arange(rows, device=attention_mask.device)
-        self.responses = responses.view(-1, samples_per_prompt)  # (n, b) numbers of the siblings
-        self.steps = 0  # tokens of each response in the cache
+        self.responses = responses  # (n, b) numbers of the siblings
+        self.ages = torch.zeros_like(responses)  # (n, b) tokens that each has drawn
+        self._begin(attention_mask.bool())
+
+    def _begin(self, prompt_mask: Tensor) -> None:
+        """Let the rows begin with what prompt_mask (n, P) says."""
+        self.prompt_mask = prompt_mask
+        self.lengths = prompt_mask.sum(dim=1)  # (n,)
+        self.steps = 0  # tokens of each response in the cache behind the prompt
         self.mask = self._make_mask()
 
     def prefill(self, input_ids: Tensor) -> Tensor:
@@ -156,26 +182,48 @@ class Batch:
         hidden = torch.finfo(self.model.dtype).min
         return torch.zeros_like(seen, dtype=self.model.dtype).masked_fill_(~seen, hidden)
 
-    def keep(self, running: Tensor) -> Tensor:
-        """Give every running response (n, b) a row of its own. Return their places in n * b."""
+    def regroup(self, running: Tensor, others: "Batch | None" = None) -> Tensor:
+        """Give every running response (n, b) a row of its own, and those of other prompts too.
+
+        Args:
+            others: prompts (n', P') with b' siblings each, whose prompts are computed.
+
+        Returns:
+            the places in n * b of the running responses, which are the first rows now.
+        """
         rows, siblings = running.nonzero(as_tuple=True)
-        width, count = self.prompt_mask.shape[1], running.shape[1]
+        count, width = running.shape[1], self.prompt_mask.shape[1]
+        own = torch.ones(len(rows), self.steps, dtype=torch.bool, device=rows.device)
+        masks = [torch.cat([self.prompt_mask[rows], own], dim=1)]
+        first = int(masks[0].any(dim=0).int().argmax())  # columns of padding alone are left out
+        masks[0] = masks[0][:, first:]
 
-        def cut(states: Tensor) -> list[Tensor]:
-            prompt, rest = states[:, :, :width], states[:, :, width:]
-            own = rest.unflatten(2, (-1, count))[rows, :, :, siblings]  # (running, heads, steps, D)
-            return [prompt[rows], own]
+        def cut(states: Tensor) -> Tensor:
+            prompt, rest = states[:, :, :width], states[:, :, width : self._columns(self.steps)]
+            tokens = rest.unflatten(2, (-1, count))[rows, :, :, siblings]
+            return torch.cat([prompt[rows], tokens], dim=2)[:, :, first:]
 
-        for layer in self.cache.layers:
-            layer.rearrange(cut, width + self.max_response_tokens)
-        self.prompt_mask, self.lengths = self.prompt_mask[rows], self.lengths[rows]
-        self.responses = self.responses[rows, siblings].unsqueeze(1)
-        self.mask = self._make_mask()
+        numbers, ages = self.responses[rows, siblings], self.ages[rows, siblings]
+        if others:
+            b = others.responses.shape[1]
+            masks.append(others.prompt_mask.repeat_interleave(b, dim=0))
+            numbers = torch.cat([numbers, others.responses.flatten()])
+            ages = torch.cat([ages, others.ages.flatten()])
+        columns = max(mask.shape[1] for mask in masks)
+        for number, layer in enumerate(self.cache.layers):
+            blocks = [(cut(layer.key_room), cut(layer.value_room))]
+            if others:
+                states = others.cache.layers[number].states()
+                blocks.append(tuple(part.repeat_interleave(b, dim=0) for part in states))
+            layer.replace(blocks, columns + self.max_response_tokens)
+        self.responses, self.ages = numbers.unsqueeze(1), ages.unsqueeze(1)
+        left = [nn.functional.pad(mask, (columns - mask.shape[1], 0)) for mask in masks]
+        self._begin(torch.cat(left))
         return rows * count + siblings
 
 
 def _attend(
-    module: torch.nn.Module,
+    module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -273,12 +321,12 @@ def _agrees(model: PreTrainedModel) -> bool:
     mask = torch.tensor([[1, 1, 1, 1], [0, 0, 1, 1]], device=model.device)
     tokens = torch.arange(11, 23).view(2, 2, 3).to(model.device) % vocabulary  # (n, b, steps)
     try:
-        batch = Batch(model, mask, 2, 3)
+        batch = Batch(model, mask, torch.arange(4, device=model.device).view(2, 2), 3)
         batch.prefill(ids)
         with sibling_attention(model):
             batch.step(tokens[..., 0])
             batch.step(tokens[..., 1])
-            batch.keep(torch.tensor([[False, True], [True, True]], device=model.device))
+            batch.regroup(torch.tensor([[False, True], [True, True]], device=model.device))
             own = batch.step(tokens[..., 2].flatten()[1:, None])[:, 0]  # (3, V)
     except torch.OutOfMemoryError:
         raise

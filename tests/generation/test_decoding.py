@@ -72,6 +72,45 @@ def test_every_response_is_what_its_own_random_numbers_say_whatever_the_batch():
         assert ids[-1] in (2, 3, 4) or len(ids) == 40
 
 
+@pytest.mark.usefixtures("shapes")
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma2"])
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_prompts_that_wait_for_room_get_the_same_responses(kind, at_once, monkeypatch):
+    model = make_model(kind)
+    prompts = [[5 + n % 20, *range(3, 3 + n % 6)] for n in range(11)]
+    T, K = 40, 3
+    uniforms = torch.rand(len(prompts) * K, T, dtype=torch.float64)
+    settings = dict(max_response_tokens=T, eos_token_ids=[2, 3, 4], uniforms=uniforms)
+    expected = generate(model, prompts, **settings)
+    assert min(map(len, expected)) < 8 and max(map(len, expected)) > 20
+    budget = at_once * (6 + K * T)  # tokens
+    sizes, joined = [], []
+    regroup, run = siblings.Batch.regroup, decoding._go_on
+
+    def go_on(batch, *arguments):
+        columns = batch.prompt_mask.shape[1] + batch.responses.shape[1] * T
+        sizes.append(len(batch.responses) * columns)
+        return run(batch, *arguments)
+
+    def spy(batch, running, others=None):
+        joined.append(others is not None)
+        return regroup(batch, running, others)
+
+    monkeypatch.setattr(decoding, "_go_on", go_on)
+    monkeypatch.setattr(siblings.Batch, "regroup", spy)
+    reported = []
+    budgeted = generate(
+        model,
+        prompts,
+        token_budget=budget,
+        on_response=lambda row, ids: reported.append((row, ids)),
+        **settings,
+    )
+    assert budgeted == expected
+    assert max(sizes) <= budget and any(joined) == (at_once > 1)  # a row alone has no room to share
+    assert len(dict(reported)) == len(reported) and all(expected[n] == ids for n, ids in reported)
+
+
 def test_drawing_inverts_the_distribution_at_its_temperature():
     logits = torch.tensor([[0.0, 1.0, -1.0, float("-inf"), 2.0]])
     count = 200_000
@@ -194,16 +233,17 @@ def test_a_replayed_graph_generates_what_its_steps_do_and_follows_the_weights(mo
     assert len(replays) > 50 and model not in cuda_graphs._refused
 
 
-def test_responses_are_reported_once_and_whole_when_they_end():
+def test_responses_are_reported_once_and_whole_when_they_end(monkeypatch):
     model = make_model("llama")
     reported = []
     tokens = []
+    own = decoding.draw
+    monkeypatch.setattr(decoding, "draw", lambda *a: (tokens.append(1), own(*a))[1])
     responses = generate(
         model,
         max_response_tokens=60,
         eos_token_ids=[2, 3, 4, 5],
         on_response=lambda row, ids: reported.append((row, ids)),
-        on_token=lambda: tokens.append(1),
     )
     assert len(reported) > 6 and len(dict(reported)) == len(reported)
     assert all(responses[row] == ids for row, ids in reported)

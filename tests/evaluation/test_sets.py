@@ -64,11 +64,11 @@ CODE = {
             "task_id": "double",
             "prompt": "from typing import *\n",
             "problem_description": "Double a number.",
-            "starter_code": "class Solution:\n    def double(self, x: int) -> int:\n        ",
+            "starter_code": "class Solution:\n    def double(self, x: Any) -> int:\n        ",
             "test": "def check(candidate):\n    assert candidate(x = 2) == 4\n",
             "entry_point": "Solution().double",
         },
-        "class Solution:\n    def double(self, x: int) -> int:\n        return {} * x",
+        "class Solution:\n    def double(self, x: Any) -> int:\n        return {} * x",
     ),
 }
 

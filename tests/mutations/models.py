@@ -28,7 +28,6 @@ FAULTS = [
             "columns of padding are kept",
             "columns = slice(first, prompt_width + response_width)",
             "columns = slice(0, prompt_width + response_width)",
-            "equivalent because padding changes the speed alone",
         ),
         (
             "a batch may not fill the budget",
@@ -142,6 +141,7 @@ FAULTS = [
             "can = all(",
         ),
         ("one model that takes siblings is enough", "can = alike and all(", "can = alike and any("),
+        ("SEED does not change the adapters", 'set_seed(c["SEED"])', "set_seed(0)"),
         (
             "optimizer states stay where they are",
             "{name: value.to(device) for name, value in state.items()}",

@@ -291,12 +291,6 @@ FAULTS = [
             'c["MODEL"], "policy")',
         ),
         ("LORA_ALPHA", "LORA_ALPHA is ignored", 'c["LORA_ALPHA"])', '8.0 * c["LORA_RANK"])'),
-        (
-            "LORA_RANK",
-            "SEED does not change the adapters",
-            'set_seed(c["SEED"])',
-            "set_seed(0)",
-        ),
     ),
     *felt(
         "models/adapters.py",

@@ -235,4 +235,24 @@ FAULTS = [
             "values.full_tensor()",
         ),
     ),
+    *faults(
+        "models/sharding.py",
+        "training/test_processes.py::"
+        "test_a_sharded_model_has_the_main_process_s_buffers_and_float32_gradients",
+        (
+            "gradients are summed in half precision",
+            "MixedPrecisionPolicy(compute, torch.float32,",
+            "MixedPrecisionPolicy(compute, compute,",
+        ),
+        (
+            "layers compute in float32 whatever MIXED_PRECISION is",
+            'torch.bfloat16 if accelerator.mixed_precision == "bf16" else None',
+            "None",
+        ),
+        (
+            "processes have buffers of their own",
+            "distributed.broadcast(own, src=0)",
+            "pass",
+        ),
+    ),
 ]

@@ -145,7 +145,7 @@ FAULTS = [
         ),
         (
             "windowed attention is taken for whole",
-            'is_whole = "sliding_attention" not in kinds or positions <= window',
+            "is_whole = attends_to_all(model.config, positions)",
             "is_whole = True",
         ),
         (

@@ -2,6 +2,8 @@
 
 from mutations.fault import faults
 
+FLAT = "models/test_varlen.py::test_flat_rows_get_what_padded_rows_get"
+
 FAULTS = [
     *faults(
         "models/batches.py",
@@ -98,6 +100,40 @@ FAULTS = [
             "owner[:, P:] -= (owner[:, P:] == 0).long()",
             "pass",
             "equivalent because no token comes after it, so none sees it",
+        ),
+    ),
+    *faults(
+        "models/packing.py",
+        FLAT,
+        (
+            "a flat sibling's first token is predicted from the sibling before",
+            "torch.where(places % T == 0, place[places // (b * T), P - 1], own - 1)",
+            "own - 1",
+        ),
+        (
+            "positions of flat siblings go on from each other",
+            "torch.where(column < P, column - P, (column - P) % T)",
+            "column - P",
+        ),
+        (
+            "flat siblings see their prompt twice",
+            "is_query[:, 1:, :P] = False",
+            "pass",
+        ),
+    ),
+    *faults(
+        "models/varlen.py",
+        FLAT,
+        ("a token of a flat row sees those behind it", "mask.tril(keys - queries)", "mask"),
+        (
+            "the model's own scaling is ignored",
+            "sees the last key\n        scale=scale,",
+            "sees the last key\n        scale=None,",
+        ),
+        (
+            "keys of a flat row are not those of the segments",
+            "if segments.keys is not None:",
+            "if False:",
         ),
     ),
     *faults(

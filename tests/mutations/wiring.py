@@ -152,8 +152,8 @@ FAULTS = [
         (
             "TEMPERATURE",
             "the policy's log-probabilities ignore TEMPERATURE",
-            "policy.module(*micro.model_inputs(), TEMPERATURE)",
-            "policy.module(*micro.model_inputs(), 1.0)",
+            "policy.module(*micro.model_inputs(), TEMPERATURE, True)",
+            "policy.module(*micro.model_inputs(), 1.0, True)",
         ),
         (
             "TEMPERATURE everywhere",

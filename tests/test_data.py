@@ -75,6 +75,9 @@ def test_the_system_prompt_comes_first_unless_the_row_has_one(tokenizer):
     [row], _ = encode([make_row(prompt=own)], tokenizer, system_prompt="1+1")
     text = tokenizer.decode(row["prompt_ids"])
     assert text.startswith("<|im_start|>system\n2+2<|im_end|>\n") and text.count("system") == 1
+    [by_name], _ = encode([make_row()], tokenizer, system_prompt="eurus")
+    [by_text], _ = encode([make_row()], tokenizer, system_prompt=data.EURUS_SYSTEM_PROMPT)
+    assert by_name == by_text and len(by_name["prompt_ids"]) > 100
 
 
 def test_a_base_model_without_chat_template_reads_the_question_as_text():
@@ -82,6 +85,8 @@ def test_a_base_model_without_chat_template_reads_the_question_as_text():
     tokenizer.chat_template = None
     [row], _ = encode([make_row(prompt="7+8")], tokenizer)
     assert tokenizer.decode(row["prompt_ids"]) == "7+8" + MATH_SUFFIX
+    [row], _ = encode([make_row(prompt="7+8")], tokenizer, system_prompt="1+1")
+    assert tokenizer.decode(row["prompt_ids"]) == "1+1\n7+8" + MATH_SUFFIX
 
 
 def test_long_prompts_are_dropped_and_counted(tokenizer):

@@ -11,12 +11,15 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from small_runs import ROOT, SFT_MODEL, load_script
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import rollout
 from checks.errors import UserError
 from evaluation.table import PUBLISHED_BENCHMARKS
+from generation.seeds import derive_seed
+from training import processes
 
 SETTINGS = dict(
     MODELS=(SFT_MODEL,), LIMIT=8, ROLLOUT_TOKENS=4096, VERIFIER_WORKERS=1, CPU_THREADS=1
@@ -165,6 +168,35 @@ def test_what_changed_under_the_responses_is_refused(evaluate, canned, tmp_path)
     with pytest.raises(UserError, match="model has changed since .* was begun: name another OUT"):
         evaluate(MODELS=(model,))
     evaluate(MODELS=(SFT_MODEL,))  # the others are free
+
+
+def test_constants_reach_generation_and_a_problem_has_random_numbers_of_its_own(
+    evaluate, monkeypatch, tmp_path
+):
+    calls, sample_groups = [], processes.sample_groups
+
+    def spy(accelerator, model, tokenizer, verifier, prompts, seeds, **settings):
+        calls.append((seeds, {**settings, "dtype": model.dtype}, verifier))
+        return sample_groups(accelerator, model, tokenizer, verifier, prompts, seeds, **settings)
+
+    monkeypatch.setattr(processes, "sample_groups", spy)
+    constants = dict(SAMPLES=2, TEMPERATURE=0.7, MAX_RESPONSE_TOKENS=3, DTYPE="bfloat16")
+    constants |= dict(LIMIT=3, SEED=5, VERIFIER_TIMEOUT=3.5)
+    for rollout_tokens, chunks in ((4096, 1), (60, 3)):
+        calls.clear()
+        out = str(tmp_path / str(chunks))
+        folder = evaluate(**constants, OUTPUT=out, ROLLOUT_TOKENS=rollout_tokens)
+        assert len(calls) == chunks
+        assert [seed for seeds, *_ in calls for seed in seeds] == [
+            derive_seed(5, number) for number in range(3)
+        ]
+        expected = dict(samples_per_prompt=2, temperature=0.7, max_response_tokens=3)
+        expected |= dict(rollout_tokens=rollout_tokens, dtype=torch.bfloat16)
+        for _, settings, verifier in calls:
+            assert settings.items() >= expected.items()
+            assert verifier.all_or_nothing and not verifier.allow_unsandboxed_code
+            assert (verifier.num_workers, verifier.timeout_seconds) == (1, 3.5)
+        assert "6 responses cut off at 3 tokens" in (folder / "table.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,13 @@ def test_iterations_that_sampled_nothing_are_reported_too(tmp_path):
     assert "accuracy of sampled responses 0.750 to 0.750" in write(folder).text
 
 
+def test_an_iteration_that_is_not_finished_is_not_shown(tmp_path):
+    folder = make_run(tmp_path / "run")
+    lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (folder / "metrics.jsonl").write_text("".join(lines[:-1]))  # its responses are there already
+    assert {group["iteration"] for group in write(folder).content["groups"]} == {0, 1}
+
+
 def test_curves_show_the_metrics(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: drawn.append(self))

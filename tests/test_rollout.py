@@ -10,6 +10,7 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
 
 import rollout
+from generation import generate as generate_module
 from generation.generate import generate_responses
 from generation.groups import Group
 from models.batches import cut_by_tokens
@@ -135,6 +136,7 @@ def test_rounds_are_limited_in_number_and_size():
     assert collected.kept == [] and taken == [4, 16, 16]  # at most 4 prompts for one missing
     metrics = compute_metrics(collected)
     assert metrics["train_accuracy"] == 0.0 and metrics["kept_fraction"] == 0.0
+    assert metrics["response_tokens"] == 2.0  # of one character
     collected, _ = collect("k" + 99 * ".", max_rounds=2)
     assert names(collected.kept) == ["0"]  # trained on what there is
 
@@ -159,7 +161,10 @@ def test_padding_with_eos_is_told_apart_by_position(model):
     assert {ids.count(2) for ids in eos_as_pad} == {0, 1}
 
 
-def test_sampling_ignores_the_models_own_generation_config(model):
+@pytest.mark.parametrize("plain", [False, True])
+def test_sampling_ignores_the_models_own_generation_config(plain, model, monkeypatch):
+    if plain:
+        monkeypatch.setattr(generate_module, "takes_siblings", lambda *_: False)
     torch.manual_seed(0)
     expected = generate(model, [[5, 6, 7]] * 50)
     plain = model.generation_config
@@ -233,17 +238,25 @@ class StubVerifier:
         return [Verdict(len(response) / 1000, truth) for response, truth, _ in self.rows]
 
 
-def test_each_response_gets_its_own_verdict_whenever_it_ended(model):
+def test_each_response_gets_its_own_verdict_whenever_it_ended(model, monkeypatch):
     class Tokenizer:
         eos_token_id, pad_token_id = 2, 0
 
         def decode(self, ids, skip_special_tokens):
-            return "".join(map(str, ids))
+            return " ".join(str(token) for token in ids if token != 2 or not skip_special_tokens)
 
+    batches = []
+    monkeypatch.setattr(
+        rollout,
+        "generate_responses",
+        lambda model, prompts, **settings: (
+            batches.append(len(prompts)) or generate_responses(model, prompts, **settings)
+        ),
+    )
     torch.manual_seed(0)
     prompts = [
-        dict(prompt_ids=[5 + n], ability="math", ground_truth=f"truth {n}", data_source="")
-        for n in range(5)
+        dict(prompt_ids=[5 + n] * length, ability="math", ground_truth=f"truth {n}", data_source="")
+        for n, length in enumerate((1, 1, 50, 50, 1))
     ]
     groups = rollout.sample_groups(
         model,
@@ -260,9 +273,11 @@ def test_each_response_gets_its_own_verdict_whenever_it_ended(model):
         progress=lambda **_: tqdm(disable=True),
     )
     assert len(groups) == 5
+    assert batches == [1, 1, 2, 1]  # the long prompts first; each needs 50 + 4 x 40 tokens
+    assert any(ids[-1] == 2 for group in groups for ids in group.response_ids)
     for number, group in enumerate(groups):
         assert group.statuses == [f"truth {number}"] * 4
-        texts = ["".join(map(str, ids)) for ids in group.response_ids]
+        texts = [" ".join(str(token) for token in ids if token != 2) for ids in group.response_ids]
         assert group.responses == texts
         assert group.outcome_rewards == [len(text) / 1000 for text in texts]
 

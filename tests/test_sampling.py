@@ -1,5 +1,6 @@
 """What train_prime.py samples, by its own path from a constant to a token."""
 
+import itertools
 import json
 import math
 from collections import Counter
@@ -13,7 +14,7 @@ from tiny_models import save_tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from generation import generate
-from generation.groups import Group
+from generation.groups import MIN_KEPT_FRACTION, Collected, Group
 
 SETTINGS = dict(
     PROMPTS_PER_ITERATION=2,
@@ -33,22 +34,23 @@ def model(tmp_path_factory) -> str:
     return save_tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
-def write_rows(path: Path, questions: list[str]) -> str:
-    rows = [{"problem": question, "answer": "1"} for question in questions]
+def write_rows(path: Path, questions: list[str], **columns) -> str:
+    """Write rows whose ground truth is their number."""
+    rows = [{"problem": text, "answer": str(n), **columns} for n, text in enumerate(questions)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
 
 
-def sample(folder: Path, model: str, questions: list[str], **constants) -> tuple[list, list]:
-    """Run the script; return the groups of each iteration, and those of each evaluation."""
-    data = write_rows(folder / "rows.jsonl", questions)
-    settings = {**SETTINGS, "MODEL": model, "TRAIN_DATA": data, "EVAL_DATA": data, **constants}
-    script = load_script("train_prime.py", folder, **settings, OUTPUT_DIR=str(folder))
+def spy(folder: Path, **constants) -> tuple[list[Collected], list[list[Group]]]:
+    """Run the script; return what each iteration collected, and the groups of each evaluation."""
+    script = load_script(
+        "train_prime.py", folder, **{**SETTINGS, **constants}, OUTPUT_DIR=str(folder)
+    )
     script.Verifier = StubVerifier
     trained, evaluated, learn, draw = [], [], script.learn, script.sample_groups
 
     def spy_on_learning(run, timer, iteration, collected):
-        trained.append(collected.sampled)
+        trained.append(collected)
         return learn(run, timer, iteration, collected)
 
     def spy_on_sampling(run, timer, samples_per_prompt, *rest):
@@ -60,6 +62,14 @@ def sample(folder: Path, model: str, questions: list[str], **constants) -> tuple
     script.learn, script.sample_groups = spy_on_learning, spy_on_sampling
     script.main()
     return trained, evaluated
+
+
+def sample(folder: Path, model: str, questions: list[str], **constants) -> tuple[list, list]:
+    """Run the script; return the groups of each iteration, and those of each evaluation."""
+    data = write_rows(folder / "rows.jsonl", questions)
+    settings = {"MODEL": model, "TRAIN_DATA": data, "EVAL_DATA": data, **constants}
+    trained, evaluated = spy(folder, **settings)
+    return [collected.sampled for collected in trained], evaluated
 
 
 def first_token_logits(model: str, group: Group) -> torch.Tensor:
@@ -114,7 +124,10 @@ def test_held_out_prompts_are_answered_greedily(model, tmp_path):
         assert before.response_ids == after.response_ids
 
 
-def test_prompts_iterations_and_seeds_draw_tokens_of_their_own(model, tmp_path):
+@pytest.mark.parametrize("plain", [False, True])
+def test_prompts_iterations_and_seeds_draw_tokens_of_their_own(plain, model, tmp_path, monkeypatch):
+    if plain:
+        monkeypatch.setattr(generate, "takes_siblings", lambda *_: False)
     sizes = dict(NUM_ITERATIONS=2, PROMPTS_PER_ITERATION=3, EVAL_DATA=None)
     drawn = []
     for seed in (0, 1, 0):
@@ -153,3 +166,63 @@ def test_the_system_prompt_reaches_the_tokens(model, tmp_path):
     decode = AutoTokenizer.from_pretrained(model).decode
     for group in groups:
         assert decode(group.prompt_ids).startswith(f"<|im_start|>system\n{text}<|im_end|>\n")
+
+
+def test_prompts_are_those_of_the_split_and_the_abilities_in_an_order_of_the_seed(model, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for split, first in (("train", 1), ("test", 5)):
+        code = {"problem": "1", "ability": "code", "answer": '{"inputs": ["1"], "outputs": ["1"]}'}
+        path = data / f"{split}.jsonl"
+        write_rows(path, [f"{first}+{n}" for n in range(8)], ability="math")
+        path.write_text(json.dumps(code) + "\n" + path.read_text())
+    settings = dict(MODEL=model, TRAIN_DATA=str(data), EVAL_DATA=str(data), ABILITIES=("math",))
+    settings |= dict(EVAL_PROMPTS=3, PROMPTS_PER_ITERATION=8, SAMPLES_PER_PROMPT=2)
+    decode, orders = AutoTokenizer.from_pretrained(model).decode, []
+    for seed in (0, 1):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        [collected], [evaluated, _] = spy(folder, **settings, SEED=seed)
+        orders.append([group.ground_truth for group in collected.sampled])
+        assert [group.ground_truth for group in evaluated] == ["0", "1", "2"]  # the first ones
+        for groups, question in ((collected.sampled, "1+"), (evaluated, "5+")):
+            assert all(f"user\n{question}" in decode(group.prompt_ids) for group in groups)
+    assert sorted(orders[0]) == sorted(orders[1]) == [str(n) for n in range(8)]
+    assert orders[0] != orders[1]
+
+
+def test_an_iteration_begins_with_the_surplus_and_the_share_kept_of_the_one_before(model, tmp_path):
+    data = write_rows(tmp_path / "rows.jsonl", [f"{n}+1" for n in range(9)])
+    sizes = dict(PROMPTS_PER_ITERATION=4, ACCURACY_LOW=0.3, ACCURACY_HIGH=0.6, NUM_ITERATIONS=6)
+    run, _ = spy(tmp_path, MODEL=model, TRAIN_DATA=data, EVAL_DATA=None, **sizes)
+    assert any(before.surplus for before in run[:-1])
+    pairs = list(itertools.pairwise(run))
+    for before, after in pairs:
+        surplus = before.surplus[:4]
+        assert after.kept[: len(surplus)] == surplus
+        if after.rounds == 1:
+            share = max(before.kept_fraction, MIN_KEPT_FRACTION)
+            assert len(after.sampled) == math.ceil((4 - len(surplus)) / share)
+    assert any(after.rounds == 1 and before.kept_fraction < 1 for before, after in pairs)
+
+
+class Started(Exception):
+    """The verifier was made."""
+
+
+def test_the_verifier_is_made_as_the_constants_say(model, tmp_path):
+    settings = dict(num_workers=3, timeout_seconds=2.5)
+    settings |= dict(all_or_nothing=True, allow_unsandboxed_code=True)
+    constants = dict(VERIFIER_WORKERS=3, VERIFIER_TIMEOUT=2.5)
+    constants |= dict(CODE_ALL_OR_NOTHING=True, ALLOW_UNSANDBOXED_CODE=True)
+    constants |= dict(TRAIN_DATA=write_rows(tmp_path / "rows.jsonl", ["1+2"]), EVAL_DATA=None)
+    settings_of_run = {**SETTINGS, **constants, "OUTPUT_DIR": str(tmp_path)}
+    script = load_script("train_prime.py", tmp_path, MODEL=model, **settings_of_run)
+
+    def make(**given):
+        assert given == settings
+        raise Started
+
+    script.Verifier = make
+    with pytest.raises(Started):
+        script.main()

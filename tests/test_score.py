@@ -77,6 +77,10 @@ def test_a_question_its_messages_and_its_rollout_get_the_same_rewards(run):
     rollout |= {"status": "correct", "outcome_reward": 1.0, "ground_truth": "5"}
     [question], _ = run([QUESTION])
     [as_messages], _ = run([{**QUESTION, "prompt": messages}])
+    [with_system], _ = run([QUESTION], "--system-prompt", "1+1")
+    system = {"role": "system", "content": "1+1"}
+    [as_written], _ = run([{**QUESTION, "prompt": [system, *messages]}])
+    assert with_system["token_rewards"] == as_written["token_rewards"] != question["token_rewards"]
     [as_rollout], page = run([rollout], "--batch-tokens", "1")
     assert as_messages["token_rewards"] == question["token_rewards"]
     assert as_rollout["token_rewards"] == pytest.approx(question["token_rewards"], abs=1e-6)

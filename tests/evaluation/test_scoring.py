@@ -42,8 +42,8 @@ def test_rewards_are_beta_times_the_log_ratio_whatever_the_batch(prm):
     settings, tokenizer = read_settings(prm, None, None, NAMES)
     assert settings == ScorerSettings(prm, SFT_MODEL, 0.1, 0.5)
     scorer = load_scorer(settings, torch.float32, torch.device("cpu"))
-    prompts = [[5, 6, 7, 8, 9], [10], [11, 12, 13]]
-    responses = [[20, 21], [22, 23, 24, 25], [26]]
+    prompts = [[10], [11, 12, 13], [5, 6, 7, 8, 9]]  # the longest row comes last
+    responses = [[22, 23, 24, 25], [26], [20, 21]]
     expected = []
     for prompt, response in zip(prompts, responses):
         ids = torch.tensor([prompt + response])

@@ -62,10 +62,10 @@ CODE = {
     "LeetCode": (
         {
             "task_id": "double",
-            "prompt": "from typing import *\n",
+            "prompt": "from struct import calcsize\n",
             "problem_description": "Double a number.",
             "starter_code": "class Solution:\n    def double(self, x: int) -> int:\n        ",
-            "test": "def check(candidate):\n    assert candidate(x = 2) == 4\n",
+            "test": "def check(candidate):\n    assert candidate(x = 2) == calcsize('<i')\n",
             "entry_point": "Solution().double",
         },
         "class Solution:\n    def double(self, x: int) -> int:\n        return {} * x",

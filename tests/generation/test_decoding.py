@@ -1,7 +1,6 @@
 """Siblings decoded together get what each would get alone, whatever the model and the batch."""
 
 import contextlib
-import functools
 from weakref import WeakKeyDictionary
 
 import pytest
@@ -121,6 +120,10 @@ def test_drawing_inverts_the_distribution_at_its_temperature():
     expected = (logits[0] / 0.7).softmax(-1)
     assert shares[3] == 0
     torch.testing.assert_close(shares, expected, atol=0.005, rtol=0)
+    weights = torch.tensor([[0.0, 0.25, 0.5, 0.0]], dtype=torch.float64)
+    for level in (0.75, 0.8):  # rounded up to the total, or beyond: the last possible token
+        place, _ = decoding._invert(weights, torch.full((1, 1), level, dtype=torch.float64))
+        assert place.tolist() == [[2]]
     for uniform, token in ((0.0, 1), (1 - 2**-53, 3)):  # the edges: tokens that are possible
         logits = torch.tensor([[float("-inf"), 0.0, 0.0, 1.0, float("-inf")]])
         sampling = Sampling(
@@ -143,38 +146,53 @@ def test_drawing_by_blocks_is_drawing_from_the_whole(vocabulary, monkeypatch):
     assert not torch.isinf(logits[0, drawn]).any()
 
 
-@contextlib.contextmanager
-def capture(graph, fails):
-    torch.cuda.set_stream("of the capture")
-    if fails:
-        raise fails
-    yield
-
-
-class WrongGraph:
-    """Replays to logits that are those of the capture, with one changed."""
+class FakeGraph:
+    """Replays a step as a CUDA graph does: on the tensors that it was captured with."""
 
     def __init__(self, batches, error):
-        self.batches, self.error = batches, error
+        self.batches, self.error = batches, error  # error: of one logit
+        self.replays = 0
+
+    @contextlib.contextmanager
+    def capture(self, fails):
+        torch.cuda.set_stream("of the capture")
+        if fails:
+            raise fails
+        batch = self.batches[-1]
+        names = ("tokens", "positions", "places", "seen", "reveal")
+        self.inputs = {name: getattr(batch, name) for name in names}
+        yield
+        self.logits = batch.logits
 
     def replay(self):
-        self.batches[-1].logits[0, 0, 0] += self.error
+        self.replays += 1
+        batch = self.batches[-1]
+        now = {name: getattr(batch, name) for name in self.inputs}
+        vars(batch).update(self.inputs)
+        self.logits.copy_(batch._forward())
+        self.logits[0, 0, 0] += self.error
+        vars(batch).update(now)
 
 
-def pretend_captures(monkeypatch, fails, error):
-    """Let graphs be captured on the CPU; return the batches and the streams that were set."""
-    batches, streams = [], []
+def pretend_captures(monkeypatch, fails=None, error=0.0):
+    """Let graphs be captured on the CPU; return the batches, the graphs, the streams set."""
+    batches, graphs, streams = [], [], []
+
+    def make_graph():
+        graphs.append(FakeGraph(batches, error))
+        return graphs[-1]
+
     run = cuda_graphs.GraphedBatch._run
     monkeypatch.setattr(
         cuda_graphs.GraphedBatch, "_run", lambda batch: (batches.append(batch), run(batch))[1]
     )
     monkeypatch.setattr(decoding, "_GRAPHED", ("cpu",))
     monkeypatch.setattr(cuda_graphs, "_CAPTURING", ("cpu",))
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: WrongGraph(batches, error))
-    monkeypatch.setattr(torch.cuda, "graph", functools.partial(capture, fails=fails))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", make_graph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph: graph.capture(fails))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: "own")
     monkeypatch.setattr(torch.cuda, "set_stream", streams.append)
-    return batches, streams
+    return batches, graphs, streams
 
 
 NOT_PERMITTED = RuntimeError("operation not permitted when stream is capturing")
@@ -184,17 +202,29 @@ NOT_PERMITTED = RuntimeError("operation not permitted when stream is capturing")
 def test_a_graph_that_fails_or_errs_is_told_and_not_used(fails, error, monkeypatch, caplog):
     model = make_model("llama")
     expected = generate(model, temperature=0.0)
-    batches, streams = pretend_captures(monkeypatch, fails, error)
+    batches, graphs, streams = pretend_captures(monkeypatch, fails, error)
     assert generate(model, temperature=0.0) == expected
-    assert len(batches) > 5 and model in cuda_graphs._refused
+    assert len(batches) > 5 and len(graphs) == 1 and model in cuda_graphs._refused
     assert streams == ["of the capture", "own"]
     words = "cannot be a CUDA graph: operation not" if fails else "gives other logits: not used"
     assert caplog.text.count(words) == 1
 
 
+def test_a_graph_is_captured_anew_whenever_the_room_grows(monkeypatch):
+    model = make_model("llama")
+    settings = dict(temperature=0.0, max_response_tokens=40, eos_token_ids=[99])
+    expected = generate(model, **settings)
+    monkeypatch.setattr(cuda_graphs, "_ROOM_STEPS", 5)
+    batches, graphs, _ = pretend_captures(monkeypatch)
+    assert generate(model, **settings) == expected
+    assert len(graphs) == 4  # after 0, 5, 10 and 20 steps
+    assert sum(graph.replays for graph in graphs) == len(batches) == 39
+    assert model not in cuda_graphs._refused
+
+
 def test_a_graph_that_finds_no_memory_ends_the_generation(monkeypatch):
     model = make_model("llama")
-    pretend_captures(monkeypatch, torch.OutOfMemoryError("out of memory"), 0.0)
+    pretend_captures(monkeypatch, torch.OutOfMemoryError("out of memory"))
     with pytest.raises(torch.OutOfMemoryError):
         generate(model, temperature=0.0)
     assert model not in cuda_graphs._refused
@@ -204,7 +234,7 @@ def test_a_model_whose_steps_wait_for_the_device_is_not_captured(monkeypatch, ca
     rotation = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
     model = make_model("llama", rope_parameters=rotation)
     expected = generate(model, temperature=0.0)
-    _, streams = pretend_captures(monkeypatch, NOT_PERMITTED, 0.0)
+    *_, streams = pretend_captures(monkeypatch, NOT_PERMITTED)
     assert generate(model, temperature=0.0) == expected
     assert not streams and not caplog.text
 
@@ -233,7 +263,11 @@ def test_a_replayed_graph_generates_what_its_steps_do_and_follows_the_weights(mo
     assert len(replays) > 50 and model not in cuda_graphs._refused
 
 
-def test_responses_are_reported_once_and_whole_when_they_end(monkeypatch):
+@pytest.mark.parametrize("plain", [False, True])
+def test_responses_are_reported_once_and_whole_when_they_end(plain, monkeypatch):
+    if plain:
+        monkeypatch.setattr(generate_module, "takes_siblings", lambda *_: False)
+        monkeypatch.setattr(generate_module, "_REPORT_EVERY", 4)
     model = make_model("llama")
     reported = []
     tokens = []
@@ -247,7 +281,8 @@ def test_responses_are_reported_once_and_whole_when_they_end(monkeypatch):
     )
     assert len(reported) > 6 and len(dict(reported)) == len(reported)
     assert all(responses[row] == ids for row, ids in reported)
-    assert max(map(len, responses)) <= len(tokens) <= max(map(len, responses)) + 4
+    longest = max(map(len, responses))
+    assert plain or longest <= len(tokens) <= longest + 4
 
 
 def test_models_that_cannot_are_generated_with_plainly(caplog):

@@ -1,5 +1,7 @@
 """The estimate of memory: counted by hand, and measured where it is measured."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from small_runs import SFT_MODEL, SMALL_RUN, load_script
@@ -10,7 +12,7 @@ from checks.errors import UserError
 from checks.model_files import count_parameters
 from memory import activations
 from memory import estimate as estimate_module
-from memory.estimate import Estimate, check_fits, estimate_memory
+from memory.estimate import Estimate, check_fits, estimate_memory, find_available
 from models import roles
 
 CONSTANTS = dict(
@@ -59,6 +61,7 @@ def test_weights_gradients_and_moments_are_counted():
     assert counted(estimate(2)["generate"])["gradients"] == 8 * SIZE  # buckets of both models
     # 3 prompts of 10 + 4 x 20 tokens, 2 layers, 2 heads of 8, keys and values, float32
     assert whole["generate"]["cache"] == 3 * 90 * 2 * 2 * 8 * 2 * 4
+    assert estimate(8)["generate"]["cache"] == 2 * 90 * 2 * 2 * 8 * 2 * 4  # of 4 / 0.25, 2 each
     # greedy evaluation: 9 prompts of 10 + 20 tokens fit
     assert estimate(EVAL_DATA="x")["generate"]["cache"] == 9 * 30 * 2 * 2 * 8 * 2 * 4
     evaluated = estimate(EVAL_DATA="x")["generate"]["activations"]
@@ -141,6 +144,15 @@ def test_activations_of_some_layers_tell_those_of_many(changes):
     assert one == activations._train_once(constants, few, 1, "cpu") < told
 
 
+def test_activations_that_are_computed_again_are_not_counted():
+    config = AutoConfig.for_model("llama", **{**SIZES, "num_hidden_layers": 6})
+    kept, computed_again = (
+        activations._train_once({**CONSTANTS, "GRADIENT_CHECKPOINTING": on}, config, 1, "cpu")
+        for on in (False, True)
+    )
+    assert computed_again < 0.6 * kept
+
+
 def test_tensors_without_content_take_what_real_ones_take(monkeypatch):
     without = activations._train_once(CONSTANTS, CONFIG, 1, "cpu")
     monkeypatch.setattr(activations, "FakeTensorMode", torch.enable_grad)
@@ -174,6 +186,15 @@ def test_what_does_not_fit_is_refused_with_what_to_change():
         check_fits(set_already, fitting, 9 * 2**30, 1)
     assert 'policy 10.0 GiB: ROLLOUT_DTYPE = "bfloat16"\n' in str(error.value)
     assert "activations 1.0 GiB: MICRO_BATCH_TOKENS lowered" in str(error.value)
+
+
+def test_processes_share_the_memory_of_their_machine(monkeypatch):
+    size = SimpleNamespace(available=4000)
+    mine = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=7))
+    monkeypatch.setattr(estimate_module.psutil, "virtual_memory", lambda: size)
+    monkeypatch.setattr(estimate_module.psutil, "Process", lambda: mine)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert find_available(torch.device("cpu")) == 1000 + 7
 
 
 def test_a_run_that_cannot_fit_ends_before_a_model_loads(tmp_path, monkeypatch):

@@ -52,25 +52,27 @@ def test_the_gradient_reaches_the_adapter_of_the_role_alone():
     assert all(model.get_parameter(name).dtype == torch.float32 for name in reached)
 
 
+CONSTANTS = dict(
+    MODEL=SFT_MODEL,
+    PRM_MODEL=None,
+    PROCESS_COEF=1.0,
+    PRM_REFERENCE="sft",
+    OFFLOAD_MODELS=False,
+    OFFLOAD_OPTIMIZERS=False,
+    GRADIENT_CHECKPOINTING=False,
+    SHARD=False,
+    LORA_RANK=4,
+    LORA_ALPHA=8.0,
+    ROLLOUT_DTYPE="bfloat16",
+    WEIGHT_DECAY=0.0,
+    SEED=0,
+)
+for role in ("POLICY", "PRM"):
+    CONSTANTS |= {f"{role}_LR": 0.1, f"{role}_WARMUP_STEPS": 0, f"{role}_GRADIENT_CLIP": 1.0}
+
+
 def test_three_roles_hold_one_copy_of_the_model():
-    constants = dict(
-        MODEL=SFT_MODEL,
-        PRM_MODEL=None,
-        PROCESS_COEF=1.0,
-        PRM_REFERENCE="sft",
-        OFFLOAD_MODELS=False,
-        OFFLOAD_OPTIMIZERS=False,
-        GRADIENT_CHECKPOINTING=False,
-        SHARD=False,
-        LORA_RANK=4,
-        LORA_ALPHA=8.0,
-        ROLLOUT_DTYPE="bfloat16",
-        WEIGHT_DECAY=0.0,
-        SEED=0,
-    )
-    for name in ("POLICY", "PRM"):
-        constants |= {f"{name}_LR": 0.1, f"{name}_WARMUP_STEPS": 0, f"{name}_GRADIENT_CLIP": 1.0}
-    loaded = roles.load_roles(Accelerator(cpu=True), constants)
+    loaded = roles.load_roles(Accelerator(cpu=True), CONSTANTS)
     modules = [trainee.module for trainee in loaded.trainees] + [loaded.reference]
     assert len({id(module.model) for module in [*modules]} | {id(loaded.rollout_model)}) == 1
     size = sum(p.numel() for p in load_model(SFT_MODEL).parameters())
@@ -83,6 +85,17 @@ def test_three_roles_hold_one_copy_of_the_model():
         p.numel() for t in loaded.trainees for g in t.optimizer.param_groups for p in g["params"]
     ]
     assert sum(storages.values()) == 2 * size + 4 * sum(trained)  # bfloat16, float32
+
+
+def test_the_seed_decides_what_adapters_start_from():
+    starts = []
+    for seed in (0, 1, 0):
+        loaded = roles.load_roles(Accelerator(cpu=True), {**CONSTANTS, "SEED": seed})
+        named = loaded.rollout_model.named_parameters()
+        starts.append({name: p for name, p in named if "lora_A" in name})
+    assert len(starts[0]) > 10
+    for name, start in starts[0].items():
+        assert torch.equal(start, starts[2][name]) and not torch.equal(start, starts[1][name])
 
 
 def test_a_model_with_an_adapter_takes_siblings():

@@ -175,8 +175,10 @@ def test_selected_rows_lose_only_padding():
     model = ResponseLogprobs(make_model("llama"))
     batch = pad_rows(PROMPTS, RESPONSES, [0.0, 0.5, 1.0], 0, CPU)
     whole, _ = model(*batch.model_inputs(), 1.0)
-    part = select_rows(batch, [2, 0])
-    assert part.input_ids.shape == (2, 4 + 3) and part.outcome_rewards.tolist() == [1.0, 0.0]
-    logprobs, _ = model(*part.model_inputs(), 1.0)
-    mask = part.response_mask.bool()
-    torch.testing.assert_close(logprobs[mask], whole[[2, 0], :3][mask], atol=1e-5, rtol=0)
+    for rows, widths in (([2, 0], (4, 3)), ([2, 1], (2, 5))):
+        part = select_rows(batch, rows)
+        assert part.input_ids.shape == (2, sum(widths)) and part.response_length == widths[1]
+        assert part.outcome_rewards.tolist() == [0.5 * row for row in rows]
+        logprobs, _ = model(*part.model_inputs(), 1.0)
+        mask, expected = part.response_mask.bool(), whole[rows, : widths[1]]
+        torch.testing.assert_close(logprobs[mask], expected[mask], atol=1e-5, rtol=0)

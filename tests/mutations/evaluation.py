@@ -11,6 +11,7 @@ FAST = " ".join(
         "test_samples_a_problem_and_the_best_by_a_prm",
     )
 )
+SPY = f"{EVALUATE}::test_constants_reach_generation_and_a_problem_has_random_numbers_of_its_own"
 
 FAULTS = [
     *faults(
@@ -152,7 +153,7 @@ FAULTS = [
     ),
     *faults(
         "evaluate.py",
-        FAST,
+        f"{SPY} {FAST}",
         ("TEMPERATURE is ignored", "        temperature=TEMPERATURE,", "        temperature=1.0,"),
         (
             "SAMPLES is ignored in generation",
@@ -164,6 +165,12 @@ FAULTS = [
             "[derive_seed(SEED, number) for number in numbers]",
             "[derive_seed(SEED, place) for place, _ in enumerate(numbers)]",
         ),
+        (
+            "SEED is ignored",
+            "[derive_seed(SEED, number) for number in numbers]",
+            "[derive_seed(0, number) for number in numbers]",
+        ),
+        ("VERIFIER_TIMEOUT is ignored", "=VERIFIER_TIMEOUT,", "=10.0,"),
         (
             "all responses are generated again",
             "missing = task.missing\n",

@@ -2,6 +2,8 @@
 
 from mutations.fault import faults
 
+FLAT = "models/test_varlen.py::test_flat_rows_get_what_padded_rows_get"
+
 FAULTS = [
     *faults(
         "models/batches.py",
@@ -28,7 +30,6 @@ FAULTS = [
             "columns of padding are kept",
             "columns = slice(first, prompt_width + response_width)",
             "columns = slice(0, prompt_width + response_width)",
-            "equivalent because padding changes the speed alone",
         ),
         (
             "a batch may not fill the budget",
@@ -102,6 +103,40 @@ FAULTS = [
         ),
     ),
     *faults(
+        "models/packing.py",
+        FLAT,
+        (
+            "a flat sibling's first token is predicted from the sibling before",
+            "torch.where(places % T == 0, place[places // (b * T), P - 1], own - 1)",
+            "own - 1",
+        ),
+        (
+            "positions of flat siblings go on from each other",
+            "torch.where(column < P, column - P, (column - P) % T)",
+            "column - P",
+        ),
+        (
+            "flat siblings see their prompt twice",
+            "is_query[:, 1:, :P] = False",
+            "pass",
+        ),
+    ),
+    *faults(
+        "models/varlen.py",
+        FLAT,
+        ("a token of a flat row sees those behind it", "mask.tril(keys - queries)", "mask"),
+        (
+            "the model's own scaling is ignored",
+            "sees the last key\n        scale=scale,",
+            "sees the last key\n        scale=None,",
+        ),
+        (
+            "keys of a flat row are not those of the segments",
+            "if segments.keys is not None:",
+            "if False:",
+        ),
+    ),
+    *faults(
         "models/logprobs.py",
         "models/test_logprobs.py models/test_adapters.py",
         ("the temperature is ignored", "logits.float() / temperature", "logits.float()"),
@@ -142,6 +177,7 @@ FAULTS = [
             "can = all(",
         ),
         ("one model that takes siblings is enough", "can = alike and all(", "can = alike and any("),
+        ("SEED does not change the adapters", 'set_seed(c["SEED"])', "set_seed(0)"),
         (
             "optimizer states stay where they are",
             "{name: value.to(device) for name, value in state.items()}",
@@ -233,6 +269,26 @@ FAULTS = [
             "what waits in host memory is gathered there",
             "values.to(values.device_mesh.device_type).full_tensor()",
             "values.full_tensor()",
+        ),
+    ),
+    *faults(
+        "models/sharding.py",
+        "training/test_processes.py::"
+        "test_a_sharded_model_has_the_main_process_s_buffers_and_float32_gradients",
+        (
+            "gradients are summed in half precision",
+            "MixedPrecisionPolicy(compute, torch.float32,",
+            "MixedPrecisionPolicy(compute, compute,",
+        ),
+        (
+            "layers compute in float32 whatever MIXED_PRECISION is",
+            'torch.bfloat16 if accelerator.mixed_precision == "bf16" else None',
+            "None",
+        ),
+        (
+            "processes have buffers of their own",
+            "distributed.broadcast(own, src=0)",
+            "pass",
         ),
     ),
 ]

@@ -7,12 +7,9 @@ from mutations.fault import Fault, faults
 
 PRIME = "test_train_prime.py"
 STOPS = "test_train_prime_stops.py"
-RUNS = (
-    f"{PRIME}::test_a_run_leaves_what_the_docs_say"
-    f" {PRIME}::test_the_same_seed_repeats_bit_for_bit_and_another_does_not"
-    " test_learning.py::test_the_policy_and_its_prm_learn[1.0]"
-)
-KILLED = f"{STOPS}::test_a_killed_run_resumes_to_the_same_metrics_and_weights"
+SAMPLING = "test_sampling.py"
+SURPLUS = "test_an_iteration_begins_with_the_surplus_and_the_share_kept_of_the_one_before"
+PROMPTS = "test_prompts_are_those_of_the_split_and_the_abilities_in_an_order_of_the_seed"
 
 
 def wiring(path: str, tests: str, *rows: tuple[str, ...]) -> list[Fault]:
@@ -22,7 +19,7 @@ def wiring(path: str, tests: str, *rows: tuple[str, ...]) -> list[Fault]:
 FAULTS = [
     *wiring(
         "train_prime.py",
-        "test_sampling.py",
+        SAMPLING,
         (
             "sampling ignores TEMPERATURE",
             "run, timer, SAMPLES_PER_PROMPT, TEMPERATURE, seeds)",
@@ -43,27 +40,31 @@ FAULTS = [
             "map(partial(derive_seed, SEED, iteration), itertools.count())",
             "map(partial(derive_seed, SEED, iteration), itertools.repeat(0))",
         ),
+        (
+            "models without siblings sample the same in every iteration",
+            "set_seed(derive_seed(SEED, iteration, run.accelerator.process_index))",
+            "set_seed(SEED)",
+        ),
     ),
     *wiring(
         "train_prime.py",
-        RUNS,
+        f"{SAMPLING}::{PROMPTS}",
         (
             "held-out accuracy is that of training prompts",
             'data.load_prompts(constants, "EVAL", tokenizer)',
             'data.load_prompts(constants, "TRAIN", tokenizer)',
         ),
         ("EVAL_PROMPTS is ignored", "islice(held_out, EVAL_PROMPTS)", "islice(held_out, None)"),
-        ("EVAL_EVERY is ignored", "if iteration % EVAL_EVERY == 0", "if iteration % 1 == 0"),
-        (
-            "models without siblings sample the same in every iteration",
-            "set_seed(derive_seed(SEED, iteration, run.accelerator.process_index))",
-            "set_seed(SEED)",
-        ),
         (
             "SEED does not change the order of prompts",
             "stream = RowStream(prompts, SEED)",
             "stream = RowStream(prompts, 0)",
         ),
+    ),
+    *wiring(
+        "train_prime.py",
+        f"{PRIME}::test_a_run_leaves_what_the_docs_say",
+        ("EVAL_EVERY is ignored", "if iteration % EVAL_EVERY == 0", "if iteration % 1 == 0"),
     ),
     *wiring(
         "train_prime.py",
@@ -76,16 +77,31 @@ FAULTS = [
     ),
     *wiring(
         "train_prime.py",
-        f"{PRIME}::test_math_and_code_prompts_in_one_run",
+        f"{SAMPLING}::test_the_verifier_is_made_as_the_constants_say",
         (
             "CODE_ALL_OR_NOTHING is ignored",
             "all_or_nothing=CODE_ALL_OR_NOTHING,",
             "all_or_nothing=False,",
         ),
+        (
+            "VERIFIER_TIMEOUT is ignored",
+            "timeout_seconds=VERIFIER_TIMEOUT,",
+            "timeout_seconds=5.0,",
+        ),
+        (
+            "VERIFIER_WORKERS is ignored",
+            "num_workers=VERIFIER_WORKERS or machine.count_cores(),",
+            "num_workers=machine.count_cores(),",
+        ),
+        (
+            "programs run without a sandbox unasked",
+            "allow_unsandboxed_code=ALLOW_UNSANDBOXED_CODE,",
+            "allow_unsandboxed_code=not ALLOW_UNSANDBOXED_CODE,",
+        ),
     ),
     *wiring(
         "train_prime.py",
-        f"{RUNS} {KILLED}",
+        f"{SAMPLING}::{SURPLUS}",
         ("the surplus is dropped", "run.bookkeeper.surplus,", "[],"),
         (
             "the first round ignores the share kept before",
@@ -114,16 +130,21 @@ FAULTS = [
     ),
     *wiring(
         "training/bookkeeping.py",
-        f"{RUNS} {KILLED}",
+        f"{SAMPLING}::{SURPLUS}",
         (
             "the surplus is forgotten",
             "self.surplus, self.kept_fraction = collected.surplus, collected.kept_fraction",
             "self.kept_fraction = collected.kept_fraction",
         ),
+        (
+            "the share kept is forgotten",
+            "self.surplus, self.kept_fraction = collected.surplus, collected.kept_fraction",
+            "self.surplus = collected.surplus",
+        ),
     ),
     *wiring(
         "data.py",
-        RUNS,
+        f"{SAMPLING}::{PROMPTS}",
         (
             "held-out prompts come from the split trained on",
             'constants[f"{purpose}_SPLIT"]',

@@ -165,7 +165,7 @@ FAULTS = [
     ),
     *faults(
         "training/saving.py",
-        f"{KILLED} test_train_prime_stops.py::test_a_complete_run_says_so_and_a_longer_one_goes_on",
+        "training/test_saving.py",
         (
             "a resumed run forgets its best accuracy",
             'self.best_accuracy = loop_state["best_accuracy"]',
@@ -261,17 +261,22 @@ FAULTS = [
     ),
     *faults(
         "training/processes.py",
-        f"{LEFT} test_train_prime_stops.py::test_two_runs_do_not_share_a_folder",
+        f"{PROCESSES}::test_an_accelerator_is_made_for_what_is_supported",
         (
             "an engine that is not supported is accepted",
             'if engine in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):',
             "if False:",
         ),
+        ("CPU_THREADS is ignored", "cpu_threads or count_cores()", "count_cores()"),
+        ("by default there is one thread", "cpu_threads or count_cores()", "cpu_threads or 1"),
+    ),
+    *faults(
+        "training/processes.py",
+        "test_train_prime_stops.py::test_two_runs_do_not_share_a_folder",
         (
             "folders are not locked",
             "lock = files.lock_folder(folder) if accelerator.is_main_process else None",
             "lock = None",
         ),
-        ("CPU_THREADS is ignored", "cpu_threads or count_cores()", "count_cores()"),
     ),
 ]

@@ -88,7 +88,8 @@ FAULTS = [
         "verifiers/test_pool.py::test_math_and_code_in_one_batch"
         " verifiers/test_pool.py::test_verdicts_come_in_order_and_a_time_out_costs_its_row_alone"
         " verifiers/test_pool.py::test_a_worker_that_dies_costs_its_row_alone"
-        " verifiers/test_pool.py::test_all_or_nothing",
+        " verifiers/test_pool.py::test_all_or_nothing"
+        " verifiers/test_pool.py::test_a_failure_of_the_verifier_is_no_reward",
         (
             "a time-out is right",
             'self.settle(worker, 0.0, "timeout")',
@@ -101,6 +102,53 @@ FAULTS = [
             '"timeout")\n                    self.replace(worker)',
             '"timeout")',
         ),
+        ("a row that failed is right", 'verdict = (0.0, "error")', 'verdict = (1.0, "error")'),
+        (
+            "a row whose workers died is right",
+            'self.settle(worker, 0.0, "error")',
+            'self.settle(worker, 1.0, "error")',
+        ),
+    ),
+    *faults(
+        "verifiers/pool.py",
+        "verifiers/test_pool.py::test_an_answer_that_eats_memory_is_an_error_or_a_time_out",
+        (
+            "workers have no memory limit",
+            "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))",
+            "pass",
+        ),
+    ),
+    *faults(
+        "verifiers/pool.py",
+        "verifiers/test_pool.py::test_a_low_memory_limit_is_respected",
+        (
+            "the memory limit of the machine does not matter",
+            "min(hard, _MEMORY_BYTES)",
+            "_MEMORY_BYTES",
+        ),
+    ),
+    *faults(
+        "verifiers/pool.py",
+        "verifiers/test_pool.py::test_a_program_out_of_time_keeps_what_it_passed",
+        (
+            "programs are killed before their worker can say what they passed",
+            "(_CODE_GRACE_SECONDS if is_code else 0.0)",
+            "0.0",
+        ),
+    ),
+    *faults(
+        "verifiers/pool.py",
+        "verifiers/test_pool.py::test_the_pool_itself_is_replaced[pool]",
+        (
+            "workers outlive a pool that is killed",
+            "    _die_with_parent()\n    _, hard",
+            "    _, hard",
+        ),
+    ),
+    *faults(
+        "verifiers/pool.py",
+        "verifiers/test_pool.py::test_a_worker_is_replaced_after_so_many_jobs",
+        ("a worker stays for ever", "if worker.jobs_left == 0:", "if False:"),
     ),
     *faults(
         "verifiers/__init__.py",

@@ -152,8 +152,8 @@ FAULTS = [
         (
             "TEMPERATURE",
             "the policy's log-probabilities ignore TEMPERATURE",
-            "policy.module(*micro.model_inputs(), TEMPERATURE)",
-            "policy.module(*micro.model_inputs(), 1.0)",
+            "policy.module(*micro.model_inputs(), TEMPERATURE, True)",
+            "policy.module(*micro.model_inputs(), 1.0, True)",
         ),
         (
             "TEMPERATURE everywhere",
@@ -291,12 +291,6 @@ FAULTS = [
             'c["MODEL"], "policy")',
         ),
         ("LORA_ALPHA", "LORA_ALPHA is ignored", 'c["LORA_ALPHA"])', '8.0 * c["LORA_RANK"])'),
-        (
-            "LORA_RANK",
-            "SEED does not change the adapters",
-            'set_seed(c["SEED"])',
-            "set_seed(0)",
-        ),
     ),
     *felt(
         "models/adapters.py",

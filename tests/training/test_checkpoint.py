@@ -148,8 +148,18 @@ def test_an_exported_folder_is_replaced_whole(accelerator, tmp_path, monkeypatch
         tokenizer = SimpleNamespace(save_pretrained=write_tokenizer)
         checkpoint.export_model(accelerator, module, tokenizer, tmp_path / "policy")
 
+    def rename(*paths):
+        if paths[1] in (tmp_path / "policy", tmp_path / "policy.old"):
+            renamed.append(paths[1].name)
+            assert list(tmp_path.glob("policy*/tokenizer 1"))  # until the new one is in its place
+        return own_rename(*paths)
+
     export(1)
-    export(2)
+    renamed, own_rename = [], checkpoint.os.rename
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.os, "rename", rename)
+        export(2)
+    assert renamed == ["policy.old", "policy"]
     files = {path.name for path in (tmp_path / "policy").iterdir()}
     assert {"model.safetensors", "config.json", "tokenizer 2"} <= files
     assert "tokenizer 1" not in files

@@ -1,5 +1,6 @@
 """An optimizer step, and what a process does when the rows run out."""
 
+import contextlib
 from types import SimpleNamespace
 
 import pytest
@@ -25,6 +26,7 @@ def test_a_process_without_rows_gets_one_with_nothing_to_learn_from():
             num_processes=2,
             is_main_process=False,
             no_sync=lambda _: torch.enable_grad(),
+            autocast=contextlib.nullcontext,
             unwrap_model=lambda module: module,
         )
         plans[index] = list(

@@ -23,9 +23,13 @@ from small_runs import (
     read_weights,
     without_seconds,
 )
+from tiny_models import make_model
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
+from checks.errors import UserError
 from models import sharding
+from models.logprobs import ResponseLogprobs
+from training import processes
 
 SPLIT = {
     "whole": {},
@@ -197,15 +201,68 @@ def test_a_process_that_dies_stops_all_and_the_run_goes_on(tmp_path, script_envi
     assert len(read_metrics(folder)) == done + 2
 
 
-def test_what_waits_in_host_memory_is_moved_before_it_is_gathered(monkeypatch):
+@pytest.mark.parametrize("engine", ["FSDP", "DEEPSPEED", "MEGATRON_LM", "MULTI_GPU"])
+def test_an_accelerator_is_made_for_what_is_supported(engine, tmp_path, monkeypatch):
+    fake = SimpleNamespace(
+        distributed_type=SimpleNamespace(value=engine),
+        device=SimpleNamespace(type="cpu"),
+        is_main_process=False,
+    )
+    threads = []
+    monkeypatch.setattr(processes, "Accelerator", lambda **_: fake)
+    monkeypatch.setattr(processes, "hide_library_bars", lambda: None)
+    monkeypatch.setattr(processes, "count_cores", lambda: 7)
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    if engine == "MULTI_GPU":  # as accelerate calls ordinary data-parallel training
+        for constant in (3, None):
+            assert processes.make_accelerator("no", None, tmp_path, constant) is fake
+        assert threads == [3, 7]
+        return
+    with pytest.raises(UserError, match=f"asks for {engine}, which is not supported.*SHARD = True"):
+        processes.make_accelerator("no", None, tmp_path, None)
+
+
+@pytest.fixture
+def mesh():
+    """A mesh of this process alone."""
     device = SimpleNamespace(type="cpu")
-    mesh = sharding._make_mesh(SimpleNamespace(device=device, num_processes=1))
+    yield sharding._make_mesh(SimpleNamespace(device=device, num_processes=1))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("mesh")
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_a_sharded_model_has_the_main_process_s_buffers_and_float32_gradients(
+    precision, monkeypatch
+):
+    model, policies, sent = make_model("llama"), [], []
+    model.register_buffer("scale", torch.tensor([3.0]))
+    fully_shard = sharding.fully_shard
+
+    def spy(module, **settings):
+        policies.append(settings.get("mp_policy"))
+        return fully_shard(module, **settings)
+
+    monkeypatch.setattr(sharding, "fully_shard", spy)
+    monkeypatch.setattr(
+        sharding.distributed, "broadcast", lambda values, src: sent.append((values, src))
+    )
+    settings = dict(mixed_precision=precision, is_main_process=True, num_processes=1)
+    accelerator = SimpleNamespace(device=torch.device("cpu"), **settings)
+    module = sharding.shard(accelerator, ResponseLogprobs(model))
+    assert module.is_sharded and [(v.tolist(), src) for v, src in sent] == [([3.0], 0)]
+    *layers, root = policies
+    assert len(layers) == 2 and root is None
+    for policy in layers:
+        assert policy.param_dtype == (torch.bfloat16 if precision == "bf16" else None)
+        assert policy.reduce_dtype == torch.float32
+
+
+def test_what_waits_in_host_memory_is_moved_before_it_is_gathered(mesh, monkeypatch):
     values = distribute_tensor(torch.arange(4.0), mesh, [Shard(0)])
     moves = []
     monkeypatch.setattr(DTensor, "to", lambda self, device: moves.append(device) or self)
     assert torch.equal(sharding.whole(values), torch.arange(4.0)) and moves == ["cpu"]
-    monkeypatch.undo()
-    torch.distributed.destroy_process_group()
 
 
 def test_a_complete_run_of_adapters_is_merged_afterwards(tmp_path):

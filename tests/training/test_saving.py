@@ -1,5 +1,6 @@
 """What a run saves, and when."""
 
+import contextlib
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +22,27 @@ def test_the_best_policy_is_kept_when_it_is_reached(tmp_path, monkeypatch):
     constants["KEEP_BEST"] = False
     saver.keep_best(0.9)
     assert saver.best_accuracy == 0.9 and len(exports) == 2
+
+
+def test_a_resumed_run_has_its_best_accuracy_and_generates_with_what_was_loaded(
+    tmp_path, monkeypatch
+):
+    calls = []
+    trainees = [SimpleNamespace(module=name, optimizer=None) for name in ("policy", "PRM")]
+    roles = SimpleNamespace(
+        trainees=trainees,
+        on_device=lambda *_: contextlib.nullcontext(),
+        refresh_rollout_model=lambda: calls.append("refresh"),
+    )
+    monkeypatch.setattr(
+        checkpoint, "load_trainee", lambda _, saved, trainee: calls.append((saved, trainee.module))
+    )
+    state = {"best_accuracy": 0.5, "stream": {}}
+    monkeypatch.setattr(checkpoint, "read_loop_state", lambda saved: state)
+    constants = {"NUM_ITERATIONS": 9, "LORA_RANK": 0}
+    saver, saved = Saver(None, constants, None, roles, tmp_path), tmp_path / "000003"
+    assert saver.resume(saved) == state and saver.best_accuracy == 0.5
+    assert calls == [(saved, "policy"), (saved, "PRM"), "refresh"]
 
 
 @pytest.mark.parametrize("reference, recorded", [("sft", "a/b"), ("policy", None)])

@@ -41,9 +41,8 @@ def generate_responses(
     come from the whole distribution (no top-k, no top-p). Temperature 0 takes the likeliest token.
 
     Args:
-        token_budget: prompt and response tokens in memory at once; None: no limit. Prompts beyond
-            it wait until others' responses have ended. A model that takes no siblings computes
-            all at once.
+        token_budget: prompt and response tokens in memory at once; prompts beyond it wait for
+            room. None, or a model that takes no siblings: all at once.
         uniforms: (n * K, T) in [0, 1): the random numbers that decide the tokens, whatever the
             batch. None draws new ones. A model that takes no siblings ignores them.
         on_response: called once for each response found to have ended, with its row and token ids.

@@ -76,25 +76,55 @@ FAULTS = [
         ("the last tokens of the vocabulary are never drawn", "if whole < V:", "if False:"),
         (
             "every step uses the random number of the first",
-            "sampling.uniforms[responses, step]",
+            "sampling.uniforms[responses, steps]",
             "sampling.uniforms[responses, 0]",
         ),
         (
             "a response's random numbers depend on its place in the batch",
-            "sampling.uniforms[responses, step]",
-            "sampling.uniforms[: len(responses), step]",
+            "sampling.uniforms[responses, steps]",
+            "sampling.uniforms[torch.arange(len(responses)), steps]",
         ),
-        ("EOS is cut off", "lengths.clamp(max=step + 1)", "lengths.clamp(max=step)"),
+        ("EOS is cut off", "torch.where(ends, ages + 1,", "torch.where(ends, ages,"),
         (
             "a response may end twice",
-            "torch.where(ends, lengths.clamp(max=step + 1), lengths)",
-            "torch.where(ends, step + 1, lengths)",
+            "is_eos(drawn, self.sampling.eos_token_ids) & ~self.ended[numbers]",
+            "is_eos(drawn, self.sampling.eos_token_ids)",
         ),
         ("a response is reported at every look", "if number not in self.reported:", "if True:"),
         (
             "running responses are reported",
-            "for number in numbers[~running].tolist():",
-            "for number in numbers.flatten().tolist():",
+            "for number in batch.responses[~running].tolist():",
+            "for number in batch.responses.flatten().tolist():",
+        ),
+        (
+            "a full response loses its last token to the one behind it",
+            "self.tokens[numbers, ages.clamp(max=self.most)] = drawn",
+            "self.tokens[numbers, ages.clamp(max=self.most - 1)] = drawn",
+        ),
+        (
+            "an EOS behind the last token ends a response again",
+            "ends &= ages < self.most",
+            "pass",
+        ),
+        (
+            "responses that are full run for ever",
+            "& (batch.ages < self.most)",
+            "& (batch.ages < self.most + 9)",
+        ),
+        (
+            "responses that join get the numbers of the first prompts",
+            "torch.tensor([K * prompt + k for prompt in own",
+            "torch.tensor([K * prompt + k for prompt in range(len(own))",
+        ),
+        (
+            "prompts join whatever room there is",
+            "self.token_budget // columns - running)",
+            "self.token_budget // columns)",
+        ),
+        (
+            "prompts wait until all responses have ended",
+            "if own else (None, None)",
+            "if False else (None, None)",
         ),
         (
             "ended responses never leave the batch",
@@ -130,8 +160,8 @@ FAULTS = [
         ),
         (
             "rows that go on get other rows' lengths",
-            "self.lengths = self.prompt_mask[rows], self.lengths[rows]",
-            "self.lengths = self.prompt_mask[rows], self.lengths[: len(rows)]",
+            "masks = [torch.cat([self.prompt_mask[rows], own], dim=1)]",
+            "masks = [torch.cat([self.prompt_mask[: len(rows)], own], dim=1)]",
         ),
         (
             "rows that go on get their first sibling's place",
@@ -140,8 +170,18 @@ FAULTS = [
         ),
         (
             "values are not rearranged with the keys",
-            "self.value_room = self._with_room(cut(",
-            "self.value_room = self._with_room((lambda _: parts)(",
+            "blocks = [(cut(layer.key_room), cut(layer.value_room))]",
+            "blocks = [(cut(layer.key_room), cut(layer.key_room))]",
+        ),
+        (
+            "rows that join stand at the left",
+            "self.columns - block.shape[2] : self.columns] = block",
+            "0 : block.shape[2]] = block",
+        ),
+        (
+            "responses that move are as young as new ones",
+            "numbers, ages = self.responses[rows, siblings], self.ages[rows, siblings]",
+            "numbers, ages = self.responses[rows, siblings], 0 * self.ages[rows, siblings]",
         ),
         (
             "windowed attention is taken for whole",

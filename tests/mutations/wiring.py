@@ -194,8 +194,8 @@ FAULTS = [
         (
             "OPTIMIZER_STEPS",
             "the policy's metrics are summed over steps, not averaged",
-            "run.accelerator.reduce(value).item() / len(steps)",
-            "run.accelerator.reduce(value).item()",
+            "run.accelerator.reduce(v).item() / len(steps)",
+            "run.accelerator.reduce(v).item()",
         ),
         (
             "default",

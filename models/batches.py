@@ -19,16 +19,12 @@ class Rollouts:
     attention_mask: Tensor  # (B, P+T) 1 on tokens
     response_mask: Tensor  # (B, T) 1 on response tokens, EOS included
     outcome_rewards: Tensor  # (B,) in [0, 1]
+    lengths: tuple[list[int], list[int]]  # prompt and response tokens of each row, for the host
     siblings: int = 1  # consecutive rows that share their prompt and may be computed as one
 
     @property
     def response_length(self) -> int:
         return self.response_mask.shape[1]
-
-    def lengths(self) -> tuple[list[int], list[int]]:
-        """Return how many prompt tokens and how many response tokens each row has."""
-        responses = self.response_mask.sum(dim=1)  # (B,)
-        return (self.attention_mask.sum(dim=1) - responses).tolist(), responses.tolist()
 
     def model_inputs(self) -> tuple[Tensor, Tensor, int, int]:
         return self.input_ids, self.attention_mask, self.response_length, self.siblings
@@ -42,7 +38,8 @@ def pad_rows(
     device: torch.device,
 ) -> Rollouts:
     """Return B prompts, padded on the left, with their responses, padded on the right."""
-    prompt_width, response_width = max(map(len, prompts)), max(map(len, responses))
+    lengths = list(map(len, prompts)), list(map(len, responses))
+    prompt_width, response_width = map(max, lengths)
     input_ids, attention_mask = [], []
     for prompt, response in zip(prompts, responses):
         left, right = prompt_width - len(prompt), response_width - len(response)
@@ -54,6 +51,7 @@ def pad_rows(
         attention_mask=mask,
         response_mask=mask[:, prompt_width:],
         outcome_rewards=torch.tensor(outcome_rewards, dtype=torch.float32, device=device),
+        lengths=lengths,
     )
 
 
@@ -63,20 +61,27 @@ def select_rows(rollouts: Rollouts, rows: Sequence[int], siblings: int = 1) -> R
     Args:
         siblings: more than 1 only if rows holds all rows of some prompts, in order.
     """
-    rows = list(rows)
-    attention_mask = rollouts.attention_mask[rows]  # (b, P+T)
-    response_mask = rollouts.response_mask[rows]  # (b, T)
-    prompt_width = attention_mask.shape[1] - response_mask.shape[1]
-    first = int(attention_mask.any(dim=0).int().argmax())
-    response_width = int(response_mask.sum(dim=1).max())
-    columns = slice(first, prompt_width + response_width)
+    prompts, responses = ([own[row] for row in rows] for own in rollouts.lengths)
+    prompt_width = rollouts.input_ids.shape[1] - rollouts.response_length
+    columns = slice(prompt_width - max(prompts), prompt_width + max(responses))
+    index = row_index(rows, rollouts.input_ids.device)
     return Rollouts(
-        input_ids=rollouts.input_ids[rows, columns],
-        attention_mask=attention_mask[:, columns],
-        response_mask=response_mask[:, :response_width],
-        outcome_rewards=rollouts.outcome_rewards[rows],
+        input_ids=rollouts.input_ids[index, columns],
+        attention_mask=rollouts.attention_mask[index, columns],
+        response_mask=rollouts.response_mask[index, : max(responses)],
+        outcome_rewards=rollouts.outcome_rewards[index],
+        lengths=(prompts, responses),
         siblings=siblings,
     )
+
+
+def row_index(rows: Sequence[int], device: torch.device) -> Tensor:
+    """Return row numbers (b,) on a device, to index tensors there. The host does not wait for it.
+
+    A list as an index would be copied at every use, and the host would wait for each copy.
+    """
+    index = torch.tensor(rows)
+    return index.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else index
 
 
 def cut_by_tokens(

@@ -16,18 +16,18 @@ FAULTS = [
         ),
         (
             "outcomes of other rows",
-            "outcome_rewards=rollouts.outcome_rewards[rows],",
-            "outcome_rewards=rollouts.outcome_rewards[: len(rows)],",
+            "outcome_rewards=rollouts.outcome_rewards[index],",
+            "outcome_rewards=rollouts.outcome_rewards[: len(index)],",
         ),
         (
             "the first columns of a part are lost",
-            "columns = slice(first, prompt_width + response_width)",
-            "columns = slice(first + 1, prompt_width + response_width)",
+            "columns = slice(prompt_width - max(prompts),",
+            "columns = slice(prompt_width - max(prompts) + 1,",
         ),
         (
             "columns of padding are kept",
-            "columns = slice(first, prompt_width + response_width)",
-            "columns = slice(0, prompt_width + response_width)",
+            "columns = slice(prompt_width - max(prompts),",
+            "columns = slice(0,",
             "equivalent because padding changes the speed alone",
         ),
         (
@@ -46,9 +46,9 @@ FAULTS = [
             "prompt_lengths[row] + response_lengths[row])",
         ),
         (
-            "prompt lengths count the responses",
-            "(self.attention_mask.sum(dim=1) - responses).tolist()",
-            "self.attention_mask.sum(dim=1).tolist()",
+            "prompts are as long as their responses",
+            "lengths = list(map(len, prompts)), list(map(len, responses))",
+            "lengths = list(map(len, responses)), list(map(len, responses))",
         ),
     ),
     *faults(
@@ -144,8 +144,8 @@ FAULTS = [
         ("one model that takes siblings is enough", "can = alike and all(", "can = alike and any("),
         (
             "optimizer states stay where they are",
-            "{name: value.to(device) for name, value in state.items()}",
-            "{name: value for name, value in state.items()}",
+            "state[name] = value.to(device, non_blocking=True)",
+            "state[name] = value",
         ),
         (
             "a shared model ignores ROLLOUT_DTYPE",

@@ -26,8 +26,8 @@ class Rollouts:
     def response_length(self) -> int:
         return self.response_mask.shape[1]
 
-    def model_inputs(self) -> tuple[Tensor, Tensor, int, int]:
-        return self.input_ids, self.attention_mask, self.response_length, self.siblings
+    def model_inputs(self) -> tuple[Tensor, Tensor, tuple[list[int], list[int]], int]:
+        return self.input_ids, self.attention_mask, self.lengths, self.siblings
 
 
 def pad_rows(

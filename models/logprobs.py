@@ -49,16 +49,16 @@ class ResponseLogprobs(nn.Module):
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
-        response_length: int,
+        lengths: tuple[list[int], list[int]],
         siblings: int,
         temperature: float,
     ) -> tuple[Tensor, Tensor]:
-        """Return log p(y_t | x, y_<t) and the entropy at the last response_length columns.
+        """Return log p(y_t | x, y_<t) and the entropy at the last T columns.
 
         Args:
             input_ids: (B, P+T) left-padded prompts, then right-padded responses.
             attention_mask: (B, P+T) 1 on tokens, 0 on padding.
-            response_length: T.
+            lengths: prompt and response tokens of each row; the longest response has T.
             siblings: consecutive rows that share a prompt and are computed as one; 1: each alone.
             temperature: divides the logits, as in sampling.
 
@@ -67,7 +67,8 @@ class ResponseLogprobs(nn.Module):
             entropy: (B, T) float32 in nats, without gradient, 0 at padding.
         """
         self.activate()
-        packed = pack(input_ids, attention_mask, response_length, siblings)
+        response_length = max(lengths[1])
+        packed = pack(input_ids, attention_mask, lengths, siblings)
         mask = packed.attention_mask
         if siblings > 1:  # added to the attention scores, in their precision: all kinds take that
             device = mask.device.type

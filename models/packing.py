@@ -31,15 +31,21 @@ class Packed:
     places: Tensor  # (N,) place of each in B * T
 
 
-def pack(input_ids: Tensor, attention_mask: Tensor, response_length: int, siblings: int) -> Packed:
+def pack(
+    input_ids: Tensor, attention_mask: Tensor, lengths: tuple[list[int], list[int]], siblings: int
+) -> Packed:
     """Return rows (B, P+T) with each b siblings packed into one; b = 1 leaves all rows unpacked.
 
+    All shapes follow from the lengths, so the host waits for no value from a GPU.
+
     Args:
+        lengths: prompt and response tokens of each row; the longest response has T.
         siblings: b, divides B; the b rows of a prompt are contiguous.
     """
-    T, P = response_length, input_ids.shape[1] - response_length
+    responses = lengths[1]
+    T, P = max(responses), input_ids.shape[1] - max(responses)
     is_token = attention_mask[:, P:].bool()  # (B, T)
-    places = is_token.flatten().nonzero().squeeze(1)  # (N,)
+    places = is_token.flatten().nonzero_static(size=sum(responses)).squeeze(1)  # (N,)
     tokens = input_ids[:, P:].flatten()[places]
     step = places % T  # (N,) of each token in its response
     if siblings == 1:
@@ -51,7 +57,8 @@ def pack(input_ids: Tensor, attention_mask: Tensor, response_length: int, siblin
     # Without padding between them, the siblings of a row follow each other.
     columns = P + is_token.view(-1, siblings * T).cumsum(dim=1).flatten()[places] - 1  # (N,)
     prompt_mask = attention_mask[::siblings, :P]  # (n, P)
-    room = (0, int(columns.max()) + 1 - P)  # columns behind the prompt
+    firsts = range(0, len(responses), siblings)
+    room = (0, max(sum(responses[row : row + siblings]) for row in firsts))  # behind the prompt
 
     def place(prompt_values: Tensor, values: Tensor) -> Tensor:
         """Return values of prompts (n, P) and of response tokens (N,) as (n, L), 0 elsewhere."""

@@ -45,12 +45,12 @@ def pad_rows(
         left, right = prompt_width - len(prompt), response_width - len(response)
         input_ids.append([pad_token_id] * left + prompt + response + [pad_token_id] * right)
         attention_mask.append([0] * left + [1] * (len(prompt) + len(response)) + [0] * right)
-    mask = torch.tensor(attention_mask, device=device)  # (B, P+T)
+    mask = send(attention_mask, device)  # (B, P+T)
     return Rollouts(
-        input_ids=torch.tensor(input_ids, device=device),
+        input_ids=send(input_ids, device),
         attention_mask=mask,
         response_mask=mask[:, prompt_width:],
-        outcome_rewards=torch.tensor(outcome_rewards, dtype=torch.float32, device=device),
+        outcome_rewards=send(outcome_rewards, device, torch.float32),
         lengths=lengths,
     )
 
@@ -64,7 +64,7 @@ def select_rows(rollouts: Rollouts, rows: Sequence[int], siblings: int = 1) -> R
     prompts, responses = ([own[row] for row in rows] for own in rollouts.lengths)
     prompt_width = rollouts.input_ids.shape[1] - rollouts.response_length
     columns = slice(prompt_width - max(prompts), prompt_width + max(responses))
-    index = row_index(rows, rollouts.input_ids.device)
+    index = send(rows, rollouts.input_ids.device)  # (b,)
     return Rollouts(
         input_ids=rollouts.input_ids[index, columns],
         attention_mask=rollouts.attention_mask[index, columns],
@@ -75,13 +75,13 @@ def select_rows(rollouts: Rollouts, rows: Sequence[int], siblings: int = 1) -> R
     )
 
 
-def row_index(rows: Sequence[int], device: torch.device) -> Tensor:
-    """Return row numbers (b,) on a device, to index tensors there. The host does not wait for it.
+def send(values: Sequence, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Return numbers as a tensor on a device, through pinned memory: the host does not wait.
 
-    A list as an index would be copied at every use, and the host would wait for each copy.
+    Row numbers too: a list as an index is copied at every use, and the host waits for each copy.
     """
-    index = torch.tensor(rows)
-    return index.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else index
+    made = torch.tensor(values, dtype=dtype)
+    return (made.pin_memory() if device.type == "cuda" else made).to(device, non_blocking=True)
 
 
 def cut_by_tokens(

@@ -15,7 +15,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from checks.errors import UserError
 from models import sharding
-from models.batches import Rollouts, row_index, select_rows
+from models.batches import Rollouts, select_rows, send
 from models.trainee import Trainee
 from reporting.progress import show_progress
 from training.micro_batches import plan_micro_batches
@@ -53,7 +53,7 @@ def micro_batches(
     bar = show_progress(accelerator, plan, desc=f"train {trainee.name}")
     for number, (micro_rows, siblings) in enumerate(bar):
         chosen = micro_rows or rows[:1]
-        index = row_index(chosen, rollouts.input_ids.device)
+        index = send(chosen, rollouts.input_ids.device)
         micro = select_rows(rollouts, chosen, siblings)
         if not micro_rows:
             micro = replace(micro, response_mask=torch.zeros_like(micro.response_mask))
@@ -113,5 +113,5 @@ def compute_logprobs(
         with accelerator.autocast():  # even without rows: a sharded model needs all processes
             values, _ = module(*micro.model_inputs(), temperature)  # (b, t)
         if micro_rows:
-            logprobs[row_index(micro_rows, logprobs.device), : micro.response_length] = values
+            logprobs[send(micro_rows, logprobs.device), : micro.response_length] = values
     return accelerator.reduce(logprobs)  # a sum: every row is 0 on all processes but one

@@ -155,8 +155,10 @@ def test_offloaded_values_are_complete_once_the_host_has_waited():
         layer = torch.nn.Linear(2, 2).to("cuda")
         before = layer.weight.tolist()
         assert torch.isnan(layer.weight.to("cpu", non_blocking=True)).all()
-        roles._move(torch.device("cpu"), [layer], [])
+        cuda = torch.device("cuda")
+        with roles.on_device(cuda, [layer], []):
+            pass
         assert layer.weight.device.type == "cpu" and layer.weight.tolist() == before
         device.waits.clear()
-        roles._move(torch.device("cuda"), [layer], [])
-        assert layer.weight.device.type == "cuda" and not device.waits  # from pinned memory
+        with roles.on_device(cuda, [layer], []):
+            assert layer.weight.device.type == "cuda" and not device.waits  # from pinned memory

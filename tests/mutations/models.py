@@ -152,12 +152,6 @@ FAULTS = [
             'dtype = getattr(torch, c["ROLLOUT_DTYPE"])\n',
             "dtype = torch.float32\n",
         ),
-        (
-            "nothing goes back to host memory",
-            "    _move(_HOST, models, optimizers)",
-            "    pass",
-            "only visible on a GPU",
-        ),
     ),
     *faults(
         "models/roles.py",
@@ -167,6 +161,34 @@ FAULTS = [
             "the copy is in full precision",
             'rollout_model, getattr(torch, c["ROLLOUT_DTYPE"])',
             "rollout_model, torch.float32",
+        ),
+    ),
+    *faults(
+        "models/roles.py",
+        "test_pretend_cuda.py::test_offloaded_values_are_complete_once_the_host_has_waited",
+        (
+            "nothing goes back to host memory",
+            "    _move(_HOST, models, optimizers)",
+            "    pass",
+        ),
+        (
+            "the host does not wait for what it offloads",
+            "        torch.cuda.synchronize()",
+            "        pass",
+        ),
+        (
+            "offloaded models are in pageable memory",
+            "        model.to(device, non_blocking=True)",
+            "        model.to(device)",
+        ),
+    ),
+    *faults(
+        "models/batches.py",
+        "test_pretend_cuda.py::test_scoring",
+        (
+            "a batch comes from pageable memory",
+            '(made.pin_memory() if device.type == "cuda" else made)',
+            "made",
         ),
     ),
     *faults(

@@ -43,9 +43,9 @@ FAULTS = [
         f"reporting/test_run_log.py {LEFT}"
         f" {STOPS}::test_nothing_hangs_where_no_prompt_passes_the_filter",
         (
-            "every prompt's responses have the first prompt's rewards",
-            "zip(make_records(group, decode), rows):",
-            "zip(make_records(group, decode), zip(*values_of)):",
+            "every response has the first one's rewards",
+            "zip(*values_of)",
+            "zip(*(own[:1] * len(own) for own in values_of))",
         ),
         (
             "surplus and filtered out are swapped",

@@ -27,7 +27,8 @@ class Forced(LogitsProcessor):
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         length = input_ids.shape[1] - self.prompt_width + 1
-        return _force(scores, self.lengths.to(scores.device) == length, self.eos)
+        self.lengths = self.lengths.to(scores.device)  # a copy at the first token alone
+        return _force(scores, self.lengths == length, self.eos)
 
 
 @contextmanager
@@ -36,7 +37,9 @@ def force_lengths(lengths: Tensor, eos: int) -> Iterator[None]:
     draw = decoding.draw
 
     def forced(logits: Tensor, responses: Tensor, step: int, sampling) -> Tensor:
-        is_last = lengths.to(logits.device)[responses] == step + 1
+        nonlocal lengths
+        lengths = lengths.to(logits.device)  # a copy at the first token alone
+        is_last = lengths[responses] == step + 1
         return draw(_force(logits, is_last, eos), responses, step, sampling)
 
     decoding.draw = forced

@@ -155,7 +155,8 @@ def make_layer(
     T = int(lengths.max())
     mask = torch.cat([torch.ones(rows, width), (torch.arange(T) < lengths).float()], dim=1)
     mask = mask.long().to(device)
-    padded, flat = (f(mask, mask, T, siblings) for f in (pack, pack_flat))
+    counts = [width] * rows, lengths.flatten().tolist()
+    padded, flat = (own(mask, mask, counts, siblings) for own in (pack, pack_flat))
     hidden = ~padded.attention_mask
     scores = torch.zeros_like(hidden, dtype=dtype).masked_fill_(hidden, torch.finfo(dtype).min)
     place = padded.input_ids.flatten().nonzero().squeeze(1)  # of flat tokens, in padded rows
@@ -232,12 +233,10 @@ def compare_iterations(size: str) -> str:
         folder = Path(temporary)
         make_model(folder / "model", size)
         torch.cuda.empty_cache()
-        rows = [f"{'1+2*3-' * 30}4+{number}" for number in range(512)]  # 180 tokens and more
-        lines = [
-            json.dumps({"prompt": row, "ability": "math", "reward_model": {"ground_truth": "1"}})
-            for row in rows
-        ]
-        (folder / "prompts.jsonl").write_text("\n".join(lines))
+        rows = [
+            {"prompt": f"{'1+2*3-' * 30}4+{number}", "answer": "1"} for number in range(512)
+        ]  # 180 tokens and more
+        (folder / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
         constants = dict(
             _RUN,
             TRAIN_DATA=folder / "prompts.jsonl",

@@ -19,19 +19,15 @@ class Rollouts:
     attention_mask: Tensor  # (B, P+T) 1 on tokens
     response_mask: Tensor  # (B, T) 1 on response tokens, EOS included
     outcome_rewards: Tensor  # (B,) in [0, 1]
+    lengths: tuple[list[int], list[int]]  # prompt and response tokens of each row, for the host
     siblings: int = 1  # consecutive rows that share their prompt and may be computed as one
 
     @property
     def response_length(self) -> int:
         return self.response_mask.shape[1]
 
-    def lengths(self) -> tuple[list[int], list[int]]:
-        """Return how many prompt tokens and how many response tokens each row has."""
-        responses = self.response_mask.sum(dim=1)  # (B,)
-        return (self.attention_mask.sum(dim=1) - responses).tolist(), responses.tolist()
-
-    def model_inputs(self) -> tuple[Tensor, Tensor, int, int]:
-        return self.input_ids, self.attention_mask, self.response_length, self.siblings
+    def model_inputs(self) -> tuple[Tensor, Tensor, tuple[list[int], list[int]], int]:
+        return self.input_ids, self.attention_mask, self.lengths, self.siblings
 
 
 def pad_rows(
@@ -42,18 +38,20 @@ def pad_rows(
     device: torch.device,
 ) -> Rollouts:
     """Return B prompts, padded on the left, with their responses, padded on the right."""
-    prompt_width, response_width = max(map(len, prompts)), max(map(len, responses))
+    lengths = list(map(len, prompts)), list(map(len, responses))
+    prompt_width, response_width = map(max, lengths)
     input_ids, attention_mask = [], []
     for prompt, response in zip(prompts, responses):
         left, right = prompt_width - len(prompt), response_width - len(response)
         input_ids.append([pad_token_id] * left + prompt + response + [pad_token_id] * right)
         attention_mask.append([0] * left + [1] * (len(prompt) + len(response)) + [0] * right)
-    mask = torch.tensor(attention_mask, device=device)  # (B, P+T)
+    mask = send(attention_mask, device)  # (B, P+T)
     return Rollouts(
-        input_ids=torch.tensor(input_ids, device=device),
+        input_ids=send(input_ids, device),
         attention_mask=mask,
         response_mask=mask[:, prompt_width:],
-        outcome_rewards=torch.tensor(outcome_rewards, dtype=torch.float32, device=device),
+        outcome_rewards=send(outcome_rewards, device, torch.float32),
+        lengths=lengths,
     )
 
 
@@ -63,20 +61,27 @@ def select_rows(rollouts: Rollouts, rows: Sequence[int], siblings: int = 1) -> R
     Args:
         siblings: more than 1 only if rows holds all rows of some prompts, in order.
     """
-    rows = list(rows)
-    attention_mask = rollouts.attention_mask[rows]  # (b, P+T)
-    response_mask = rollouts.response_mask[rows]  # (b, T)
-    prompt_width = attention_mask.shape[1] - response_mask.shape[1]
-    first = int(attention_mask.any(dim=0).int().argmax())
-    response_width = int(response_mask.sum(dim=1).max())
-    columns = slice(first, prompt_width + response_width)
+    prompts, responses = ([own[row] for row in rows] for own in rollouts.lengths)
+    prompt_width = rollouts.input_ids.shape[1] - rollouts.response_length
+    columns = slice(prompt_width - max(prompts), prompt_width + max(responses))
+    index = send(rows, rollouts.input_ids.device)  # (b,)
     return Rollouts(
-        input_ids=rollouts.input_ids[rows, columns],
-        attention_mask=attention_mask[:, columns],
-        response_mask=response_mask[:, :response_width],
-        outcome_rewards=rollouts.outcome_rewards[rows],
+        input_ids=rollouts.input_ids[index, columns],
+        attention_mask=rollouts.attention_mask[index, columns],
+        response_mask=rollouts.response_mask[index, : max(responses)],
+        outcome_rewards=rollouts.outcome_rewards[index],
+        lengths=(prompts, responses),
         siblings=siblings,
     )
+
+
+def send(values: Sequence, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Return numbers as a tensor on a device, through pinned memory: the host does not wait.
+
+    Row numbers too: a list as an index is copied at every use, and the host waits for each copy.
+    """
+    made = torch.tensor(values, dtype=dtype)
+    return (made.pin_memory() if device.type == "cuda" else made).to(device, non_blocking=True)
 
 
 def cut_by_tokens(

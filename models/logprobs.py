@@ -65,17 +65,17 @@ class ResponseLogprobs(nn.Module):
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
-        response_length: int,
+        lengths: tuple[list[int], list[int]],
         siblings: int,
         temperature: float,
         with_entropy: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return log p(y_t | x, y_<t) and the entropy at the last response_length columns.
+        """Return log p(y_t | x, y_<t) and the entropy at the last T columns.
 
         Args:
             input_ids: (B, P+T) left-padded prompts, then right-padded responses.
             attention_mask: (B, P+T) 1 on tokens, 0 on padding.
-            response_length: T.
+            lengths: prompt and response tokens of each row; the longest response has T.
             siblings: consecutive rows that share a prompt and are computed as one; 1: each alone.
             temperature: divides the logits, as in sampling.
 
@@ -84,10 +84,9 @@ class ResponseLogprobs(nn.Module):
             entropy: (B, T) float32 in nats, without gradient, 0 at padding; None if not asked for.
         """
         self.activate()
+        response_length = max(lengths[1])
         is_flat = self.flat and attends_to_all(self.model.config, input_ids.shape[1])
-        packed = (pack_flat if is_flat else pack)(
-            input_ids, attention_mask, response_length, siblings
-        )
+        packed = (pack_flat if is_flat else pack)(input_ids, attention_mask, lengths, siblings)
         # The backbone alone: the model's own forward would apply the head to all columns at once.
         output = getattr(self.model, self.model.base_model_prefix)(
             input_ids=packed.input_ids,

@@ -34,15 +34,21 @@ class Packed:
     segments: Segments | None = None  # of a flat row (1, L); its mask says nothing
 
 
-def pack(input_ids: Tensor, attention_mask: Tensor, response_length: int, siblings: int) -> Packed:
+def pack(
+    input_ids: Tensor, attention_mask: Tensor, lengths: tuple[list[int], list[int]], siblings: int
+) -> Packed:
     """Return rows (B, P+T) with each b siblings packed into one; b = 1 leaves all rows unpacked.
 
+    All shapes follow from the lengths, so the host waits for no value from a GPU.
+
     Args:
+        lengths: prompt and response tokens of each row; the longest response has T.
         siblings: b, divides B; the b rows of a prompt are contiguous.
     """
-    T, P = response_length, input_ids.shape[1] - response_length
+    responses = lengths[1]
+    T, P = max(responses), input_ids.shape[1] - max(responses)
     is_token = attention_mask[:, P:].bool()  # (B, T)
-    places = is_token.flatten().nonzero().squeeze(1)  # (N,)
+    places = is_token.flatten().nonzero_static(size=sum(responses)).squeeze(1)  # (N,)
     tokens = input_ids[:, P:].flatten()[places]
     step = places % T  # (N,) of each token in its response
     if siblings == 1:
@@ -54,7 +60,8 @@ def pack(input_ids: Tensor, attention_mask: Tensor, response_length: int, siblin
     # Without padding between them, the siblings of a row follow each other.
     columns = P + is_token.view(-1, siblings * T).cumsum(dim=1).flatten()[places] - 1  # (N,)
     prompt_mask = attention_mask[::siblings, :P]  # (n, P)
-    room = (0, int(columns.max()) + 1 - P)  # columns behind the prompt
+    firsts = range(0, len(responses), siblings)
+    room = (0, max(sum(responses[row : row + siblings]) for row in firsts))  # behind the prompt
 
     def place(prompt_values: Tensor, values: Tensor) -> Tensor:
         """Return values of prompts (n, P) and of response tokens (N,) as (n, L), 0 elsewhere."""
@@ -76,33 +83,34 @@ def pack(input_ids: Tensor, attention_mask: Tensor, response_length: int, siblin
 
 
 def pack_flat(
-    input_ids: Tensor, attention_mask: Tensor, response_length: int, siblings: int
+    input_ids: Tensor, attention_mask: Tensor, lengths: tuple[list[int], list[int]], siblings: int
 ) -> Packed:
     """Return all tokens of rows (B, P+T) in one row (1, L): prompt, its b siblings, next prompt.
 
-    The row has no padding. Segments say what a token sees: its prompt and its response so far.
-
-    Args:
-        siblings: b, divides B; the b rows of a prompt are contiguous.
+    The row has no padding. Segments say what a token sees: its prompt and its response so far. The
+    arguments are those of pack().
     """
-    T, P, b = response_length, input_ids.shape[1] - response_length, siblings
-    n, width = len(input_ids) // b, P + b * T
+    prompts, responses, b = lengths[0][::siblings], lengths[1], siblings
+    T, P = max(responses), input_ids.shape[1] - max(responses)
+    n, width = len(prompts), P + b * T
 
     def side_by_side(values: Tensor) -> Tensor:
         """Return values (B, P+T) as (n, P + b * T): of a prompt once, then of its responses."""
         return torch.cat([values[::b, :P], values[:, P:].reshape(n, b * T)], dim=1)
 
     is_token = side_by_side(attention_mask).bool()  # (n, P + b * T)
-    chosen = is_token.flatten().nonzero().squeeze(1)  # (L,) place of each token in n * (P + b * T)
+    count = sum(prompts) + sum(responses)  # L
+    chosen = is_token.flatten().nonzero_static(size=count).squeeze(1)  # (L,) in n * (P + b * T)
     place = is_token.flatten().cumsum(0).view(n, width) - 1  # of each in L
     row, column = chosen // width, chosen % width  # (L,)
     prompt_lengths = is_token[:, :P].sum(dim=1)  # (n,)
     # Columns count from the prompt's end: left padding ends there, and responses begin there.
     offset = torch.where(column < P, column - P, (column - P) % T)
-    places = attention_mask[:, P:].flatten().nonzero().squeeze(1)  # (N,)
+    places = attention_mask[:, P:].flatten().nonzero_static(size=sum(responses)).squeeze(1)  # (N,)
     own = place[:, P:].flatten()[places]  # (N,) place of each response token in L
     # The prompt's last token predicts the first token of every sibling.
     before = torch.where(places % T == 0, place[places // (b * T), P - 1], own - 1)
+    keys = (1 + b) * sum(prompts) + sum(responses)
     return Packed(
         input_ids=side_by_side(input_ids).flatten()[chosen].unsqueeze(0),
         attention_mask=attention_mask.new_ones((1, 1, 1, 1)),
@@ -110,16 +118,19 @@ def pack_flat(
         tokens=input_ids[:, P:].flatten()[places],
         predictors=before,
         places=places,
-        segments=_cut_segments(is_token, place, P, b),
+        segments=_cut_segments(is_token, place, P, b, keys),
     )
 
 
-def _cut_segments(is_token: Tensor, place: Tensor, prompt_width: int, siblings: int) -> Segments:
+def _cut_segments(
+    is_token: Tensor, place: Tensor, prompt_width: int, siblings: int, count: int
+) -> Segments:
     """Return the segments of a flat row: every prompt, and every response behind its prompt.
 
     Args:
         is_token: (n, P + b * T) bool.
         place: (n, P + b * T) of each token in the flat row.
+        count: M, keys of all segments.
     """
     P, b = prompt_width, siblings
     T = (is_token.shape[1] - P) // b
@@ -133,7 +144,7 @@ def _cut_segments(is_token: Tensor, place: Tensor, prompt_width: int, siblings: 
         return torch.cat([values[:, None, :P].expand(-1, 1 + b, -1), responses], dim=2)
 
     is_key = by_segment(is_token)
-    keys = by_segment(place).flatten()[is_key.flatten().nonzero().squeeze(1)]  # (M,)
+    keys = by_segment(place).flatten()[is_key.flatten().nonzero_static(size=count).squeeze(1)]
     is_query = is_key.clone()
     is_query[:, 1:, :P] = False
     counts = torch.stack([is_query.sum(dim=2), is_key.sum(dim=2)]).flatten(1)  # (2, S)

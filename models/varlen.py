@@ -78,11 +78,12 @@ def attend(
     Raises:
         ValueError: a GPU has no such attention in float32.
     """
-    if query.is_cuda and query.dtype == torch.float32:
+    on_gpu = query.device.type == "cuda"
+    if on_gpu and query.dtype == torch.float32:
         raise ValueError('flat rows need MIXED_PRECISION = "bf16"')
     if segments.keys is not None:
         key, value = key.index_select(0, segments.keys), value.index_select(0, segments.keys)
-    attend_to = varlen_attn if query.is_cuda else attend_by_segment
+    attend_to = varlen_attn if on_gpu else attend_by_segment
     return attend_to(
         query,
         key,

@@ -134,7 +134,7 @@ class RunLog:
                 "responses of this iteration",
                 [status for group in collected.kept for status in group.statuses][:count],
                 [token_texts(tokenizer, own) for own in ids],
-                [process_rewards[row, : len(own)].tolist() for row, own in enumerate(ids)],
+                [row[: len(own)] for row, own in zip(process_rewards[: len(ids)].tolist(), ids)],
             )
 
     def write_report(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -256,13 +256,13 @@ def make_iteration_records(
         decode: turns token ids into text.
         process_rewards, advantages: (B, T) of the kept groups; None if none are kept.
     """
-    row = 0
+    values_of = torch.stack((process_rewards, advantages)).tolist() if collected.kept else ()
+    rows = zip(*values_of)  # one copy to the host, not two a response
     for group in collected.kept:
-        for record in make_records(group, decode):
+        for record, values in zip(make_records(group, decode), rows):
             length = len(record["response_ids"])
-            record["process_rewards"] = _rounded(process_rewards[row, :length])
-            record["advantages"] = _rounded(advantages[row, :length])
-            row += 1
+            own_rewards, own_advantages = (_rounded(own[:length]) for own in values)
+            record |= {"process_rewards": own_rewards, "advantages": own_advantages}
             yield {**record, "decision": "trained"}
     kept, surplus = set(map(id, collected.kept)), set(map(id, collected.surplus))
     for group in collected.sampled:
@@ -298,8 +298,8 @@ def explain_giving_up(metrics: dict, accuracy_low: float, accuracy_high: float) 
     )
 
 
-def _rounded(values: Tensor) -> list[float]:
-    return [float(f"{value:.4g}") for value in values.tolist()]
+def _rounded(values: list[float]) -> list[float]:
+    return [float(f"{value:.4g}") for value in values]
 
 
 def _is_missing(value: float | None) -> bool:

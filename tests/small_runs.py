@@ -32,14 +32,19 @@ def edit_script(name: str, target: Path, **constants) -> Path:
 
 def load_script(name: str, folder: Path, **constants) -> ModuleType:
     """Import an edited copy of a script, to call its main() in this process."""
-    for state in (AcceleratorState, GradientState, PartialState):
-        state._reset_state()
+    forget_accelerator()
     path = edit_script(name, folder / name, **constants)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
+
+
+def forget_accelerator() -> None:
+    """Let the next accelerator of this process choose its device and precision anew."""
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
 
 
 SMALL_RUN = dict(  # of train_prime.py: seconds on a CPU, every phase

@@ -38,7 +38,7 @@ def plan_micro_batches(
     Returns:
         for each micro-batch, its rows and how many consecutive ones are computed as one.
     """
-    prompts, responses = rollouts.lengths()
+    prompts, responses = rollouts.lengths
     together, alone = [], []  # first rows of prompts; single rows
     for first in rows[:: rollouts.siblings]:
         own = range(first, first + rollouts.siblings)

@@ -15,7 +15,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from checks.errors import UserError
 from models import sharding
-from models.batches import Rollouts, select_rows
+from models.batches import Rollouts, select_rows, send
 from models.trainee import Trainee
 from reporting.progress import show_progress
 from training.micro_batches import plan_micro_batches
@@ -27,7 +27,7 @@ def micro_batches(
     rollouts: Rollouts,
     rows: Sequence[int],
     micro_batch_tokens: int,
-) -> Iterator[tuple[list[int], Rollouts, float, AbstractContextManager]]:
+) -> Iterator[tuple[Tensor, Rollouts, float, AbstractContextManager]]:
     """Yield this process's share of one optimizer step's rows, a micro-batch at a time.
 
     Rows of like length go together, the longest first: siblings in one row, then rows of their own.
@@ -35,7 +35,7 @@ def micro_batches(
     response mask, which teaches nothing.
 
     Yields:
-        micro_rows: which rows of the batch.
+        index: (b,) which rows of the batch.
         micro: those rows, without columns of padding alone.
         weight: rows here / rows of the step x number of processes, by which a mean loss over these
             rows is multiplied. Data-parallel training divides gradients by the processes again.
@@ -52,13 +52,15 @@ def micro_batches(
     )
     bar = show_progress(accelerator, plan, desc=f"train {trainee.name}")
     for number, (micro_rows, siblings) in enumerate(bar):
-        micro = select_rows(rollouts, micro_rows or rows[:1], siblings)
+        chosen = micro_rows or rows[:1]
+        index = send(chosen, rollouts.input_ids.device)
+        micro = select_rows(rollouts, chosen, siblings)
         if not micro_rows:
             micro = replace(micro, response_mask=torch.zeros_like(micro.response_mask))
         weight = len(micro_rows) / len(rows) * accelerator.num_processes
         is_last = number + 1 == len(plan)
         synchronise = nullcontext() if is_last else accelerator.no_sync(trainee.module)
-        yield micro_rows or rows[:1], micro, weight, synchronise
+        yield index, micro, weight, synchronise
 
 
 def find_layer_width(accelerator: Accelerator, module: nn.Module) -> float:
@@ -118,5 +120,5 @@ def compute_logprobs(
         with accelerator.autocast():  # even without rows: a sharded model needs all processes
             values, _ = module(*micro.model_inputs(), temperature)  # (b, t)
         if micro_rows:
-            logprobs[micro_rows, : micro.response_length] = values
+            logprobs[send(micro_rows, logprobs.device), : micro.response_length] = values
     return accelerator.reduce(logprobs)  # a sum: every row is 0 on all processes but one

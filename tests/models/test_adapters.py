@@ -13,7 +13,7 @@ from models.loading import load_model
 from models.logprobs import ResponseLogprobs
 
 INPUTS = (torch.randint(3, 30, (4, 12), generator=torch.Generator().manual_seed(0)),)
-INPUTS += (torch.ones(4, 12, dtype=torch.long), 6, 1, 1.0)
+INPUTS += (torch.ones(4, 12, dtype=torch.long), ([6] * 4, [6] * 4), 1, 1.0)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ARCHITECTURES])

@@ -18,18 +18,18 @@ FAULTS = [
         ),
         (
             "outcomes of other rows",
-            "outcome_rewards=rollouts.outcome_rewards[rows],",
-            "outcome_rewards=rollouts.outcome_rewards[: len(rows)],",
+            "outcome_rewards=rollouts.outcome_rewards[index],",
+            "outcome_rewards=rollouts.outcome_rewards[: len(index)],",
         ),
         (
             "the first columns of a part are lost",
-            "columns = slice(first, prompt_width + response_width)",
-            "columns = slice(first + 1, prompt_width + response_width)",
+            "columns = slice(prompt_width - max(prompts),",
+            "columns = slice(prompt_width - max(prompts) + 1,",
         ),
         (
             "columns of padding are kept",
-            "columns = slice(first, prompt_width + response_width)",
-            "columns = slice(0, prompt_width + response_width)",
+            "columns = slice(prompt_width - max(prompts),",
+            "columns = slice(0,",
         ),
         (
             "a batch may not fill the budget",
@@ -47,9 +47,9 @@ FAULTS = [
             "prompt_lengths[row] + response_lengths[row])",
         ),
         (
-            "prompt lengths count the responses",
-            "(self.attention_mask.sum(dim=1) - responses).tolist()",
-            "self.attention_mask.sum(dim=1).tolist()",
+            "prompts are as long as their responses",
+            "lengths = list(map(len, prompts)), list(map(len, responses))",
+            "lengths = list(map(len, responses)), list(map(len, responses))",
         ),
     ),
     *faults(
@@ -180,19 +180,13 @@ FAULTS = [
         ("SEED does not change the adapters", 'set_seed(c["SEED"])', "set_seed(0)"),
         (
             "optimizer states stay where they are",
-            "{name: value.to(device) for name, value in state.items()}",
-            "{name: value for name, value in state.items()}",
+            "state[name] = value.to(device, non_blocking=True)",
+            "state[name] = value",
         ),
         (
             "a shared model ignores ROLLOUT_DTYPE",
             'dtype = getattr(torch, c["ROLLOUT_DTYPE"])\n',
             "dtype = torch.float32\n",
-        ),
-        (
-            "nothing goes back to host memory",
-            "    _move(_HOST, models, optimizers)",
-            "    pass",
-            "only visible on a GPU",
         ),
     ),
     *faults(
@@ -203,6 +197,34 @@ FAULTS = [
             "the copy is in full precision",
             'rollout_model, getattr(torch, c["ROLLOUT_DTYPE"])',
             "rollout_model, torch.float32",
+        ),
+    ),
+    *faults(
+        "models/roles.py",
+        "test_pretend_cuda.py::test_offloaded_values_are_complete_once_the_host_has_waited",
+        (
+            "nothing goes back to host memory",
+            "    _move(_HOST, models, optimizers)",
+            "    pass",
+        ),
+        (
+            "the host does not wait for what it offloads",
+            "        torch.cuda.synchronize()",
+            "        pass",
+        ),
+        (
+            "offloaded models are in pageable memory",
+            "        model.to(device, non_blocking=True)",
+            "        model.to(device)",
+        ),
+    ),
+    *faults(
+        "models/batches.py",
+        "test_pretend_cuda.py::test_scoring",
+        (
+            "a batch comes from pageable memory",
+            '(made.pin_memory() if device.type == "cuda" else made)',
+            "made",
         ),
     ),
     *faults(

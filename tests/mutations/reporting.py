@@ -44,8 +44,8 @@ FAULTS = [
         f" {STOPS}::test_nothing_hangs_where_no_prompt_passes_the_filter",
         (
             "every response has the first one's rewards",
-            "            row += 1",
-            "            row += 0",
+            "zip(*values_of)",
+            "zip(*(own[:1] * len(own) for own in values_of))",
         ),
         (
             "surplus and filtered out are swapped",

@@ -31,7 +31,7 @@ def make_small_trainee(accelerator, name: str, module: ResponseLogprobs) -> Trai
 def take_step(trainee: Trainee) -> None:
     """Take an optimizer step on whatever loss."""
     ids = torch.tensor([[3, 4, 5, 6]])
-    logprobs, _ = trainee.module(ids, torch.ones_like(ids), 2, 1, 1.0)
+    logprobs, _ = trainee.module(ids, torch.ones_like(ids), ([2], [2]), 1, 1.0)
     logprobs.sum().backward()
     optimizer_steps.take_step(trainee)
 

@@ -11,40 +11,28 @@ import itertools
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
-import data
 import rollout
 from advantage import largest_return, prime_advantages
-from checks import machine, model_files
 from checks.allowed_values import check_training_constants
 from checks.constants import follow_precision, read_constants
-from checks.training_run import check_training_run
-from generation.ending import find_eos_token_ids, find_pad_token_id
+from generation.ending import find_pad_token_id
 from generation.groups import Collected, Group
 from generation.seeds import derive_seed
 from memory import estimate
-from models import roles
 from models.batches import Rollouts
-from models.roles import Roles
 from policy import ppo_loss
 from prm import implicit_process_rewards, prm_accuracy, prm_loss
-from reporting.run_log import PhaseTimer, RunLog
+from reporting.run_log import PhaseTimer
 from training import checkpoint, processes
-from training.bookkeeping import Bookkeeper
 from training.micro_batches import split_rows
 from training.optimizer_steps import compute_logprobs, micro_batches, take_step
-from training.row_order import RowStream
-from training.saving import Saver
-from verifiers import Verifier
+from training.start import Run, start_run
 
 # Model
 MODEL = "embedded/arithmetic-sft"  # folder or hub id that policy, PRM and reference start from
@@ -126,22 +114,6 @@ CPU_THREADS = None  # torch threads per process without GPU; None: cores divided
 DETERMINISTIC = False  # True: a GPU repeats itself exactly, as far as torch can make it; slower
 
 
-@dataclass(frozen=True)
-class Run:
-    """What lasts for the whole run."""
-
-    accelerator: Accelerator
-    tokenizer: PreTrainedTokenizerBase
-    eos_token_ids: list[int]
-    eval_prompts: list[dict]
-    roles: Roles
-    siblings: int  # responses that share one computation of their prompt: K, or 1 if they cannot
-    verifier: Verifier
-    stream: RowStream
-    log: RunLog
-    bookkeeper: Bookkeeper
-
-
 def main(arguments: Sequence[str] = ()) -> None:
     request, overrides = estimate.take_request(arguments)
     constants = follow_precision(read_constants(globals(), overrides))
@@ -149,65 +121,14 @@ def main(arguments: Sequence[str] = ()) -> None:
     if request:
         print(estimate.describe(constants, request))
         return
-    folder = Path(OUTPUT_DIR) / RUN_NAME
-    saved = checkpoint.find_checkpoint(folder / "checkpoint")
-    size = check_training_run(constants, folder, saved)
-    tokenizer = model_files.load_tokenizer(MODEL, "MODEL")
-    accelerator = processes.make_accelerator(
-        MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS, DETERMINISTIC
-    )
-    with accelerator.local_main_process_first():
-        prompts, dropped = data.load_prompts(constants, "TRAIN", tokenizer)
-        held_out, _ = data.load_prompts(constants, "EVAL", tokenizer) if EVAL_DATA else ([], 0)
-    eval_prompts = list(itertools.islice(held_out, EVAL_PROMPTS))
-    has_code = "code" in {*prompts["ability"], *(row["ability"] for row in eval_prompts)}
-    verifier = Verifier(
-        num_workers=VERIFIER_WORKERS or machine.count_cores(),
-        timeout_seconds=VERIFIER_TIMEOUT,
-        all_or_nothing=CODE_ALL_OR_NOTHING,
-        allow_unsandboxed_code=ALLOW_UNSANDBOXED_CODE,
-    )
-    with verifier:
-        if has_code:
-            fault, leave_out = verifier.sandbox_fault, 'set ABILITIES = ("math",).'
-            machine.check_sandbox(fault, ALLOW_UNSANDBOXED_CODE, leave_out)
-        memory = estimate.check_run(accelerator, constants)
-        lock, saved = processes.claim_folder(accelerator, folder, saved)
-        models = roles.load_roles(accelerator, constants)  # Algorithm 1, line 1
-        stream = RowStream(prompts, SEED)
-        log = RunLog(folder, accelerator.is_main_process)
-        saver = Saver(accelerator, constants, tokenizer, models, folder)
-        run = Run(
-            accelerator=accelerator,
-            tokenizer=tokenizer,
-            eos_token_ids=find_eos_token_ids(MODEL, tokenizer),
-            eval_prompts=eval_prompts,
-            roles=models,
-            siblings=roles.count_siblings(accelerator, constants, models),
-            verifier=verifier,
-            stream=stream,
-            log=log,
-            bookkeeper=Bookkeeper(accelerator, constants, stream, saver, log),
-        )
-        first = run.bookkeeper.resume(saved)
-        run.log.start(constants, str(accelerator.device), first)
-        counts = len(prompts), dropped, len(eval_prompts)
-        run.log.print_summary(constants, accelerator, size, counts, first, memory)
-        if has_code:
-            run.log.print_sandbox(verifier.sandbox_layers, verifier.sandbox_fault)
-        if LOG_WITH:
-            accelerator.init_trackers("prime", config={k: str(v) for k, v in constants.items()})
+    with start_run(constants) as (run, first):  # line 1
         train(run, first)
-        run.log.print_outcome()
-    accelerator.end_training()
-    if lock:
-        lock.close()
 
 
 def train(run: Run, first: int) -> None:
     """Run Algorithm 1 of the paper from iteration `first` on; numbers in comments are its lines.
 
-    Its line 1, policy, PRM and reference from one SFT model, is models.roles.load_roles.
+    Its line 1, policy, PRM and reference from one SFT model, is in training.start.start_run.
     """
     for iteration in range(first, NUM_ITERATIONS):  # line 2
         timer = PhaseTimer()

@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM
 
 from checks.constants import read_constants
 from checks.training_run import FREE_TO_CHANGE
+from training import start as start_module
 
 BASE = dict(
     TRAIN_DATA=str(ROOT / "tests" / "chains.jsonl"),
@@ -122,7 +123,6 @@ def run_script(folder: Path, settings: dict) -> tuple[list, list[dict], dict, li
         the models before the first iteration.
     """
     script = load_script("train_prime.py", folder, **settings, OUTPUT_DIR=str(folder))
-    script.Verifier = StubVerifier
     records, start, learn = [], [], script.learn
 
     def spy(run, timer, iteration, collected):
@@ -141,7 +141,9 @@ def run_script(folder: Path, settings: dict) -> tuple[list, list[dict], dict, li
         return metrics
 
     script.learn = spy
-    script.main()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(start_module, "Verifier", StubVerifier)
+        script.main()
     constants = {name: value for name, value in vars(script).items() if name.isupper()}
     return records, read_metrics(folder / constants["RUN_NAME"]), constants, start
 

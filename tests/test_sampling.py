@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from generation import generate
 from generation.groups import MIN_KEPT_FRACTION, Collected, Group
+from training import start
 
 SETTINGS = dict(
     PROMPTS_PER_ITERATION=2,
@@ -46,7 +47,6 @@ def spy(folder: Path, **constants) -> tuple[list[Collected], list[list[Group]]]:
     script = load_script(
         "train_prime.py", folder, **{**SETTINGS, **constants}, OUTPUT_DIR=str(folder)
     )
-    script.Verifier = StubVerifier
     trained, evaluated, learn, draw = [], [], script.learn, script.sample_groups
 
     def spy_on_learning(run, timer, iteration, collected):
@@ -60,7 +60,9 @@ def spy(folder: Path, **constants) -> tuple[list[Collected], list[list[Group]]]:
         return groups
 
     script.learn, script.sample_groups = spy_on_learning, spy_on_sampling
-    script.main()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(start, "Verifier", StubVerifier)
+        script.main()
     return trained, evaluated
 
 
@@ -210,7 +212,7 @@ class Started(Exception):
     """The verifier was made."""
 
 
-def test_the_verifier_is_made_as_the_constants_say(model, tmp_path):
+def test_the_verifier_is_made_as_the_constants_say(model, tmp_path, monkeypatch):
     settings = dict(num_workers=3, timeout_seconds=2.5)
     settings |= dict(all_or_nothing=True, allow_unsandboxed_code=True)
     constants = dict(VERIFIER_WORKERS=3, VERIFIER_TIMEOUT=2.5)
@@ -223,6 +225,6 @@ def test_the_verifier_is_made_as_the_constants_say(model, tmp_path):
         assert given == settings
         raise Started
 
-    script.Verifier = make
+    monkeypatch.setattr(start, "Verifier", make)
     with pytest.raises(Started):
         script.main()

@@ -22,7 +22,7 @@ from checks.errors import UserError
 from generation import generate
 from models import roles
 from reporting import run_report
-from verifiers import Verdict
+from verifiers import Verdict, Verifier
 
 
 def test_a_run_leaves_what_the_docs_say(prime_run):
@@ -197,8 +197,8 @@ def test_failures_of_the_verifier_are_counted_and_shown(tmp_path, capsys, monkey
         submitted.clear()
         return [verdicts[row % 3] for row in range(count)]
 
-    monkeypatch.setattr(script.Verifier, "submit", lambda self, r, t, a: submitted.extend(r))
-    monkeypatch.setattr(script.Verifier, "collect", collect)
+    monkeypatch.setattr(Verifier, "submit", lambda self, r, t, a: submitted.extend(r))
+    monkeypatch.setattr(Verifier, "collect", collect)
     monkeypatch.setattr(run_report, "write_report", lambda *_: 1 / 0)
     script.main()
     [line] = read_metrics(tmp_path / "runs" / "run")
@@ -242,14 +242,14 @@ def test_code_prompts_need_a_sandbox(tmp_path, capsys, monkeypatch):
         settings = {**SMALL_RUN, "OUTPUT_DIR": str(folder / "runs"), "NUM_ITERATIONS": 1}
         settings |= {"TRAIN_DATA": data, "ALLOW_UNSANDBOXED_CODE": allowed}
         script = load_script("train_prime.py", folder, **settings)
-        enter = script.Verifier.__enter__
+        enter = Verifier.__enter__
 
         def enter_without_walls(self, enter=enter):
             enter(self).sandbox_fault = "enable user namespaces."
             return self
 
         with monkeypatch.context() as patch:
-            patch.setattr(script.Verifier, "__enter__", enter_without_walls)
+            patch.setattr(Verifier, "__enter__", enter_without_walls)
             if allowed:
                 script.main()
                 assert "WARNING: ALLOW_UNSANDBOXED_CODE" in capsys.readouterr().out

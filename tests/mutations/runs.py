@@ -47,17 +47,21 @@ FAULTS = [
         ),
     ),
     *wiring(
-        "train_prime.py",
+        "training/start.py",
         f"{SAMPLING}::{PROMPTS}",
         (
             "held-out accuracy is that of training prompts",
             'data.load_prompts(constants, "EVAL", tokenizer)',
             'data.load_prompts(constants, "TRAIN", tokenizer)',
         ),
-        ("EVAL_PROMPTS is ignored", "islice(held_out, EVAL_PROMPTS)", "islice(held_out, None)"),
+        (
+            "EVAL_PROMPTS is ignored",
+            'islice(held_out, constants["EVAL_PROMPTS"])',
+            "islice(held_out, None)",
+        ),
         (
             "SEED does not change the order of prompts",
-            "stream = RowStream(prompts, SEED)",
+            'stream = RowStream(prompts, c["SEED"])',
             "stream = RowStream(prompts, 0)",
         ),
     ),
@@ -76,27 +80,27 @@ FAULTS = [
         ),
     ),
     *wiring(
-        "train_prime.py",
+        "training/start.py",
         f"{SAMPLING}::test_the_verifier_is_made_as_the_constants_say",
         (
             "CODE_ALL_OR_NOTHING is ignored",
-            "all_or_nothing=CODE_ALL_OR_NOTHING,",
+            'all_or_nothing=c["CODE_ALL_OR_NOTHING"],',
             "all_or_nothing=False,",
         ),
         (
             "VERIFIER_TIMEOUT is ignored",
-            "timeout_seconds=VERIFIER_TIMEOUT,",
+            'timeout_seconds=c["VERIFIER_TIMEOUT"],',
             "timeout_seconds=5.0,",
         ),
         (
             "VERIFIER_WORKERS is ignored",
-            "num_workers=VERIFIER_WORKERS or machine.count_cores(),",
+            'num_workers=c["VERIFIER_WORKERS"] or machine.count_cores(),',
             "num_workers=machine.count_cores(),",
         ),
         (
             "programs run without a sandbox unasked",
-            "allow_unsandboxed_code=ALLOW_UNSANDBOXED_CODE,",
-            "allow_unsandboxed_code=not ALLOW_UNSANDBOXED_CODE,",
+            'allow_unsandboxed_code=c["ALLOW_UNSANDBOXED_CODE"],',
+            "allow_unsandboxed_code=True,",
         ),
     ),
     *wiring(

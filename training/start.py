@@ -1,0 +1,130 @@
+"""The start of a run: all that is checked, loaded and resumed before the first iteration."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from accelerate import Accelerator
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+import data
+from checks import machine, model_files
+from checks.training_run import check_training_run
+from generation.ending import find_eos_token_ids
+from memory import estimate
+from models import roles
+from models.roles import Roles
+from reporting.run_log import RunLog
+from training import checkpoint, processes
+from training.bookkeeping import Bookkeeper
+from training.row_order import RowStream
+from training.saving import Saver
+from verifiers import Verifier
+
+
+@dataclass(frozen=True)
+class Run:
+    """What lasts for the whole run."""
+
+    accelerator: Accelerator
+    tokenizer: PreTrainedTokenizerBase
+    eos_token_ids: list[int]
+    eval_prompts: list[dict]
+    roles: Roles
+    siblings: int  # responses that share one computation of their prompt: K, or 1 if they cannot
+    verifier: Verifier
+    stream: RowStream
+    log: RunLog
+    bookkeeper: Bookkeeper
+
+
+@contextmanager
+def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
+    """Check, load and resume what the constants of train_prime.py ask for; close it at the end.
+
+    What a user can have got wrong is found before a model loads.
+
+    Yields:
+        the run, and the number of its first iteration.
+
+    Raises:
+        UserError: the run cannot start.
+    """
+    c = constants
+    folder = Path(c["OUTPUT_DIR"]) / c["RUN_NAME"]
+    saved = checkpoint.find_checkpoint(folder / "checkpoint")
+    size = check_training_run(c, folder, saved)
+    tokenizer = model_files.load_tokenizer(c["MODEL"], "MODEL")
+    accelerator = processes.make_accelerator(
+        c["MIXED_PRECISION"], c["LOG_WITH"], folder, c["CPU_THREADS"], c["DETERMINISTIC"]
+    )
+    with accelerator.local_main_process_first():
+        prompts, dropped, eval_prompts = load_prompts(c, tokenizer)
+    has_code = "code" in {*prompts["ability"], *(row["ability"] for row in eval_prompts)}
+    with make_verifier(c, has_code) as verifier:
+        memory = estimate.check_run(accelerator, c)
+        lock, saved = processes.claim_folder(accelerator, folder, saved)
+        models = roles.load_roles(accelerator, c)  # Algorithm 1, line 1
+        stream = RowStream(prompts, c["SEED"])
+        log = RunLog(folder, accelerator.is_main_process)
+        saver = Saver(accelerator, c, tokenizer, models, folder)
+        run = Run(
+            accelerator=accelerator,
+            tokenizer=tokenizer,
+            eos_token_ids=find_eos_token_ids(c["MODEL"], tokenizer),
+            eval_prompts=eval_prompts,
+            roles=models,
+            siblings=roles.count_siblings(accelerator, c, models),
+            verifier=verifier,
+            stream=stream,
+            log=log,
+            bookkeeper=Bookkeeper(accelerator, c, stream, saver, log),
+        )
+        first = run.bookkeeper.resume(saved)
+        log.start(c, str(accelerator.device), first)
+        counts = len(prompts), dropped, len(eval_prompts)
+        log.print_summary(c, accelerator, size, counts, first, memory)
+        if has_code:
+            log.print_sandbox(verifier.sandbox_layers, verifier.sandbox_fault)
+        if c["LOG_WITH"]:
+            accelerator.init_trackers("prime", config={k: str(v) for k, v in c.items()})
+        yield run, first
+        log.print_outcome()
+    accelerator.end_training()
+    if lock:
+        lock.close()
+
+
+def load_prompts(
+    constants: dict, tokenizer: PreTrainedTokenizerBase
+) -> tuple[Dataset, int, list[dict]]:
+    """Return the prompts to train on, how many were dropped, and those held out."""
+    prompts, dropped = data.load_prompts(constants, "TRAIN", tokenizer)
+    if not constants["EVAL_DATA"]:
+        return prompts, dropped, []
+    held_out, _ = data.load_prompts(constants, "EVAL", tokenizer)
+    return prompts, dropped, list(itertools.islice(held_out, constants["EVAL_PROMPTS"]))
+
+
+@contextmanager
+def make_verifier(constants: dict, has_code: bool) -> Iterator[Verifier]:
+    """Start the verifier, and stop it at the end.
+
+    Raises:
+        UserError: there are programs to run, but no sandbox for them.
+    """
+    c = constants
+    verifier = Verifier(
+        num_workers=c["VERIFIER_WORKERS"] or machine.count_cores(),
+        timeout_seconds=c["VERIFIER_TIMEOUT"],
+        all_or_nothing=c["CODE_ALL_OR_NOTHING"],
+        allow_unsandboxed_code=c["ALLOW_UNSANDBOXED_CODE"],
+    )
+    with verifier:
+        if has_code:
+            fault, leave_out = verifier.sandbox_fault, 'set ABILITIES = ("math",).'
+            machine.check_sandbox(fault, c["ALLOW_UNSANDBOXED_CODE"], leave_out)
+        yield verifier

@@ -46,7 +46,7 @@ class GraphedBatch(Batch):
     def _make_room(self) -> None:
         """Allocate inputs, mask and cache for the next steps, in shapes that stay until then."""
         steps = max(_ROOM_STEPS, self.steps)
-        self.room_end = min(self.steps + steps, self.max_response_tokens)
+        self.room_end = min(self.steps + steps, self.most_steps)
         n, b = self.responses.shape
         device = self.responses.device
         self.graph = None  # the old graph reads tensors of the old shapes

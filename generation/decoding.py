@@ -135,7 +135,7 @@ def _go_on(
     """
     look_every = _LOOK_EVERY.get(drawn.device.type, _LOOK_EVERY_ELSEWHERE)
     share = _CROWDED_IF_AWAITED if is_awaited else _CROWDED
-    left = batch.max_response_tokens - int(batch.ages.min())  # tokens of the youngest response
+    left = batch.most_tokens - int(batch.ages.min())  # of the youngest response
     for step in range(left + 1):
         if step % look_every == 0 or step == left:
             running = responses.find_running(batch, on_response)  # (n, b)

@@ -127,7 +127,7 @@ class Batch:
         columns = attention_mask.shape[1] + responses.shape[1] * max_response_tokens
         layers = range(model.config.get_text_config().num_hidden_layers)
         self.cache = Cache(layers=[RoomyLayer(columns) for _ in layers])
-        self.max_response_tokens = max_response_tokens
+        self.most_tokens = max_response_tokens  # of a response
         self.responses = responses  # (n, b) numbers of the siblings
         self.ages = torch.zeros_like(responses)  # (n, b) tokens that each has drawn
         self._begin(attention_mask.bool())
@@ -137,6 +137,7 @@ class Batch:
         self.prompt_mask = prompt_mask
         self.lengths = prompt_mask.sum(dim=1)  # (n,)
         self.steps = 0  # tokens of each response in the cache behind the prompt
+        self.most_steps = self.most_tokens - int(self.ages.min())  # until the youngest is full
         self.mask = self._make_mask()
 
     def prefill(self, input_ids: Tensor) -> Tensor:
@@ -176,7 +177,7 @@ class Batch:
         """
         siblings = self.responses.shape[1]
         own = torch.eye(siblings, dtype=torch.bool, device=self.prompt_mask.device)
-        own = own.repeat(1, self.max_response_tokens)  # (b, b * T): each step repeats the pattern
+        own = own.repeat(1, self.most_steps)  # (b, b * steps): each step repeats the pattern
         prompt = self.prompt_mask[:, None].expand(-1, siblings, -1)  # (n, b, P)
         seen = torch.cat([prompt, own.expand(len(prompt), -1, -1)], dim=2).unsqueeze(1)
         hidden = torch.finfo(self.model.dtype).min
@@ -193,13 +194,14 @@ class Batch:
         """
         rows, siblings = running.nonzero(as_tuple=True)
         count, width = running.shape[1], self.prompt_mask.shape[1]
+        used = self._columns(self.steps)
         own = torch.ones(len(rows), self.steps, dtype=torch.bool, device=rows.device)
         masks = [torch.cat([self.prompt_mask[rows], own], dim=1)]
         first = int(masks[0].any(dim=0).int().argmax())  # columns of padding alone are left out
         masks[0] = masks[0][:, first:]
 
         def cut(states: Tensor) -> Tensor:
-            prompt, rest = states[:, :, :width], states[:, :, width : self._columns(self.steps)]
+            prompt, rest = states[:, :, :width], states[:, :, width:used]
             tokens = rest.unflatten(2, (-1, count))[rows, :, :, siblings]
             return torch.cat([prompt[rows], tokens], dim=2)[:, :, first:]
 
@@ -210,15 +212,15 @@ class Batch:
             numbers = torch.cat([numbers, others.responses.flatten()])
             ages = torch.cat([ages, others.ages.flatten()])
         columns = max(mask.shape[1] for mask in masks)
+        self.responses, self.ages = numbers.unsqueeze(1), ages.unsqueeze(1)
+        left = [nn.functional.pad(mask, (columns - mask.shape[1], 0)) for mask in masks]
+        self._begin(torch.cat(left))
         for number, layer in enumerate(self.cache.layers):
             blocks = [(cut(layer.key_room), cut(layer.value_room))]
             if others:
                 states = others.cache.layers[number].states()
                 blocks.append(tuple(part.repeat_interleave(b, dim=0) for part in states))
-            layer.replace(blocks, columns + self.max_response_tokens)
-        self.responses, self.ages = numbers.unsqueeze(1), ages.unsqueeze(1)
-        left = [nn.functional.pad(mask, (columns - mask.shape[1], 0)) for mask in masks]
-        self._begin(torch.cat(left))
+            layer.replace(blocks, columns + self.most_steps)
         return rows * count + siblings
 
 

@@ -238,7 +238,12 @@ class StubVerifier:
         return [Verdict(len(response) / 1000, truth) for response, truth, _ in self.rows]
 
 
-def test_each_response_gets_its_own_verdict_whenever_it_ended(model, monkeypatch):
+@pytest.mark.parametrize("plain", [False, True])
+def test_each_response_gets_its_own_verdict_whenever_it_ended(model, plain, monkeypatch):
+    if plain:
+        for module in (rollout, generate_module):
+            monkeypatch.setattr(module, "takes_siblings", lambda *_: False)
+
     class Tokenizer:
         eos_token_id, pad_token_id = 2, 0
 
@@ -250,7 +255,8 @@ def test_each_response_gets_its_own_verdict_whenever_it_ended(model, monkeypatch
         rollout,
         "generate_responses",
         lambda model, prompts, **settings: (
-            batches.append(len(prompts)) or generate_responses(model, prompts, **settings)
+            batches.append((len(prompts), settings["token_budget"]))
+            or generate_responses(model, prompts, **settings)
         ),
     )
     torch.manual_seed(0)
@@ -273,7 +279,8 @@ def test_each_response_gets_its_own_verdict_whenever_it_ended(model, monkeypatch
         progress=lambda **_: tqdm(disable=True),
     )
     assert len(groups) == 5
-    assert batches == [1, 1, 2, 1]  # the long prompts first; each needs 50 + 4 x 40 tokens
+    # Plainly, batch by batch, the long prompts first: each needs 50 + 4 x 40 tokens.
+    assert batches == ([(n, 400) for n in (1, 1, 2, 1)] if plain else [(5, 400)])
     assert any(ids[-1] == 2 for group in groups for ids in group.response_ids)
     for number, group in enumerate(groups):
         assert group.statuses == [f"truth {number}"] * 4

@@ -214,6 +214,13 @@ def test_models_that_cannot_be_loaded(start, tmp_path):
     tokenizer.save_pretrained(other)
     words = "PRM_MODEL and MODEL have different vocabularies (64 and 63 tokens)"
     assert words in start(PRM_MODEL=other)
+    swapped = copy_model(tmp_path / "swapped")
+    file = tmp_path / "swapped" / "tokenizer.json"
+    content = json.loads(file.read_text())
+    vocabulary = content["model"]["vocab"]
+    vocabulary["+"], vocabulary["-"] = vocabulary["-"], vocabulary["+"]
+    file.write_text(json.dumps(content))
+    assert "different vocabularies (63 and 63 tokens)" in start(PRM_MODEL=swapped)
     path = tmp_path / "other" / "config.json"
     path.write_text(json.dumps({"model_type": "t5"}))
     assert "is no causal LM" in start(MODEL=other)

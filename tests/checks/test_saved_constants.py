@@ -29,3 +29,5 @@ def test_a_constant_that_came_later_is_named(tmp_path):
         check_same_constants({"BETA": 0.1, "SEED": 0}, {"BETA": 0.05}, tmp_path, ["SEED"])
     assert "holds work done with other constants:\n  BETA: was 0.05, is 0.1\n" in str(error.value)
     assert "SEED" not in str(error.value)
+    with pytest.raises(UserError, match="CLIP: was None, is 0.3"):
+        check_same_constants({"BETA": 0.05, "CLIP": 0.3}, {"BETA": 0.05}, tmp_path, [])

@@ -118,11 +118,16 @@ def test_neither_pass_ever_holds_the_logits_of_a_batch(monkeypatch):
     monkeypatch.setattr(logprobs_module, "_LOGITS_AT_ONCE", {"cpu": at_once})
     module = ResponseLogprobs(make_model("llama", vocab_size=vocabulary, hidden_size=8))
     batch = pad_rows([[5]] * rows, [[7] * length] * rows, [0.0] * rows, 0, CPU)
-    with Largest() as forward:
+    kept = []  # sizes of what waits for the backward pass
+    saved = torch.autograd.graph.saved_tensors_hooks(
+        lambda own: (kept.append(own.numel()), own)[1], lambda own: own
+    )
+    with Largest() as forward, saved:
         logprobs, _ = module(*batch.model_inputs(), 1.0)
     with Largest() as backward:
         logprobs.sum().backward()
     assert forward.numel <= at_once and backward.numel <= at_once
+    assert sum(kept) < rows * length * vocabulary / 2
     assert at_once > 8 * vocabulary  # weights and their gradients are smaller still
 
 

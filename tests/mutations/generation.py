@@ -151,7 +151,15 @@ FAULTS = [
             "prompt = self.prompt_mask[:, None]",
             "prompt = torch.ones_like(self.prompt_mask)[:, None]",
         ),
+    ),
+    *faults(
+        "generation/siblings.py",
+        "generation/test_siblings.py",
         ("soft-capping is left out", "    if softcap:", "    if False:"),
+    ),
+    *faults(
+        "generation/siblings.py",
+        DECODING,
         ("the model's own scaling is ignored", "(scaling or width**-0.5)", "(width**-0.5)"),
         (
             "the model keeps the attention of siblings",

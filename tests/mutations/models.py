@@ -230,7 +230,12 @@ FAULTS = [
     *faults(
         "models/adapters.py",
         "models/test_adapters.py training/test_checkpoint.py",
-        ("the shared model is trained too", "    model.requires_grad_(False)", "    pass"),
+        (
+            "the shared model is trained too",
+            "    model.requires_grad_(False)",
+            "    pass",
+            "equivalent because peft freezes what it adapts",
+        ),
         (
             "adapters are in the model's precision",
             "parameter.data = parameter.data.float()",

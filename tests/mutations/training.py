@@ -188,7 +188,7 @@ FAULTS = [
     ),
     *faults(
         "training/bookkeeping.py",
-        f"{LEFT} {KILLED}",
+        f"training/test_bookkeeping.py {LEFT} {KILLED}",
         (
             "every iteration counts as empty",
             "self.empty_iterations = 0 if collected.kept else self.empty_iterations + 1",

@@ -39,7 +39,8 @@ SPLIT = {
         "OFFLOAD_MODELS": True,
         "OFFLOAD_OPTIMIZERS": True,
     },
-    "lora": {"LORA_RANK": 4, "LORA_MERGE": True},
+    # Rewards of the PRM's own pass, of which every process computes a part.
+    "lora": {"LORA_RANK": 4, "LORA_MERGE": True, "PRM_UPDATE": "after", "PRM_OPTIMIZER_STEPS": 2},
 }
 
 

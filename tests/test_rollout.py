@@ -225,7 +225,7 @@ class StubVerifier:
     def __init__(self):
         self.rows: list[tuple[str, str, str]] = []
 
-    def submit(self, responses, truths, abilities):
+    def submit(self, responses, truths, abilities, questions=None):
         self.rows += zip(responses, truths, abilities)
 
     def collect(self, on_verdicts):

@@ -197,7 +197,9 @@ def test_failures_of_the_verifier_are_counted_and_shown(tmp_path, capsys, monkey
         submitted.clear()
         return [verdicts[row % 3] for row in range(count)]
 
-    monkeypatch.setattr(script.Verifier, "submit", lambda self, r, t, a: submitted.extend(r))
+    monkeypatch.setattr(
+        script.Verifier, "submit", lambda self, r, t, a, questions: submitted.extend(r)
+    )
     monkeypatch.setattr(script.Verifier, "collect", collect)
     monkeypatch.setattr(run_report, "write_report", lambda *_: 1 / 0)
     script.main()

@@ -12,6 +12,7 @@ from verifiers.math.answer_equality import same
 from verifiers.math.brackets import strip_braces
 from verifiers.math.expression import TooHard
 from verifiers.math.notation import canonical_words, normalize, squeeze
+from verifiers.math.question import find_fault
 from verifiers.math.reader import read_answer
 from verifiers.math.tokens import ParseError
 
@@ -31,16 +32,27 @@ _CAPITALIZED = re.compile(r"^[A-Z][a-z]{2,}$")
 _FOR_SYMPY = re.compile(r"\\(?:int|sum|prod|lim|iint|oint)(?![a-z])")
 
 
-def grade(response: str, ground_truth: str) -> tuple[float, str]:
-    """Return (outcome reward, status): 1.0 "correct", 0.0 "wrong" or "no_answer".
+def grade(response: str, ground_truth: str, question: str | None = None) -> tuple[float, str]:
+    """Return (outcome reward, status): 1.0 "correct", 0.0 "wrong", "copied" or "no_answer".
 
     The caller must limit time and memory.
+
+    Args:
+        question: the text of the question. With it, an answer must also have the form of one: what
+            stands in the question, or leaves work to do, is refused (question.py). None: the
+            value decides.
     """
     answer = find_boxed_answer(response)
     if answer is None:
         return 0.0, "no_answer"
     gold = find_boxed_answer(ground_truth) or ground_truth
-    return (1.0, "correct") if equivalent(gold, answer) else (0.0, "wrong")
+    if not equivalent(gold, answer):
+        return 0.0, "wrong"
+    if question is None or gold.strip() == answer.strip():
+        return 1.0, "correct"
+    gold, answer = (strip_braces(normalize(text)) for text in (gold, answer))
+    fault = find_fault(gold, answer, question)
+    return (0.0, fault) if fault else (1.0, "correct")
 
 
 def find_boxed_answer(text: str) -> str | None:

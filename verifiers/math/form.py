@@ -171,7 +171,7 @@ def _work_of_product(tree: Tree) -> set[str]:
             found.add("division")
     elif bottoms and bottoms[0].denominator > 1:
         found.add("division")
-    bases = Counter(_base(part) for part in above + below if symbols(part) - CONSTANTS)
+    bases = Counter(base for base in map(_base, above + below) if symbols(base) - CONSTANTS)
     if any(count > 1 for count in bases.values()):
         found.add("product")
     if any(_base(part)[0] == "add" and symbols(part) - CONSTANTS for part in below):

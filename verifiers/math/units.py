@@ -14,9 +14,9 @@ DEGREE = "degree"
 _PERCENT = {"percent", "percentage", "pct", "%"}
 # Words in a unit or before a noun, without a meaning of their own.
 _BETWEEN = set(
-    """per of a an the in each sq square cu cubic different distinct possible total whole us u s
-    linear about solar long wide high tall deep old away apart""".split()
-) - {"about"}
+    """per of a an the in each sq square cu cubic different distinct possible total whole us linear
+    solar long wide high tall deep old away apart""".split()
+)
 _POWERS = {"squared", "cubed"}  # metres squared, but not 5 squared
 # Nouns that are no plural in s; any other word must be a unit or a plural.
 _NOUNS = set(

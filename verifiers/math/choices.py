@@ -15,6 +15,7 @@ _WITH_VALUE = re.compile(
 )
 _OPENING_TEXT = re.compile(r"^(?:\\text ?)?\{([^{}]*)\}(.*)$", re.DOTALL)
 _LETTER_IN_TEXT = re.compile(r"^\s*\(?([A-J])\)?[.:]?\s*$")
+_OPERATOR = re.compile(r"[*+/^_!'=|]|\\(?:n?eq|[lg]eq|to|approx|cdot|cup|cap)(?![a-z])")
 _MORE_CHOICES = re.compile(  # (B) or (C); (A), (B)
     r"^(?:,|;|&|\\text ?\{\s*(?:or|and|,)|or\b|and\b|\\vee|\(?[A-J]\)?(?:$|[ ,.]))"
     r"|\([A-J]\)|\b(?:option|choice)\b",
@@ -73,7 +74,7 @@ def _read_choice(text: str) -> _Choice | None:
 def _with_value(letter: str, value: str) -> _Choice | None:
     """Return a choice with its value; None where the value names another choice, or doubts it."""
     value = value.strip(" .:")
-    if not value or value[0] in "*+/^_!'=|" or letter.islower():
+    if not value or _OPERATOR.match(value) or letter.islower():
         return None
     if _MORE_CHOICES.search(value) or doubts(value):
         return None

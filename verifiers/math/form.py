@@ -105,7 +105,7 @@ def factors(tree: Tree) -> tuple[int, list[Tree], list[Tree]]:
         if operator == "div":
             top, bottom = bottom, top
         return sign * other, above + top, below + bottom
-    if operator == "pow" and _is_plain(arguments[1]):
+    if operator == "pow" and is_plain(arguments[1]):
         exponent = _value(arguments[1])
         if exponent is not None and exponent < 0:
             return 1, [], [("pow", arguments[0], number(-exponent))]
@@ -124,8 +124,9 @@ def work(tree: Tree) -> frozenset[str]:
     """Return the kinds of operations that an expression leaves to do.
 
     "sum", "product", "division", "power": of numbers that stand there, or of like terms.
-    "root", "nested root", "function", "exponential", "symbolic denominator", and the names of the
-    operations in _ALONE: wherever they occur.
+    "brackets": around a sum with symbols, in a product or a power. "root", "nested root",
+    "function", "exponential", "symbolic denominator", and the names of the operations in _ALONE:
+    wherever they occur.
     """
     operator, *arguments = tree
     if operator in ("number", "symbol", "infinity"):
@@ -151,9 +152,9 @@ def work(tree: Tree) -> frozenset[str]:
 
 def _work_of_sum(tree: Tree) -> set[str]:
     terms = _terms(tree)
-    numbers = [term for term in terms if _is_plain(term)]
+    numbers = [term for term in terms if is_plain(term)]
     is_mixed = len(terms) == 2 and terms[0][0] == "number" and _is_proper(terms[1])
-    kinds = Counter(_without_coefficient(term) for term in terms if not _is_plain(term))
+    kinds = Counter(_without_coefficient(term) for term in terms if not is_plain(term))
     is_open = len(numbers) > 1 and not is_mixed or any(count > 1 for count in kinds.values())
     return {"sum"} if is_open else set()
 
@@ -165,7 +166,7 @@ def _work_of_product(tree: Tree) -> set[str]:
     bottoms = [part[1] for part in below if part[0] == "number" and part[1] != 1]
     if len(tops) > 1 or len(bottoms) > 1:
         found.add("product")
-    if tops and bottoms:
+    if tops and bottoms and bottoms != [100]:  # 15 / 100 may be 15%
         is_whole = (tops[0] / bottoms[0]).denominator == 1
         if is_whole or any(value.denominator > 1 for value in tops + bottoms):
             found.add("division")
@@ -174,6 +175,8 @@ def _work_of_product(tree: Tree) -> set[str]:
     bases = Counter(base for base in map(_base, above + below) if symbols(base) - CONSTANTS)
     if any(count > 1 for count in bases.values()):
         found.add("product")
+    if len(above) > 1 and any(part[0] == "add" and symbols(part) - CONSTANTS for part in above):
+        found.add("brackets")
     if any(_base(part)[0] == "add" and symbols(part) - CONSTANTS for part in below):
         found.add("symbolic denominator")
     return found
@@ -191,7 +194,7 @@ def _work_of_power(base: Tree, exponent: Tree) -> set[str]:
     if value is None or value.denominator > 1:
         return {"root"}
     if symbols(base) - CONSTANTS:
-        return {"symbolic denominator"} if value < 0 and base[0] == "add" else set()
+        return {"symbolic denominator" if value < 0 else "brackets"} if base[0] == "add" else set()
     if base == number(10) and abs(value) >= _NOTATION_EXPONENT:
         return set()
     return {"power"} if value != 1 else set()
@@ -204,12 +207,7 @@ def _holds_root(tree: Tree) -> bool:
     return is_root or any(map(_holds_root, tree[1:]))
 
 
-def is_number(tree: Tree) -> bool:
-    """Return whether a tree is a written number: -5, 0.75, 3/4, 1 3/4 or 4.5 * 10^33."""
-    return _is_plain(tree) or not (work(tree) or symbols(tree)) and _value(tree) is not None
-
-
-def _is_plain(tree: Tree) -> bool:
+def is_plain(tree: Tree) -> bool:
     """Return whether a tree is an integer, a decimal or a fraction of them, with its sign."""
     _, above, below = factors(tree)
     parts = above + below
@@ -224,12 +222,12 @@ def _value(tree: Tree) -> Fraction | None:
 
 
 def _is_fraction(tree: Tree) -> bool:
-    value = _value(tree) if _is_plain(tree) else None
+    value = _value(tree) if is_plain(tree) else None
     return value is not None and value.denominator > 1
 
 
 def _is_proper(tree: Tree) -> bool:
-    return tree[0] == "div" and _is_plain(tree) and 0 < (_value(tree) or 0) < 1
+    return tree[0] == "div" and is_plain(tree) and 0 < (_value(tree) or 0) < 1
 
 
 def _base(tree: Tree) -> Tree:

@@ -22,6 +22,7 @@ _UNICODE = {
     **dict.fromkeys("∅⌀Ø", "\\emptyset "),
     **dict.fromkeys("⟨〈", "\\langle "),
     **dict.fromkeys("⟩〉", "\\rangle "),
+    "¢": "\\text{ cents}",
     "÷": "/",
     "±": "\\pm ",
     "∓": "\\mp ",

@@ -141,7 +141,7 @@ def find_unit(word: str) -> tuple[Fraction, dict[str, int]] | None:
             return _TABLE[name]
         for length in (1, 2, 4, 5):
             prefix, rest = name[:length], name[length:]
-            is_short = len(rest) <= 3 and rest not in ("bar", "bit", "amp", "cal", "ohm")
+            is_short = len(rest) <= 3 and rest not in ("bar", "bit", "amp", "cal")
             if rest in _TAKE_PREFIX and prefix in _PREFIXES and is_short == (length < 3):
                 size, powers = _TABLE[rest]
                 return size * _PREFIXES[prefix], powers

@@ -40,6 +40,10 @@ _ASKS_FOR_FORM = re.compile(
     r"fraction|decimal|percent|simpl|reduce|lowest|mixed|convert|express|write|form\b", re.I
 )
 _SPEAKS_OF_POWERS = re.compile(r"\bpowers?\b|\bexponent|prime fact|\ba ?\^", re.I)
+_ASKS_TO_SOLVE = re.compile(r"\bsolve|in terms of|slope.intercept|as a function", re.I)
+_CONDITION = re.compile(r",|;|\\(?:text ?\{[^{}]*\}|vee|wedge|cr)|\\\{ ?[A-Za-z] ?[:|]|\\\}")
+_RELATION = re.compile(r"\\(?:[lgn]eq|approx|equiv)(?![a-z])|[<>=]")
+_ASKS_TO_EXPAND = re.compile(r"\bexpand|multiply out|standard form|to the form|collect", re.I)
 _ASKS_TO_FACTOR = re.compile(r"\bfactor", re.I)
 
 
@@ -63,6 +67,9 @@ def find_fault(gold: str, answer: str, question: str) -> str:
     others = [tree for tree in answers if form.canonical(tree) not in forms]
     if _is_converted(wanted, given, answer, question):
         return "copied"
+    if _is_unsolved(answer) and not _is_unsolved(gold):
+        if not any(symbols(tree) - CONSTANTS for tree in golds) or _ASKS_TO_SOLVE.search(question):
+            return "copied" if _is_relation_of(answer, question) else "wrong"
     if not others:
         return ""
     if any(_is_copied(tree, golds, question) for tree in others):
@@ -94,7 +101,7 @@ def holds_answer(question: str, ground_truth: str) -> bool:
 def leaves(answer: Answer) -> list[Tree]:
     """Return the expressions that an answer is made of; an equation is left - right."""
     if isinstance(answer, Scalar):
-        return [answer.tree if answer.bare is None else answer.bare]
+        return [answer.tree]
     if isinstance(answer, Named):
         return leaves(answer.value)
     if isinstance(answer, Sequence):
@@ -166,7 +173,7 @@ def _is_copied(tree: Tree, golds: list[Tree], question: str) -> bool:
     """
     if tree[0] == "symbol" or form.canonical(tree) not in formulas(question):
         return False
-    if not form.is_number(tree):
+    if not form.is_plain(tree):
         return True
     if exact(tree).denominator == 1 and tree[0] == "number":
         is_open = any(form.work(gold) & {"power", "product", "sum"} for gold in golds)
@@ -189,6 +196,8 @@ def _allow(done: frozenset[str], golds: list[Tree], question: str) -> set[str]:
     An exponential may be written with hyperbolic functions, a factorial as a binomial.
     """
     allowed = {"exponential", *done}
+    if not _ASKS_TO_EXPAND.search(question):
+        allowed |= {"brackets"}
     if done & {"factorial", "binomial"}:
         allowed |= {"factorial", "binomial", "product", "power", "division"}
     if "power" in done or _SPEAKS_OF_POWERS.search(question):
@@ -213,11 +222,31 @@ def _count_factors(tree: Tree) -> tuple[int, int]:
     """Return how many factors of an expression hold a symbol, and whether one is a number."""
     _, above, _ = form.factors(tree)
     counts = [
-        int(exact(part[2])) if part[0] == "pow" and form.is_number(part[2]) else 1
+        int(exact(part[2])) if part[0] == "pow" and form.is_plain(part[2]) else 1
         for part in above
         if symbols(part) - CONSTANTS
     ]
     return sum(counts), int(any(part[0] == "number" and part[1] != 1 for part in above))
+
+
+def _is_unsolved(text: str) -> bool:
+    """Return whether a condition has no side that is a quantity alone: 2x > 4, x + 1 = 3."""
+    for condition in _CONDITION.split(text):
+        sides = [_parse(side.strip()) for side in _RELATION.split(condition)]
+        if len(sides) < 2 or not all(sides):
+            continue
+        alone = [side for side in sides if side[0] == "symbol" or side[0] == "abs"]
+        if not alone and any(symbols(side) - CONSTANTS for side in sides):
+            return True
+    return False
+
+
+def _is_relation_of(answer: str, question: str) -> bool:
+    sides = [_parse(side.strip()) for side in _RELATION.split(answer)]
+    return all(
+        side and (side[0] in ("number", "symbol") or form.canonical(side) in formulas(question))
+        for side in sides
+    )
 
 
 def _is_converted(gold: Answer, answer: Answer, text: str, question: str) -> bool:

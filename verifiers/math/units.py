@@ -30,7 +30,7 @@ _NO_DECORATION = re.compile(
     r"|thirds?|half|halves|quarters|tens?|hundreds?|thousands?|dozens?|scores?|lakhs?|crores?"
     r"|myriads?|gross|grosses|pairs?|couples?|triples?|doubles?|twins|plus|minus|times|versus|vs"
     r"|less|is|was|has|does|as|us|this|his|its|yes|thus|unless|besides|perhaps|always|sometimes"
-    r"|integers|inverses|reciprocals|negatives|multiples|powers|logs|mods|modulus|bases|others"
+    r"|percents|integers|inverses|reciprocals|negatives|multiples|powers|logs|mods|modulus|bases|others"
     r"|zeros|ones|twos|threes|fours|fives|sixes|sevens|eights|nines|factorials|halfs|opposites"
     r"|alternatives|options|choices|errors|lies|guesses|exponents|repeats|repeating|digits"
 )
@@ -56,17 +56,25 @@ _LONG_BARE += r"|radian|dollar|ounce|pound|newton|joule|watt|volt|ohm|hertz|kelv
 _BARE_AT_END = re.compile(
     rf"^(.*[\d)}}]) ?((?:(?:square|cubic|sq|cu)\.? )?(?:{'|'.join(_BARE)}|(?:{_LONG_BARE})s?)\.?"
     r"(?: ?\^ ?\d)?(?: ?(?:/| per ) ?(?:s|h|hr|hour|min|sec|second|day)(?: ?\^ ?\d)?)?"
-    r"|thousand|million|billion|trillion|percent|pct\.?|units?|people|students|ways|points?"
+    r"|thousand|million|billion|trillion|percent|percentage|pct\.?|units?|people|students|ways|points?"
     r"|(?:square|cubic|sq\.?|cu\.?) units?)$"
 )
 _LETTERS = re.compile(
-    r"\\text ?\{\s*([A-Za-z]|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|ln|log|cosec|exp|lcm|gcd|max|min"
+    r"\\text ?\{\s*([A-Za-z]|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|ln|log|exp|lcm"
+    r"|gcd|max|min|cosec|c?tg"
     r"|a(?:rc|r)?(?:sin|cos|tan)h?|(?:sin|cos|tan|cot|sec|csc)h)\s*\}"
 )
+_OTHER_NAMES = {"cosec": "csc", "tg": "tan", "ctg": "cot"}
+_FRACTION_AT_END = re.compile(  # 3 \\frac{\\text{m}}{\\text{s}}
+    r"^(.*[\d})]) ?\\frac ?\{ ?(\\text ?\{[^{}]*\}) ?\} ?\{ ?(\\text ?\{[^{}]*\}(?: ?\^ ?\d)?) ?\}$"
+)
+_NOUN_AT_END = re.compile(r"^(.*\d) ([a-z]{4,}s)$")
 _SCALED = re.compile(
     r"^(.*[\d}]) ?(?:\\text ?\{ ?)?(thousand|million|billion|trillion)s?\b([A-Za-z ./]*)\}?$"
 )
-_LEADING_CURRENCY = re.compile(r"^(-?)\s*\\text ?\{\s*(?:USD|US|Rs\.?|EUR)\s*\}")
+_LEADING_CURRENCY = re.compile(
+    r"^(-?)\s*(?:\\text ?\{\s*(?:USD|US|Rs\.?|EUR)\s*\}|(?:USD|Rs\.?|EUR) ?(?=\d))"
+)
 _CURRENCY = re.compile(r"\\(usd|eur|gbp)(?![a-z])")
 _SPELLED = {"\\Omega": "ohm", "\\AA": "angstrom", "M": "solarmass", "L": "solarluminosity"}
 
@@ -117,8 +125,12 @@ def _split_words(text: str) -> tuple[str, str]:
         text = text[: match.start()].strip()
     if unit_parts and text:
         return text, _plain("".join(unit_parts))
-    bare = _BARE_AT_END.match(text)
-    return (bare[1].strip(), _plain(bare[2])) if bare else (text, "")
+    fraction = _FRACTION_AT_END.match(text)
+    if fraction and decorates(f"{_plain(fraction[2])}/{_plain(fraction[3])}"):
+        return fraction[1].strip(), f"{_plain(fraction[2])}/{_plain(fraction[3])}"
+    bare = _BARE_AT_END.match(text) or _NOUN_AT_END.match(text)
+    is_unit = bare and (bare.re is _BARE_AT_END or decorates(bare[2]))
+    return (bare[1].strip(), _plain(bare[2])) if is_unit else (text, "")
 
 
 def compare(a: str, b: str) -> Fraction | None:
@@ -141,7 +153,7 @@ def unwrap_letters(text: str) -> str:
     """Write letters and function names in \\text as mathematics: \\text{e} is e."""
 
     def unwrap(match: re.Match) -> str:
-        name = match[1].replace("cosec", "csc")
+        name = _OTHER_NAMES.get(match[1], match[1])
         return name if len(name) == 1 else f"\\{name} "
 
     return _LETTERS.sub(unwrap, text)
@@ -149,7 +161,7 @@ def unwrap_letters(text: str) -> str:
 
 def decorates(words: str) -> bool:
     """Return whether the words are a unit or a noun, and nothing that changes the number."""
-    words = re.sub(r"^\s*\((.*)\)\s*$", r"\1", words.replace("\\mu ", "u").replace("\\cdot", " "))
+    words = re.sub(r"^\s*\((.*)\)\s*$", r"\1", _spell(words).replace("\\cdot", " "))
     words = re.sub(r"\^ ?\{? ?-?\d ?\}?|(?<=[A-Za-z])-?\d(?!\d)", "", words)
     if re.search(r"[^A-Za-z\s./'\-]|(?<![A-Za-z. ])[-/]|-(?![A-Za-z])", words):
         return False
@@ -176,7 +188,7 @@ def _is_decoration(word: str) -> bool:
 
 def _plain(text: str) -> str:
     """Return a unit as plain text; "%" and "degree" in one form."""
-    text = re.sub(r"\\text ?|\\cdot|[{}*]", " ", text.replace("\\mu ", "u")).strip(" .()")
+    text = re.sub(r"\\text ?|\\cdot|[{}*]", " ", _spell(text)).strip(" .()")
     if text.lower() in _PERCENT or text.lower() == "pct.":
         return "%"
     text = re.sub(r"(?<=[A-Za-z])\.", "", " ".join(text.split()))
@@ -186,6 +198,10 @@ def _plain(text: str) -> str:
 
 def _read_scale(match: re.Match) -> str:
     return "deg" + match[1][0].lower()
+
+
+def _spell(text: str) -> str:
+    return re.sub(r"\\Omega\b", "ohm", re.sub(r"\\mu ?", "u", text))
 
 
 def _spell_symbol(symbol: str) -> str:

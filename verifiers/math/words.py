@@ -14,7 +14,8 @@ _VALUE_OF_FUNCTION = re.compile(  # f^{-1}(3), P(X = 1), f(g(3)), [ABC]
 )
 _LABEL = r"(?:[A-Z]{2,}'?|[A-Z]_ ?(?:\w|\{ ?(?:\\(?:triangle|angle) ?)?[A-Z]{2,} ?\}))"
 _RATIO_OF_LABELS = re.compile(  # \frac{NO}{BO}, AB:CD, S_{MBCN}:S
-    rf"^(?:\\frac ?\{{ ?{_LABEL} ?\}} ?\{{ ?{_LABEL} ?\}}|{_LABEL} ?[:/] ?(?:{_LABEL}|[A-Z]))$"
+    rf"^(?:\\frac ?\{{ ?{_LABEL} ?\}} ?\{{ ?{_LABEL} ?\}}|{_LABEL} ?[:/] ?(?:{_LABEL}|[A-Z])"
+    r"|[A-Z] ?: ?[A-Z])$"
 )
 _FUNCTION_IN_NAME = re.compile(r"(?<!\{)\\(?:sin|cos|tan|cot|sec|csc|log|ln|exp)")
 _NOT_IN_NAME = re.compile(r"\\(?:frac|sqrt|binom|begin|pm|mp|cup|int|sum)|\^ ?[^'*\\{]")
@@ -33,6 +34,9 @@ _DOUBTS = re.compile(
     r"|hoax|fake|wasn|cannot be right|other than|anything but)\b"
     r"|^\W*(?:is|was|are|looks|seems|but|or|and)\b",
     re.IGNORECASE,
+)
+_THE_ANSWER = re.compile(
+    r"\W*(?:(?:so|thus|hence|our|my|the|final|correct|right|answer|is|value)\b\W*)+", re.IGNORECASE
 )
 _TEXT = re.compile(r"\\text\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _TOKEN_OF_WORDS = re.compile(r"(?<![\\\w])[A-Za-z]+(?!\w)")
@@ -91,6 +95,8 @@ def is_name(text: str) -> bool:
 
 def doubts(text: str) -> bool:
     """Return whether words deny, question or change what stands beside them."""
+    if re.search(r"\banswer\b", text, re.IGNORECASE):  # half the answer, the opposite of it
+        return not _THE_ANSWER.fullmatch(text)
     return bool(_DOUBTS.search(text))
 
 

@@ -8,6 +8,7 @@ and near zero.
 from collections.abc import Iterator
 
 import mpmath
+import numpy
 
 from verifiers.math.expression import TooHard, Tree, evaluate, exact, number, symbols
 
@@ -20,6 +21,7 @@ _MAX_BRANCHES = 8
 _MAX_PLACES = 24
 _MAX_NAMES = 3
 _DIGITS = 30
+_ALMOST_REAL = 1e-5  # part of a double zero that rounding makes imaginary
 _FAR = (mpmath.mpf("1.7e4"), mpmath.mpf("3.1e6"), mpmath.mpf("2.3e9"), mpmath.mpf("1.9e15"))
 _NEAR = (mpmath.mpf("0.31"), mpmath.mpf("0.77"), mpmath.mpf("0.052"), mpmath.mpf("2.3e-6"))
 
@@ -45,7 +47,9 @@ def list_points(
     for name in sorted(start)[:_MAX_NAMES]:
         with mpmath.workdps(_DIGITS):
             places = _list_places(trees, name, start)
-            values = {value for value in _list_values(places) if value > 0 or name in signed}
+            has_steps = any(_has_steps(tree) for tree in trees)
+            listed = _list_values(places, has_steps)
+            values = {value for value in listed if value > 0 or name in signed}
             if name in integers:
                 values = {mpmath.ceil(abs(value)) for value in values}
         for value in sorted(values, key=abs):
@@ -78,15 +82,21 @@ def _list_insides(tree: Tree) -> Iterator[tuple[Tree, int]]:
         yield from _list_insides(argument)
 
 
-def _list_values(places: list) -> Iterator:
+def _has_steps(tree: Tree) -> bool:
+    if tree[0] in ("number", "symbol", "infinity"):
+        return False
+    return tree[0] in _STEPS or any(map(_has_steps, tree[1:]))
+
+
+def _list_values(places: list, has_steps: bool) -> Iterator:
     """Yield points between the places, beyond them, at them, and far and near."""
     ordered = sorted(set(places))
     for low, high in zip(ordered, ordered[1:]):
         yield low + (high - low) * mpmath.mpf("0.43")
     for place in ordered:
         yield place
-        yield place + mpmath.mpf("0.37")
-        yield place - mpmath.mpf("0.37")
+        if has_steps:
+            yield from (place + mpmath.mpf("0.37"), place - mpmath.mpf("0.37"))
     if ordered:
         width = 1 + max(abs(ordered[0]), abs(ordered[-1]))
         yield from (ordered[0] - mpmath.mpf("0.71") * width, ordered[-1] + width * 3)
@@ -162,17 +172,21 @@ def _divide(a: Polynomial, b: Polynomial) -> Polynomial:
 
 
 def _real_zeros(coefficients: list) -> list:
+    """Return the real zeros of a polynomial, roughly: they tell where to place points."""
     while len(coefficients) > 1 and not coefficients[-1]:
         coefficients.pop()
+    zeros = []
+    while len(coefficients) > 1 and not coefficients[0]:
+        coefficients, zeros = coefficients[1:], [mpmath.mpf(0)]
     if len(coefficients) == 2:
-        return [-coefficients[0] / coefficients[1]]
+        return [*zeros, -coefficients[0] / coefficients[1]]
     if len(coefficients) < 2:
-        return []
+        return zeros
     try:
-        zeros = mpmath.polyroots(coefficients[::-1], maxsteps=60, extraprec=60)
-    except (mpmath.libmp.NoConvergence, ZeroDivisionError):
-        return []
-    return [mpmath.re(z) for z in zeros if abs(mpmath.im(z)) < mpmath.mpf("1e-8") * (1 + abs(z))]
+        roots = numpy.roots([float(c / coefficients[-1]) for c in coefficients[::-1]])
+    except (OverflowError, numpy.linalg.LinAlgError):
+        return zeros
+    return zeros + [mpmath.mpf(z.real) for z in roots if abs(z.imag) < _ALMOST_REAL * (1 + abs(z))]
 
 
 def _is_root(tree: Tree) -> bool:

@@ -67,14 +67,12 @@ def find_fault(gold: str, answer: str, question: str) -> str:
     others = [tree for tree in answers if form.canonical(tree) not in forms]
     if _is_converted(wanted, given, answer, question):
         return "copied"
+    if any(_is_copied(tree, golds, question) for tree in others):
+        return "copied"
     if _is_unsolved(answer) and not _is_unsolved(gold):
         if not any(symbols(tree) - CONSTANTS for tree in golds) or _ASKS_TO_SOLVE.search(question):
             return "copied" if _is_relation_of(answer, question) else "wrong"
-    if not others:
-        return ""
-    if any(_is_copied(tree, golds, question) for tree in others):
-        return "copied"
-    return "wrong" if _leaves_work(golds, others, question) else ""
+    return "wrong" if others and _leaves_work(golds, others, question) else ""
 
 
 def holds_answer(question: str, ground_truth: str) -> bool:

@@ -272,7 +272,7 @@ def describe(tasks: Sequence[Task]) -> list[str]:
         if statuses["timeout"] or statuses["error"]:
             text += f", verifier: {statuses['timeout']} time-outs and {statuses['error']} errors"
         if statuses["copied"]:
-            text += f", {statuses['copied']} answers copied from their question"
+            text += f", {statuses['copied']} copied from the question"
         notes.append(text + ".")
     return notes
 

@@ -243,7 +243,7 @@ class RunLog:
         if timeouts or errors:
             self.print(f"  verifier: {timeouts} time-outs and {errors} errors, given reward 0")
         if copied := metrics["verdicts_copied"]:
-            self.print(f"  verifier: {copied} answers copied from their question, given reward 0")
+            self.print(f"  verifier: {copied} copied from the question, given reward 0")
 
 
 def make_iteration_records(

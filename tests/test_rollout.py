@@ -224,9 +224,11 @@ class StubVerifier:
 
     def __init__(self):
         self.rows: list[tuple[str, str, str]] = []
+        self.questions: list[str | None] = []
 
     def submit(self, responses, truths, abilities, questions=None):
         self.rows += zip(responses, truths, abilities)
+        self.questions += questions
 
     def collect(self, on_verdicts):
         on_verdicts(len(self.rows))
@@ -245,10 +247,12 @@ def test_each_response_gets_its_own_verdict_whenever_it_ended(model):
         dict(prompt_ids=[5 + n], ability="math", ground_truth=f"truth {n}", data_source="")
         for n in range(5)
     ]
+    prompts[3]["question"] = "what is three?"
+    verifier = StubVerifier()
     groups = rollout.sample_groups(
         model,
         Tokenizer(),
-        StubVerifier(),
+        verifier,
         prompts,
         range(5),
         samples_per_prompt=4,
@@ -259,7 +263,9 @@ def test_each_response_gets_its_own_verdict_whenever_it_ended(model):
         timer=lambda name: contextlib.nullcontext(),
         progress=lambda **_: tqdm(disable=True),
     )
-    assert len(groups) == 5
+    assert len(groups) == 5 and len(verifier.questions) == 20
+    asked = {row[1] for row, text in zip(verifier.rows, verifier.questions) if text}
+    assert asked == {"truth 3"} and groups[3].question == "what is three?"
     for number, group in enumerate(groups):
         assert group.statuses == [f"truth {number}"] * 4
         texts = ["".join(map(str, ids)) for ids in group.response_ids]

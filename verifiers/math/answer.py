@@ -24,6 +24,7 @@ _BARE_CONTENT = re.compile(r"[^\s{}$\\]+")
 _MAX_CHARACTERS = 5_000  # in an answer; a longer one is compared only as text
 _CAPITALIZED = re.compile(r"^[A-Z][a-z]{2,}$")
 _FOR_SYMPY = re.compile(r"\\(?:int|sum|prod|lim|iint|oint)(?![a-z])")
+_DOMAIN = re.compile(r"\\in ?(\\mathbb\{[A-Z]\}(?: ?[\^_] ?\{?[+*]\}?)?)")
 _WITH_COMPANY = re.compile(
     r"\\text ?\{(?! ?[A-Za-z] ?\})"
     r"|(?<![\\A-Za-z])(?:(?!(?:d[a-z])+\b)[A-Za-z]{4,}|(?:or|and|not|no)(?![a-z]))"
@@ -90,6 +91,9 @@ def equivalent(gold: str, answer: str) -> bool:
         return False
     if squeeze(gold) == squeeze(answer):
         return True
+    domains = [set(_DOMAIN.findall(text)) for text in (gold, answer)]
+    if all(domains) and domains[0] != domains[1]:  # k in N is not k in Z
+        return False
     choice = same_choice(gold, answer, equivalent)
     if choice is not None:
         return choice

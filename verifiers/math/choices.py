@@ -24,7 +24,7 @@ _MORE_CHOICES = re.compile(  # (B) or (C); (A), (B)
 
 
 @dataclass(frozen=True)
-class _Choice:
+class Choice:
     letter: str
     value: str = ""  # what stands behind the letter
     is_letter: bool = False  # nothing but a letter, which may be a variable
@@ -36,7 +36,7 @@ def same_choice(gold: str, answer: str, is_same: Callable[[str, str], bool]) -> 
     Args:
         is_same: compares the values behind the letters.
     """
-    choices = [_read_choice(text) for text in (gold, answer)]
+    choices = [read_choice(text) for text in (gold, answer)]
     if all(choices):
         left, right = choices
         if left.value and right.value and not is_same(left.value, right.value):
@@ -55,10 +55,10 @@ def same_choice(gold: str, answer: str, is_same: Callable[[str, str], bool]) -> 
     return None
 
 
-def _read_choice(text: str) -> _Choice | None:
+def read_choice(text: str) -> Choice | None:
     alone = _ALONE.match(text)
     if alone:
-        return _Choice(alone[4], is_letter=not (alone[1] or alone[2] or alone[3]))
+        return Choice(alone[4], is_letter=not (alone[1] or alone[2] or alone[3]))
     opening = _OPENING_TEXT.match(text)
     if opening:
         letter = _LETTER_IN_TEXT.match(opening[1])
@@ -71,11 +71,11 @@ def _read_choice(text: str) -> _Choice | None:
     return _with_value(match[1] or match[2], match[3]) if match else None
 
 
-def _with_value(letter: str, value: str) -> _Choice | None:
+def _with_value(letter: str, value: str) -> Choice | None:
     """Return a choice with its value; None where the value names another choice, or doubts it."""
     value = value.strip(" .:")
     if not value or _OPERATOR.match(value) or letter.islower():
         return None
     if _MORE_CHOICES.search(value) or doubts(value):
         return None
-    return _Choice(letter, value)
+    return Choice(letter, value)

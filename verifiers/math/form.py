@@ -138,6 +138,8 @@ def work(tree: Tree) -> frozenset[str]:
         found = _work_of_product(tree)
         sign, above, below = factors(tree)
         arguments = [part for part in above + below if part != tree]
+        if any(part[0] == "number" for part in above):  # 4.5 * 10^2 is a notation of a number
+            arguments = [part for part in arguments if part[:2] != ("pow", number(10))]
     elif operator == "pow":
         found = _work_of_power(*arguments)
     elif operator in ("sqrt", "root"):

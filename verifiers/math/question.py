@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from verifiers.math import form
 from verifiers.math.brackets import split_top_level, strip_braces
+from verifiers.math.choices import read_choice
 from verifiers.math.expression import CONSTANTS, TooHard, Tree, exact, number, symbols
 from verifiers.math.expression_equality import equal
 from verifiers.math.kinds import Answer, Matrix, Named, Reals, Relation, Scalar, Sequence
@@ -16,6 +17,7 @@ from verifiers.math.notation import normalize, squeeze
 from verifiers.math.parser import parse_expression
 from verifiers.math.reader import read_answer
 from verifiers.math.tokens import ParseError
+from verifiers.math.words import is_name
 
 _MAX_CHARACTERS = 20_000  # of a question; formulas beyond are not read
 _MAX_FORMULAS = 400
@@ -56,6 +58,10 @@ def find_fault(gold: str, answer: str, question: str) -> str:
     Returns:
         "copied": it stands in the question. "wrong": it leaves work to do.
     """
+    choice = read_choice(answer)
+    if choice and read_choice(gold):
+        return ""
+    answer = choice.value if choice and choice.value else answer
     if squeeze(gold) == squeeze(answer):
         return ""
     try:
@@ -230,8 +236,9 @@ def _count_factors(tree: Tree) -> tuple[int, int]:
 def _is_unsolved(text: str) -> bool:
     """Return whether a condition has no side that is a quantity alone: 2x > 4, x + 1 = 3."""
     for condition in _CONDITION.split(text):
-        sides = [_parse(side.strip()) for side in _RELATION.split(condition)]
-        if len(sides) < 2 or not all(sides):
+        texts = [side.strip() for side in _RELATION.split(condition)]
+        sides = [_parse(text) for text in texts]
+        if len(sides) < 2 or not all(sides) or any(map(is_name, texts)):
             continue
         alone = [side for side in sides if side[0] == "symbol" or side[0] == "abs"]
         if not alone and any(symbols(side) - CONSTANTS for side in sides):
@@ -261,7 +268,7 @@ def _is_converted(gold: Answer, answer: Answer, text: str, question: str) -> boo
 
 def _find_fault_of_text(gold: str, answer: str, question: str) -> str:
     """Judge what only sympy can compare: an integral, a sum or a limit that is not carried out."""
+    if _FOR_SYMPY.search(gold) or not _FOR_SYMPY.search(answer):
+        return ""
     own, whole = (re.sub(r"[{}\s]", "", text) for text in (answer, normalize(question)))
-    if own in whole:
-        return "copied"
-    return "wrong" if _FOR_SYMPY.search(answer) and not _FOR_SYMPY.search(gold) else ""
+    return "copied" if own in whole else "wrong"

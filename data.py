@@ -24,6 +24,7 @@ from transformers import PreTrainedTokenizerBase
 from checks.errors import UserError
 from embedded import arithmetic, word_problems
 from verifiers.code.program import find_ground_truth_fault
+from verifiers.math.question import holds_answer
 
 # The published templates and system prompt of Eurus-2 (model card of PRIME-RL/Eurus-2-7B-PRIME).
 MATH_TEMPLATE = "{question}\n\nPresent the answer in LaTex format: \\boxed{Your answer}"
@@ -44,7 +45,12 @@ SYSTEM_PROMPTS = {"eurus": EURUS_SYSTEM_PROMPT}
 _TEXT, _TOKENS = Value("string"), List(Value("int64"))
 _CHECKED = {"row": Value("int64"), "fault": _TEXT}  # row number, and its fault or ""
 _PROMPT_FEATURES = Features(
-    prompt_ids=_TOKENS, ability=_TEXT, ground_truth=_TEXT, data_source=_TEXT, **_CHECKED
+    prompt_ids=_TOKENS,
+    ability=_TEXT,
+    ground_truth=_TEXT,
+    data_source=_TEXT,
+    question=_TEXT,
+    **_CHECKED,
 )
 _DEMONSTRATION_FEATURES = Features(prompt_ids=_TOKENS, response_ids=_TOKENS, **_CHECKED)
 
@@ -131,7 +137,8 @@ def encode_prompts(
         constant: name of the constant that the rows come from, for messages.
 
     Returns:
-        prompts: columns prompt_ids (list of ints), ability, ground_truth, data_source (strings).
+        prompts: columns prompt_ids (list of ints), ability, ground_truth, data_source, question
+            (strings).
         dropped: number of rows over max_prompt_tokens.
 
     Raises:
@@ -151,6 +158,7 @@ def encode_prompts(
         ground_truth = _read_ground_truth(row)
         encoded = {"ability": ability, "ground_truth": ground_truth, "fault": "", "row": number}
         encoded |= {"prompt_ids": [], "data_source": str(row.get("data_source") or "")}
+        encoded["question"] = find_question(prompt)
         if abilities is None or ability in abilities:
             encoded["fault"] = _find_row_fault(prompt, ability, ground_truth, tokenizer)
             if not encoded["fault"]:
@@ -279,6 +287,15 @@ def encode_prompt(
         return [], f"is refused by the tokenizer's chat template: {error}"
 
 
+def count_copyable(prompts: Dataset) -> int:
+    """Return how many maths questions hold a formula that equals their ground truth.
+
+    A policy that copies it would be right by the value alone: see strict_form of Verifier.
+    """
+    columns = zip(prompts["question"], prompts["ground_truth"], prompts["ability"])
+    return sum(a == "math" and holds_answer(question, truth) for question, truth, a in columns)
+
+
 def explain_unknown_ability(ability: object) -> str:
     return f"has the unknown ability {ability!r}: use one of {', '.join(map(repr, TEMPLATES))}."
 
@@ -289,6 +306,14 @@ def _read_ground_truth(row: dict) -> str:
     if truth is None:
         return ""
     return truth if isinstance(truth, str) else json.dumps(truth)
+
+
+def find_question(prompt: object) -> str:
+    """Return the text of a question: what the user says, without the system prompt."""
+    if isinstance(prompt, str):
+        return prompt
+    messages = [m for m in prompt if isinstance(m, dict)] if isinstance(prompt, list) else []
+    return "\n".join(str(m.get("content")) for m in messages if m.get("role") == "user")
 
 
 def _find_row_fault(

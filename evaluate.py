@@ -271,6 +271,8 @@ def describe(tasks: Sequence[Task]) -> list[str]:
         text += f", {statuses['no_answer']} without an answer"
         if statuses["timeout"] or statuses["error"]:
             text += f", verifier: {statuses['timeout']} time-outs and {statuses['error']} errors"
+        if statuses["copied"]:
+            text += f", {statuses['copied']} copied from the question"
         notes.append(text + ".")
     return notes
 

@@ -92,7 +92,7 @@ def sample_groups(
     A finished response goes to the verifier at once, while others are still being generated.
 
     Args:
-        prompts: dicts of prompt_ids, ability, ground_truth, data_source.
+        prompts: dicts of prompt_ids, ability, ground_truth, data_source and, if known, question.
         seeds: one per prompt. It fixes the random numbers, if the model takes siblings in one row.
         rollout_tokens: prompt and response tokens in memory at the same time, at most.
         timer: context manager that adds up "seconds_generate" and "seconds_verify" (only the
@@ -168,7 +168,12 @@ class _Submitted:
             return False
         self.texts[row] = self.tokenizer.decode(ids, skip_special_tokens=True)
         prompt = self.prompts[row // self.samples_per_prompt]
-        self.verifier.submit([self.texts[row]], [prompt["ground_truth"]], [prompt["ability"]])
+        self.verifier.submit(
+            [self.texts[row]],
+            [prompt["ground_truth"]],
+            [prompt["ability"]],
+            questions=[prompt.get("question")],
+        )
         return True
 
     def collect(self, on_verdicts: Callable[[int], object]) -> tuple[list[str], list[Verdict]]:

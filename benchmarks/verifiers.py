@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,6 +32,8 @@ from verifiers.math.reader import read_answer
 
 NUM_RESPONSES = 300  # real-looking; half of them are right
 NUM_UNEQUAL = 150  # pairs of unequal answers
+NUM_ODD = 300  # right answers in odd notation, and wrong ones made up to look right
+NUM_COPIED = 300  # formulas of a question whose value is the answer
 NUM_PROGRAMS = 400
 REPEATS = 3
 SEED = 0
@@ -45,16 +48,30 @@ def main() -> None:
     compare_math("real-looking responses", pairs, generator)
     unequal = [make_pair(generator, right=False) for _ in range(NUM_UNEQUAL)]
     compare_math("unequal pairs", unequal, generator)
+    odd = [make_pair(generator, number % 2 == 0, ODD_KINDS) for number in range(NUM_ODD)]
+    compare_math("odd notations and made-up answers", odd, generator)
+    measure_copied(generator)
     measure_code()
 
 
 # -- math ---------------------------------------------------------------------------------------
 
 
-def make_pair(generator: random.Random, right: bool) -> Pair:
+def make_pair(generator: random.Random, right: bool, kinds: Sequence | None = None) -> Pair:
     """Return a ground truth and an answer in another notation; right: whether they are equal."""
     make = generator.choice(
-        [integers, fractions, decimals, roots, polynomials, intervals, tuples, sets, pi_multiples]
+        kinds
+        or [
+            integers,
+            fractions,
+            decimals,
+            roots,
+            polynomials,
+            intervals,
+            tuples,
+            sets,
+            pi_multiples,
+        ]
     )
     gold, equal, other = make(generator)
     return gold, equal if right else other, right
@@ -120,6 +137,66 @@ def pi_multiples(generator: random.Random) -> tuple[str, str, str]:
     a, b = generator.randint(1, 9), generator.choice([7, 11, 13])
     gold = f"\\frac{{{a}\\pi}}{{{b}}}"
     return gold, f"\\frac{{{a}}}{{{b}}}\\pi", f"{a * 3.14159265 / b:.4f}"
+
+
+def quantities(generator: random.Random) -> tuple[str, str, str]:
+    n = generator.randint(1, 99)
+    unit, small, other = generator.choice(
+        [("m", "cm", "mi"), ("dollars", "cents", "euros"), ("square meters", "cm^2", "acres")]
+    )
+    size = n * (10**4 if "^" in small else 100)
+    return f"{n}\\text{{ {unit}}}", f"{size}\\text{{ {small}}}", f"{n}\\text{{ {other}}}"
+
+
+def choices(generator: random.Random) -> tuple[str, str, str]:
+    letter, other = generator.sample("ABCDE", 2)
+    value = generator.choice(["2x(x-7)", "\\text{twelve}", "x+y=z", "Alice"])
+    written = generator.choice(["{}) {}", "\\textbf{{({})}}\\ {}", "{}. {}", "\\text{{({})}} {}"])
+    wrong = generator.choice([f"({letter}) or ({other})", f"({letter}) is wrong", f"({other}) 1"])
+    return letter, written.format(letter, value), wrong
+
+
+def pieces(generator: random.Random) -> tuple[str, str, str]:
+    a, far = generator.randint(1, 99), 10 ** generator.randint(3, 9)
+    wrong = [f"|x+{far}|-{far}+{a}", f"\\max(x,-{far})+{a}", f"x+{a}+\\lfloor|x|/{far}\\rfloor"]
+    return f"x+{a}", f"\\sqrt[3]{{x^3}}+{a}", generator.choice(wrong)
+
+
+def named_values(generator: random.Random) -> tuple[str, str, str]:
+    a, b = generator.randint(1, 99), generator.randint(100, 199)
+    return f"AB={a},CD={b}", f"{a}, {b}", f"AB={b}, CD={a}"
+
+
+def denials(generator: random.Random) -> tuple[str, str, str]:
+    n = generator.randint(5, 999)
+    words = "doubled quadrillion sixteenths lakh crore hoax squared tenths false".split()
+    return str(n), f"{n}\\text{{ ways}}", f"{n}\\text{{ {generator.choice(words)}}}"
+
+
+ODD_KINDS = (quantities, choices, pieces, named_values, denials)
+
+
+def measure_copied(generator: random.Random) -> None:
+    """Print how many formulas of a question are rewarded where their value is the answer."""
+    paid, paid_without = 0, 0
+    for _ in range(NUM_COPIED):
+        a, b = generator.randint(2, 99), generator.randint(2, 99)
+        formula, value = generator.choice(
+            [
+                (f"{a}\\cdot{b}", str(a * b)),
+                (f"\\binom{{{a + 1}}}{{2}}", str(a * (a + 1) // 2)),
+                (f"\\sqrt{{{3 * a * a}}}", f"{a}\\sqrt3"),
+                (f"x^2-{a * a}", f"(x-{a})(x+{a})"),
+                (f"\\frac{{{6 * a}}}{{{6 * b}}}", str(Fraction(a, b))),
+                (f"{a}x+{b}x", f"{a + b}x"),
+            ]
+        )
+        paid += grade(f"\\boxed{{{formula}}}", value, f"Simplify ${formula}$.")[0]
+        paid_without += grade(f"\\boxed{{{formula}}}", value)[0]
+    print(f"\nformulas of the question, copied: {NUM_COPIED}")
+    print(
+        f"  rewarded {paid / NUM_COPIED:.1%}; without the question {paid_without / NUM_COPIED:.1%}"
+    )
 
 
 def write_response(generator: random.Random, answer: str) -> str:

@@ -18,6 +18,7 @@ class Group:
     outcome_rewards: list[float]  # K values r_o in [0, 1]
     statuses: list[str]  # K, status of each verdict
     truncated: list[bool]  # K, True if the length limit came before EOS
+    question: str | None = None  # its text, without template and system prompt
 
     @property
     def accuracy(self) -> float:

@@ -242,6 +242,8 @@ class RunLog:
         timeouts, errors = metrics["verdicts_timeout"], metrics["verdicts_error"]
         if timeouts or errors:
             self.print(f"  verifier: {timeouts} time-outs and {errors} errors, given reward 0")
+        if copied := metrics["verdicts_copied"]:
+            self.print(f"  verifier: {copied} copied from the question, given reward 0")
 
 
 def make_iteration_records(

@@ -19,7 +19,7 @@ class StubVerifier:
     def __exit__(self, *_):
         pass
 
-    def submit(self, responses, ground_truths, abilities):
+    def submit(self, responses, ground_truths, abilities, questions=None):
         values = (0.0, 1.0, 0.0, 1.0, 0.25)
         self.rewards += [values[zlib.crc32(text.encode()) % 5] for text in responses]
 

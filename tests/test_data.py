@@ -97,6 +97,16 @@ def test_long_prompts_are_dropped_and_counted(tokenizer):
         encode(rows, tokenizer, max_prompt_tokens=5)
 
 
+def test_the_text_of_a_question_goes_along(tokenizer):
+    chat = [{"role": "system", "content": "be brief"}, *CHAT]
+    assert data.find_question(chat) == data.find_question("7+8") == "7+8"
+    prompts, _ = encode([make_row(), make_row()], tokenizer)
+    assert list(prompts["question"]) == ["7+8"] * 2
+    rows = [make_row(prompt="7+8-3", ground_truth=truth) for truth in ("12", "7", "x")]
+    prompts, _ = encode([*rows, make_row(prompt="(1)+1", ground_truth="2")], tokenizer)
+    assert data.count_copyable(prompts) == 2
+
+
 def test_a_prompt_of_exactly_the_limit_stays(tokenizer):
     prompts, _ = encode([make_row(prompt="7+8", data_source="a book")], tokenizer)
     length = len(prompts[0]["prompt_ids"])

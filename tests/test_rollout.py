@@ -229,9 +229,11 @@ class StubVerifier:
 
     def __init__(self):
         self.rows: list[tuple[str, str, str]] = []
+        self.questions: list[str | None] = []
 
-    def submit(self, responses, truths, abilities):
+    def submit(self, responses, truths, abilities, questions=None):
         self.rows += zip(responses, truths, abilities)
+        self.questions += questions
 
     def collect(self, on_verdicts):
         on_verdicts(len(self.rows))
@@ -264,10 +266,12 @@ def test_each_response_gets_its_own_verdict_whenever_it_ended(model, plain, monk
         dict(prompt_ids=[5 + n] * length, ability="math", ground_truth=f"truth {n}", data_source="")
         for n, length in enumerate((1, 1, 50, 50, 1))
     ]
+    prompts[3]["question"] = "what is three?"
+    verifier = StubVerifier()
     groups = rollout.sample_groups(
         model,
         Tokenizer(),
-        StubVerifier(),
+        verifier,
         prompts,
         range(5),
         samples_per_prompt=4,
@@ -282,6 +286,9 @@ def test_each_response_gets_its_own_verdict_whenever_it_ended(model, plain, monk
     # Plainly, batch by batch, the long prompts first: each needs 50 + 4 x 40 tokens.
     assert batches == ([(n, 400) for n in (1, 1, 2, 1)] if plain else [(5, 400)])
     assert any(ids[-1] == 2 for group in groups for ids in group.response_ids)
+    assert len(verifier.questions) == 20
+    asked = {row[1] for row, text in zip(verifier.rows, verifier.questions) if text}
+    assert asked == {"truth 3"} and groups[3].question == "what is three?"
     for number, group in enumerate(groups):
         assert group.statuses == [f"truth {number}"] * 4
         texts = [" ".join(str(token) for token in ids if token != 2) for ids in group.response_ids]

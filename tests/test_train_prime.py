@@ -190,21 +190,24 @@ def test_failures_of_the_verifier_are_counted_and_shown(tmp_path, capsys, monkey
     settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), "NUM_ITERATIONS": 1}
     script = load_script("train_prime.py", tmp_path, **settings)
     verdicts = [Verdict(0.0, "timeout"), Verdict(1.0, "correct"), Verdict(0.0, "error")]
+    copied = Verdict(0.0, "copied")
     submitted: list[str] = []
 
     def collect(self, on_verdicts):
         count = len(submitted)
         submitted.clear()
-        return [verdicts[row % 3] for row in range(count)]
+        return [copied if row == count - 1 else verdicts[row % 3] for row in range(count)]
 
-    monkeypatch.setattr(Verifier, "submit", lambda self, r, t, a: submitted.extend(r))
+    monkeypatch.setattr(Verifier, "submit", lambda self, r, t, a, questions: submitted.extend(r))
     monkeypatch.setattr(Verifier, "collect", collect)
     monkeypatch.setattr(run_report, "write_report", lambda *_: 1 / 0)
     script.main()
     [line] = read_metrics(tmp_path / "runs" / "run")
-    assert line["verdicts_timeout"] == 6 and line["verdicts_error"] == 5
+    assert line["verdicts_timeout"] == 5 and line["verdicts_error"] == 5
+    assert line["verdicts_copied"] == 1
     output = capsys.readouterr().out
-    assert "verifier: 6 time-outs and 5 errors, given reward 0" in output
+    assert "verifier: 5 time-outs and 5 errors, given reward 0" in output
+    assert "verifier: 1 copied from the question, given reward 0" in output
     assert "no report was written: ZeroDivisionError" in output  # nor did it end the run
 
 

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 ABILITIES = ("math", "code")  # abilities that have a verifier
-STATUSES = ("correct", "partial", "wrong", "no_answer", "timeout", "error")
+STATUSES = ("correct", "partial", "wrong", "copied", "no_answer", "timeout", "error")
 
 _START_SECONDS = 120  # to import its libraries; a pool that takes longer is broken
 _STOP_SECONDS = 5
@@ -41,6 +41,8 @@ class Verifier:
         timeout_seconds: wall-clock limit a row; a worker that exceeds it is killed and replaced.
         all_or_nothing: programs that pass only some tests get 0, not the share that they pass.
         allow_unsandboxed_code: run programs even where the system offers no sandbox.
+        strict_form: refuse a maths answer that copies a formula of its question, or leaves work to
+            do that the ground truth has done. It needs the questions; without, the value decides.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Verifier:
         *,
         all_or_nothing: bool = False,
         allow_unsandboxed_code: bool = False,
+        strict_form: bool = True,
     ):
         if num_workers is not None and num_workers < 1:
             raise ValueError(f"num_workers = {num_workers} must be at least 1, or None")
@@ -57,12 +60,13 @@ class Verifier:
         self.timeout_seconds = timeout_seconds
         self.all_or_nothing = all_or_nothing
         self.allow_unsandboxed_code = allow_unsandboxed_code
+        self.strict_form = strict_form
         self.sandbox_layers: dict[str, str] = {}  # layer: why it does not work; "" if it works
         self.sandbox_fault = ""  # why programs cannot run safely here, and what to enable
         self._pool: subprocess.Popen | None = None
         self._socket: socket.socket | None = None
         self._connection: Connection | None = None
-        self._rows: list[tuple[str, str, str]] = []  # submitted, not yet collected
+        self._rows: list[tuple[str, str, str, str | None]] = []  # submitted, not yet collected
         self._verdicts: list[Verdict | None] = []  # of these rows; None: not yet known
 
     def __enter__(self) -> "Verifier":
@@ -73,20 +77,31 @@ class Verifier:
         self._stop_pool()
 
     def verify(
-        self, responses: Sequence[str], ground_truths: Sequence[str], abilities: Sequence[str]
+        self,
+        responses: Sequence[str],
+        ground_truths: Sequence[str],
+        abilities: Sequence[str],
+        questions: Sequence[str | None] | None = None,
     ) -> list[Verdict]:
         """Return one verdict per row, in order, whatever a row does to its worker.
 
         A failure of the verifier itself ("timeout", "error") has reward 0. For errors see submit.
         """
         self.discard()  # rows that an interrupted call has left
-        self.submit(responses, ground_truths, abilities)
+        self.submit(responses, ground_truths, abilities, questions)
         return self.collect()
 
     def submit(
-        self, responses: Sequence[str], ground_truths: Sequence[str], abilities: Sequence[str]
+        self,
+        responses: Sequence[str],
+        ground_truths: Sequence[str],
+        abilities: Sequence[str],
+        questions: Sequence[str | None] | None = None,
     ) -> None:
         """Hand rows to the pool and return at once; the pool works on them meanwhile.
+
+        Args:
+            questions: the text of each question, or None where it is not known (see strict_form).
 
         Raises:
             ValueError: an ability has no verifier.
@@ -101,7 +116,9 @@ class Verifier:
             raise RuntimeError("use Verifier in a with block")
         if "code" in abilities and self.sandbox_fault and not self.allow_unsandboxed_code:
             raise RuntimeError(self.sandbox_fault)
-        rows = list(zip(responses, ground_truths, abilities, strict=True))
+        if questions is None or not self.strict_form:
+            questions = [None] * len(responses)
+        rows = list(zip(responses, ground_truths, abilities, questions, strict=True))
         self._send_rows(list(enumerate(rows, start=len(self._rows))))
         self._rows += rows
         self._verdicts += [None] * len(rows)

@@ -29,7 +29,7 @@ _PR_SET_PDEATHSIG = 1
 
 _NUMPY = re.compile(r"\bnumpy\b|\bnp\.|\bscipy\b|\bpandas\b")  # in programs that use it
 
-Job = tuple[str, str, str]  # response, ground truth, ability
+Job = tuple[str, str, str, str | None]  # response, ground truth, ability, question
 CodeServers = tuple[socket.socket, ...]  # without and with numpy; none if they do not start
 
 
@@ -184,12 +184,12 @@ def _work(connection: Connection, code_servers: CodeServers, settings: dict) -> 
     timeout_seconds, all_or_nothing = settings["timeout_seconds"], settings["all_or_nothing"]
     while True:
         try:
-            response, ground_truth, ability = connection.recv()
+            response, ground_truth, ability, question = connection.recv()
         except EOFError:
             return
         try:
             if ability == "math":
-                verdict = grade_answer(response, ground_truth)
+                verdict = grade_answer(response, ground_truth, question)
             elif ability == "code":
                 uses_numpy = _NUMPY.search(f"{response} {ground_truth}")
                 server = code_servers[-1 if uses_numpy else 0]

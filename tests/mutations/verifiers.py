@@ -18,7 +18,6 @@ FAULTS = [
         ),
         ("an empty answer equals an empty truth", "return bool(gold.strip())", "return True"),
         ("choices are not read", "    if choice is not None:", "    if False:"),
-        ("case of choices counts", "left.upper() == right.upper()", "left == right"),
         (
             "answers without text are words",
             "words[0] == words[1] and (is_text or is_name)",
@@ -31,8 +30,8 @@ FAULTS = [
         "verifiers/math/test_answer.py",
         (
             "units do not matter",
-            "if gold.unit and answer.unit and units.differ(gold.unit, answer.unit):",
-            "if False:",
+            "    if size is None:",
+            "    if False:",
         ),
         ("0.5 stands for 0.5%", "abs(value) > 1", "True"),
         (
@@ -50,6 +49,40 @@ FAULTS = [
             "if len(brackets) > 1 or len(gold.items) != len(answer.items):",
             "if len(brackets) > 1:",
         ),
+    ),
+    *faults(
+        "verifiers/math/choices.py",
+        "verifiers/math/test_answer.py verifiers/math/test_hardened.py",
+        ("case of choices counts", "letters[0].upper() == letters[1].upper()", "False"),
+        ("a second choice is a value", "_MORE_CHOICES.search(value) or", ""),
+        ("a denial is a value", " or doubts(value)", ""),
+    ),
+    *faults(
+        "verifiers/math/question.py",
+        "verifiers/math/test_hardened.py",
+        (
+            "formulas of the question are answers",
+            "if any(_is_copied(",
+            "if False and any(_is_copied(",
+        ),
+        (
+            "work may be left",
+            'if others and _leaves_work(golds, others, question) else ""',
+            'if 0 else ""',
+        ),
+        ("factors do not matter", "if _ASKS_TO_FACTOR.search(question) and", "if False and"),
+        (
+            "numbers are never copied",
+            "return bool(_ASKS_FOR_FORM.search(question))",
+            "return False",
+        ),
+    ),
+    *faults(
+        "verifiers/math/expression_equality.py",
+        "verifiers/math/test_answer.py verifiers/math/test_hardened.py",
+        ("breakpoints are not looked at", "if start and (has_breakpoints(a)", "if False and (True"),
+        ("infinity is any number", 'if uses(a, "infinity") or uses(b, "infinity"):', "if False:"),
+        ("x / x is 1 everywhere", "if _is_constant_with_symbols(a, b) or", "if False and"),
     ),
     *faults(
         "verifiers/code/program.py",

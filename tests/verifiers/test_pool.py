@@ -275,6 +275,21 @@ def test_all_or_nothing():
         assert verifier.verify([half], [SUM], ["code"]) == [Verdict(0.0, "wrong")]
 
 
+def test_with_its_question_an_answer_must_have_the_form_of_one():
+    responses = ["\\boxed{7\\cdot8}", "\\boxed{56}", "\\boxed{7\\cdot8}", "\\boxed{7\\cdot8}"]
+    questions = ["What is $7\\cdot8$?", "What is $7\\cdot8$?", "Seven by eight?", None]
+    rows = responses, ["56"] * 4, ["math"] * 4
+    copied, wrong = Verdict(0.0, "copied"), Verdict(0.0, "wrong")
+    with Verifier(num_workers=2) as verifier:
+        assert verifier.verify(*rows, questions) == [copied, RIGHT, wrong, RIGHT]
+        assert verifier.verify(*rows, questions=questions) == [copied, RIGHT, wrong, RIGHT]
+        assert verifier.verify(*rows) == [RIGHT] * 4
+        with pytest.raises(ValueError, match="shorter|longer"):
+            verifier.verify(*rows, questions[:2])
+    with Verifier(num_workers=1, strict_form=False) as verifier:
+        assert verifier.verify(*rows, questions) == [RIGHT] * 4
+
+
 CALLER = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it

@@ -10,37 +10,49 @@ import re
 from verifiers.math import sympy_backend
 from verifiers.math.answer_equality import same
 from verifiers.math.brackets import strip_braces
+from verifiers.math.choices import same_choice
 from verifiers.math.expression import TooHard
-from verifiers.math.notation import canonical_words, normalize, squeeze
+from verifiers.math.notation import normalize, squeeze
+from verifiers.math.question import find_fault
 from verifiers.math.reader import read_answer
 from verifiers.math.tokens import ParseError
+from verifiers.math.words import canonical_words
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
 _BRACE = re.compile(r"(?<!\\)(?:\\\\)*[{}]")
 _BARE_CONTENT = re.compile(r"[^\s{}$\\]+")
 _MAX_CHARACTERS = 5_000  # in an answer; a longer one is compared only as text
-_CHOICE = re.compile(
-    r"^(?:\\text ?\{)? ?(?:(?:option|choice|answer) )?\(? ?([A-Za-z]) ?\)?[.:]? ?\}?$",
-    re.IGNORECASE,
-)
-_CHOICE_WITH_VALUE = re.compile(
-    r"^(?:\\text ?\{ ?\(?([A-J])\)? ?[.:]?\s*\} ?[.:]? ?|\(([A-J])\) )"
-    r"([\d.\[-].*|\\(?!text).*|[a-z].*)$"
-)
 _CAPITALIZED = re.compile(r"^[A-Z][a-z]{2,}$")
 _FOR_SYMPY = re.compile(r"\\(?:int|sum|prod|lim|iint|oint)(?![a-z])")
+_DOMAIN = re.compile(r"\\in ?(\\mathbb\{[A-Z]\}(?: ?[\^_] ?\{?[+*]\}?)?)")
+_WITH_COMPANY = re.compile(
+    r"\\text ?\{(?! ?[A-Za-z] ?\})"
+    r"|(?<![\\A-Za-z])(?:(?!(?:d[a-z])+\b)[A-Za-z]{4,}|(?:or|and|not|no)(?![a-z]))"
+    r"|[,;&]|\\(?:vee|wedge|cup|cr|pm|mp|usd)(?![a-z])|[<>]|\\[lgn]eq|%"
+)
 
 
-def grade(response: str, ground_truth: str) -> tuple[float, str]:
-    """Return (outcome reward, status): 1.0 "correct", 0.0 "wrong" or "no_answer".
+def grade(response: str, ground_truth: str, question: str | None = None) -> tuple[float, str]:
+    """Return (outcome reward, status): 1.0 "correct", 0.0 "wrong", "copied" or "no_answer".
 
     The caller must limit time and memory.
+
+    Args:
+        question: the text of the question. With it, an answer must also have the form of one: what
+            stands in the question, or leaves work to do, is refused (question.py). None: the
+            value decides.
     """
     answer = find_boxed_answer(response)
     if answer is None:
         return 0.0, "no_answer"
     gold = find_boxed_answer(ground_truth) or ground_truth
-    return (1.0, "correct") if equivalent(gold, answer) else (0.0, "wrong")
+    if not equivalent(gold, answer):
+        return 0.0, "wrong"
+    if question is None or gold.strip() == answer.strip():
+        return 1.0, "correct"
+    gold, answer = (strip_braces(normalize(text)) for text in (gold, answer))
+    fault = find_fault(gold, answer, question)
+    return (0.0, fault) if fault else (1.0, "correct")
 
 
 def find_boxed_answer(text: str) -> str | None:
@@ -58,6 +70,8 @@ def find_boxed_answer(text: str) -> str | None:
             closed_by[opened.pop()] = position
     for box in reversed(list(_BOX.finditer(text))):
         start = box.end()
+        if text.startswith("[", start):  # \boxed[5]{6} is no LaTeX: which of them would it be?
+            continue
         if start in closed_by:
             return text[start + 1 : closed_by[start]].strip() or None
         bare = _BARE_CONTENT.match(text, start)
@@ -77,7 +91,10 @@ def equivalent(gold: str, answer: str) -> bool:
         return False
     if squeeze(gold) == squeeze(answer):
         return True
-    choice = _same_choice(gold, answer)
+    domains = [set(_DOMAIN.findall(text)) for text in (gold, answer)]
+    if all(domains) and domains[0] != domains[1]:  # k in N is not k in Z
+        return False
+    choice = same_choice(gold, answer, equivalent)
     if choice is not None:
         return choice
     try:
@@ -85,30 +102,6 @@ def equivalent(gold: str, answer: str) -> bool:
     except (ParseError, TooHard, RecursionError, OverflowError):
         is_same = _same_in_sympy(gold, answer)
     return is_same or _same_words(gold, answer)
-
-
-def _same_choice(gold: str, answer: str) -> bool | None:
-    """Compare answers as choices: B, (B), \\text{(B)} 12. None if this does not decide it."""
-    choices = [_read_choice(text) for text in (gold, answer)]
-    if all(choices):
-        (left, value), (right, other) = choices
-        if value and other and not equivalent(value, other):
-            return False
-        is_variable = len(gold) == len(answer) == 1 or left.upper() > "J"
-        return left == right if is_variable else left.upper() == right.upper()
-    for choice, other in ((choices[0], answer), (choices[1], gold)):
-        if choice and choice[1]:
-            return equivalent(choice[1], other) or None
-    return None
-
-
-def _read_choice(text: str) -> tuple[str, str] | None:
-    """Return the letter and the value ("" if none) of a choice; None if it is not a choice."""
-    letter = _CHOICE.match(text)
-    if letter:
-        return letter[1], ""
-    match = _CHOICE_WITH_VALUE.match(text)
-    return (match[1] or match[2], match[3]) if match else None
 
 
 def _same_words(gold: str, answer: str) -> bool:
@@ -119,7 +112,12 @@ def _same_words(gold: str, answer: str) -> bool:
 
 
 def _same_in_sympy(gold: str, answer: str) -> bool:
-    """Compare with sympy what only sympy can evaluate; what it cannot decide is not equal."""
+    """Compare with sympy what only sympy can evaluate; what it cannot decide is not equal.
+
+    An integral with words, or in a list, is not an integral.
+    """
     if not (_FOR_SYMPY.search(gold) or _FOR_SYMPY.search(answer)):
+        return False
+    if any(map(_WITH_COMPANY.search, (gold, answer))):
         return False
     return sympy_backend.equal(gold, answer)

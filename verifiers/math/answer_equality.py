@@ -43,13 +43,17 @@ def same(gold: Answer, answer: Answer) -> bool:
 
 
 def _same_scalar(gold: Scalar, answer: Scalar) -> bool:
-    if gold.unit and answer.unit and units.differ(gold.unit, answer.unit):
+    size = units.compare(gold.unit, answer.unit)
+    if size is None:
         return False
-    if equality.equal(gold.tree, answer.tree):
+    scaled = gold.tree if size == 1 else ("mul", number(size), gold.tree)
+    if equality.equal(scaled, answer.tree):
         return True
     if (gold.bare is None) == (answer.bare is None):
         return False
     plain, marked = (gold, answer) if gold.bare is None else (answer, gold)
+    if plain.unit not in ("", "degc", "degf"):  # 5 degrees are not 5 radians
+        return False
     return _is_above_one(plain) and equality.equal(plain.tree, marked.bare)
 
 
@@ -99,7 +103,7 @@ def _same_sequence(gold: Sequence, answer: Sequence) -> bool:
     if brackets == {",", "("}:
         return _same_coordinates(gold, answer) or _same_coordinates(answer, gold)
     if brackets <= {",", "{"} and _count_names(gold) != _count_names(answer):
-        return False
+        return _same_in_order(gold, answer) or _same_in_order(answer, gold)
     if brackets <= {",", "{"}:
         if "{" in brackets:
             return equality.match_items(distinct(gold.items), distinct(answer.items), same)
@@ -119,6 +123,16 @@ def _same_coordinates(named: Sequence, plain: Sequence) -> bool:
     return len(items) == len(plain.items) and all(
         same(item.value, other) for item, other in zip(items, plain.items)
     )
+
+
+def _same_in_order(named: Sequence, plain: Sequence) -> bool:
+    """Compare AB = 4, CD = 5 with 4, 5: the values of different names, in their order."""
+    if _count_names(named) != len(named.items) or len(named.items) != len(plain.items):
+        return False
+    if not all(isinstance(item, Named) for item in named.items):
+        return False
+    is_plain = not any(isinstance(item, Named) for item in plain.items)
+    return is_plain and all(same(item.value, o) for item, o in zip(named.items, plain.items))
 
 
 def _count_names(sequence: Sequence) -> int:

@@ -17,6 +17,7 @@ Tree = tuple
 _MAX_BITS = 200_000  # of an exact number; larger ones are compared by their parts
 _MAX_FUNCTION_BITS = 2_000  # of the argument of a function (sin, cosh, ...)
 _MAX_FACTORIAL = 5_000
+_NOISE_DIGITS = 10  # of the last digits, in which rounding may show
 CONSTANTS = {"i", "e", "\\pi"}  # symbols with a value of their own
 
 
@@ -196,6 +197,13 @@ def _factorial(value):
     return mpmath.factorial(value)
 
 
+def _snap(value):
+    """Return the integer that a value differs from by rounding alone, or the value."""
+    nearest = mpmath.nint(value)
+    noise = mpmath.mpf(10) ** (_NOISE_DIGITS - mpmath.mp.dps) * max(1, abs(value))
+    return nearest if abs(value - nearest) < noise else value
+
+
 def _is_real_root(exponent: Tree, base) -> bool:
     if mpmath.im(base) or mpmath.re(base) >= 0 or symbols(exponent):
         return False
@@ -227,9 +235,9 @@ _NUMERIC = {
     "factorial": _factorial,
     "binomial": mpmath.binomial,
     "abs": abs,
-    "floor": mpmath.floor,
-    "ceil": mpmath.ceil,
-    "mod": lambda a, b: a - b * mpmath.floor(a / b),
+    "floor": lambda a: mpmath.floor(_snap(a)),
+    "ceil": lambda a: mpmath.ceil(_snap(a)),
+    "mod": lambda a, b: a - b * mpmath.floor(_snap(a / b)),
     "max": max,
     "min": min,
     "log": mpmath.log,  # with a base

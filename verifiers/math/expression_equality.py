@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import mpmath
 
+from verifiers.math.breakpoints import has_breakpoints, list_points
 from verifiers.math.expression import (
     CONSTANTS,
     NoValue,
@@ -23,25 +24,19 @@ _STRICT_TOLERANCE = mpmath.mpf(10) ** -500
 _VANISHES = mpmath.mpf(10) ** -50  # rounding noise shrinks by this factor at three times the digits
 
 _MAGNITUDES = (0, 1, -1, 2, 0, -2)  # powers of ten of the numbers that symbols stand for
-_INTEGERS = (
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    12,
-    30,
-    61,
-    200,
-)  # values of the symbols that stand for integers
+# Values of the symbols that stand for integers.
+_INTEGERS = tuple(map(int, "1 2 3 4 5 6 7 8 12 30 61 200".split()))
+_FAR_DIGITS = 120  # at points far from zero, where differences lose more digits
+_MOST_DIGITS = 1_500
+_FEWEST_REAL = 4  # points at which both sides must be real, if some were left out
+_MANY_VALUED = ("ln", "log", "arccosh", "arctanh", "arccoth", "arcsin", "arccos")
+_HYPERBOLIC = {"sinh", "cosh", "tanh", "coth", "sech", "csch", "exp"}
 _INTEGER_LETTERS = "ijklmnpqKLMNPQ"  # first letters of such symbols
 _INTEGER_OPERATIONS = {"floor", "ceil", "factorial", "binomial", "mod", "gcd", "lcm"}
 _TRIES = 4  # times as many points are tried, because some have no value
 
-Point = tuple[str, dict[str, mpmath.mpf]]  # kind, and the values of the symbols
+# "positive", "real" or "side" (of a breakpoint), and the values of the symbols
+Point = tuple[str, dict[str, mpmath.mpf]]
 
 
 def equal(a: Tree, b: Tree) -> bool:
@@ -100,21 +95,100 @@ def _equal_values(a: Tree, b: Tree, log_base: int | None) -> bool:
     if exact_a is not None and exact_b is not None:
         return exact_a == exact_b
     if uses(a, "infinity") or uses(b, "infinity"):
-        names = symbols(a) | symbols(b)
-        return not names and evaluate(a, {}) == evaluate(b, {})
+        return _sign_of_infinity(a) == _sign_of_infinity(b) != 0
+    if _is_constant_with_symbols(a, b) or _is_constant_with_symbols(b, a):
+        return False
     first: dict | None = None
+    compared = skipped = 0
     for kind, values in _points(a, b, log_base):
         first = values if first is None else first
-        with mpmath.workdps(_DIGITS):
-            x, y = evaluate(a, values, log_base), evaluate(b, values, log_base)
-        is_complex = bool(mpmath.im(x) or mpmath.im(y))
-        if kind == "real" and is_complex or _close(x, y, _TOLERANCE):
-            continue
-        if not (_vanishes(a, x, values, log_base) and _vanishes(b, y, values, log_base)):
+        try:
+            outcome = _compare_at(a, b, kind, values, log_base)
+        except TooHard:
+            if kind != "side":
+                raise
+            continue  # no value there
+        if outcome is False:
             return False
+        compared += outcome is True
+        skipped += outcome is None and kind != "real"
+    if skipped and compared < _FEWEST_REAL:
+        return False
     with mpmath.workdps(_MANY_DIGITS):
         x, y = evaluate(a, first, log_base), evaluate(b, first, log_base)
+        if skipped and (mpmath.im(x) or mpmath.im(y)):
+            return True
         return _close(x, y, _STRICT_TOLERANCE) or max(abs(x), abs(y)) < _STRICT_TOLERANCE
+
+
+def _compare_at(a: Tree, b: Tree, kind: str, values: dict, log_base: int | None) -> bool | None:
+    """Return whether two expressions are equal at a point; None if it does not tell.
+
+    A complex logarithm has many values, so that only points count where both sides are real. With
+    bars on one side alone, a side that is not real is another one.
+    """
+    with mpmath.workdps(_FAR_DIGITS if kind == "side" else _DIGITS):
+        x, y = evaluate(a, values, log_base), evaluate(b, values, log_base)
+    is_complex = [bool(mpmath.im(value)) for value in (x, y)]
+    if is_complex[0] != is_complex[1] and _bars_differ(a, b) and kind != "positive":
+        return False
+    if kind != "positive" and any(is_complex):
+        return None
+    if _close(x, y, _TOLERANCE):
+        return True
+    if any(is_complex) and values and (_has_logarithm(a) or _has_logarithm(b)):
+        return None
+    if _vanishes(a, x, values, log_base) and _vanishes(b, y, values, log_base):
+        return True
+    if not (_grows_fast(a) or _grows_fast(b)):
+        return False
+    with mpmath.workdps(_MOST_DIGITS):  # cosh x - sinh x loses 870 digits at x = 1000
+        x, y = evaluate(a, values, log_base), evaluate(b, values, log_base)
+        return _close(x, y, _TOLERANCE)
+
+
+def _sign_of_infinity(tree: Tree) -> int:
+    """Return 1 or -1 for a plus or minus infinity that stands alone, 0 for what holds one."""
+    if tree[0] == "infinity":
+        return 1
+    if tree[0] == "mul" and tree[1][0] == "number" and tree[2][0] == "infinity":
+        return (tree[1][1] > 0) - (tree[1][1] < 0)
+    return 0
+
+
+def _is_constant_with_symbols(a: Tree, b: Tree) -> bool:
+    """Return whether a has no symbol and b divides by one: 17 x / x has no value at 0."""
+    return not symbols(a) - CONSTANTS and _divides_by_symbol(b)
+
+
+def _divides_by_symbol(tree: Tree) -> bool:
+    if tree[0] in ("number", "symbol", "infinity"):
+        return False
+    if tree[0] == "div" and symbols(tree[2]) - CONSTANTS:
+        return True
+    if tree[0] == "pow" and symbols(tree[1]) - CONSTANTS and not symbols(tree[2]):
+        value = exact(tree[2])
+        if value is not None and value <= 0:
+            return True
+    return any(map(_divides_by_symbol, tree[1:]))
+
+
+def _bars_differ(a: Tree, b: Tree) -> bool:
+    return uses(a, "abs") != uses(b, "abs")
+
+
+def _has_logarithm(tree: Tree) -> bool:
+    return any(uses(tree, name) for name in _MANY_VALUED)
+
+
+def _grows_fast(tree: Tree) -> bool:
+    if tree[0] in ("number", "symbol"):
+        return False
+    if tree[0] in _HYPERBOLIC and symbols(tree):
+        return True
+    if tree[0] == "pow" and symbols(tree[2]):
+        return True
+    return any(map(_grows_fast, tree[1:]))
 
 
 def _vanishes(tree: Tree, value, values: dict, log_base: int | None) -> bool:
@@ -144,19 +218,28 @@ def _points(a: Tree, b: Tree, log_base: int | None) -> Iterator[Point]:
         for tree in (a, b)
     )
     integers = {name for name in names if wants_integers and name[0] in _INTEGER_LETTERS}
+    sides_differ = _bars_differ(a, b)
+    signed = {name for name in names if sides_differ or len(name) == 1 and name.islower()}
+    start: dict | None = None
     for kind in ("positive",) if integers == names else ("positive", "real"):
         wanted = len(_INTEGERS) if integers else len(_MAGNITUDES)
         found = 0
         for attempt in range(_TRIES):
-            for values in _draw(names, integers, kind, attempt):
+            for values in _draw(names, integers, signed, kind, attempt):
                 if found < wanted and _have_values(a, b, values, log_base):
                     found += 1
+                    start = start or values
                     yield kind, values
         if found < wanted // 3 and kind == "positive":
             raise TooHard("values at too few points")
+    if start and (has_breakpoints(a) or has_breakpoints(b)):
+        for values in list_points((a, b), start, integers, signed):
+            yield "side", values  # where there may be no value
 
 
-def _draw(names: set[str], integers: set[str], kind: str, attempt: int) -> list[dict]:
+def _draw(
+    names: set[str], integers: set[str], signed: set[str], kind: str, attempt: int
+) -> list[dict]:
     """Return values of the symbols; each symbol takes all magnitudes, in its own order."""
     columns: dict[str, list] = {}
     count = len(_INTEGERS) if integers else len(_MAGNITUDES)
@@ -166,9 +249,9 @@ def _draw(names: set[str], integers: set[str], kind: str, attempt: int) -> list[
             columns[name] = [mpmath.mpf(n) for n in generator.sample(_INTEGERS, count)]
             continue
         magnitudes = generator.sample(_MAGNITUDES, len(_MAGNITUDES))
-        signed = kind == "real" and len(name) == 1 and name.islower()
+        is_signed = kind == "real" and name in signed
         columns[name] = [
-            generator.choice([-1, 1] if signed and row else [-1 if signed else 1])
+            generator.choice([-1, 1] if is_signed and row else [-1 if is_signed else 1])
             * generator.randint(10**8, 10**9)
             * mpmath.mpf(10) ** (magnitudes[row % len(magnitudes)] - 8)
             for row in range(count)

@@ -9,7 +9,7 @@ import unicodedata
 from functools import lru_cache
 
 _UNICODE = {
-    **dict.fromkeys("−–—‐‑‒﹣－⁻", "-"),
+    **dict.fromkeys("−–—‐‑‒﹣－", "-"),
     **dict.fromkeys("×✕✖", "\\times "),
     **dict.fromkeys("·⋅∙•", "\\cdot "),
     **dict.fromkeys("’‘′`", "'"),
@@ -22,11 +22,13 @@ _UNICODE = {
     **dict.fromkeys("∅⌀Ø", "\\emptyset "),
     **dict.fromkeys("⟨〈", "\\langle "),
     **dict.fromkeys("⟩〉", "\\rangle "),
+    "¢": "\\text{ cents}",
     "÷": "/",
     "±": "\\pm ",
     "∓": "\\mp ",
     "√": "\\sqrt ",
     "∛": "\\sqrt[3]",
+    "∜": "\\sqrt[4]",
     "∞": "\\infty ",
     "≠": "\\neq ",
     "≈": "\\approx ",
@@ -45,8 +47,8 @@ _UNICODE = {
     "⌈": "\\lceil ",
     "⌉": "\\rceil ",
     "…": "\\ldots ",
-    "€": "\\$",
-    "£": "\\$",
+    "€": "\\eur ",
+    "£": "\\gbp ",
     "，": ",",
     "、": ",",
     "；": ";",
@@ -59,6 +61,8 @@ _UNICODE = {
     "ϕ": "\\phi ",
     "ϵ": "\\epsilon ",
 }
+# An invisible sign means what it stands for; any other one may not join two digits.
+_INVISIBLE_SIGNS = {"\u2062": "\\cdot ", "\u2063": ",", "\u2064": "+"}
 _GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho"
 _GREEK += " sigma tau upsilon phi chi psi omega"
 _FRACTION = re.compile(r"(\d*)\s*(\d+)⁄(\d+)")
@@ -109,7 +113,9 @@ _SYNONYMS = {
     "bigcup": "cup",
     "simeq": "approx",
     "thickapprox": "approx",
-    "dollar": "$",
+    "dollar": "usd",
+    "euro": "eur",
+    "pounds": "gbp",
     "percent": "%",
     "infin": "infty",
     "langle": "(",
@@ -117,6 +123,7 @@ _SYNONYMS = {
     "tg": "tan",
     "ctg": "cot",
     "cosec": "csc",
+    "arccosec": "arccsc",
     "lg": "log_{10}",
     "textbf": "text",
     "textit": "text",
@@ -161,6 +168,18 @@ _SYNONYMS = {
     **dict.fromkeys("big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr".split(), ""),
     **dict.fromkeys("quad qquad thinspace medspace thickspace enspace space".split(), " "),
 }
+_DOUBLED = re.compile(  # \\\\frac, as a program prints it; outside a matrix no line ends
+    r"\\\\(?=(?:[dt]?frac|sqrt|pi|text|left|right|cdot|times|infty|theta|alpha|beta|ln|log|sin|cos"
+    r"|tan|pm|cup|in|le|ge|leq|geq|mathrm|mathbb|lfloor|rfloor|circ|binom)(?![a-z]))"
+)
+_SPELLED_GREEK = re.compile(
+    r"(?<![A-Za-z\\{])(alpha|beta|gamma|delta|epsilon|zeta|theta|kappa|lambda|sigma|omega|rho|phi|tau)"
+    r"(?![A-Za-z])"
+)
+_SUBSCRIPT_BEHIND = re.compile(  # v^2_0 is v_0^2; the primes of v'_0 stay with the name
+    r"(\^(?:\{[^{}]*\}|[\w*]))(_(?:\{[^{}]*\}|\w))"
+)
+_BRACED_NAME = re.compile(r"(?<![A-Za-z])(?<![A-Za-z] )\{ ?([A-Za-z]) ?\} ?(?=_)")
 _SPACE_COMMAND = re.compile(r"\\[,;:!> ]|(?<!\\)~|\\(?:hspace|vspace)\*?\{[^{}]*\}")
 _COMMAND = re.compile(r"\\not\s*=|\\([A-Za-z]+)\*?")
 _JOINED_THOUSANDS = re.compile(
@@ -172,7 +191,6 @@ _MIXED = re.compile(r"(?<![\d.^_{/])(\d+) (\d+) ?/ ?(\d+)(?![\d.])")
 _LEADING_PHRASE = re.compile(
     r"^\\text ?\{ ?(?:(?:the|final|correct) )*answer(?: is)?[:=]? ?\} ?[:=]? ?", re.IGNORECASE
 )
-_TEXT = re.compile(r"\\text\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _LOOSE_SPACE = re.compile(r"(?<!\w) | (?!\w)")  # a space that separates nothing
 _SPACES = re.compile(r"\s+")
 _DECORATION_AT_END = re.compile(r"(?:(?<![\\.])[.,;:]|\\cr\b|\s)+$")
@@ -183,7 +201,9 @@ def normalize(text: str) -> str:
     """Return the answer in the one notation that the parser reads."""
     text = _from_unicode(text) if not text.isascii() else text
     text = _JOINED_THOUSANDS.sub(lambda match: re.sub(r"\D", "", match[0]), text)
-    text = text.replace("\\%", "%").replace("\\$", " ").replace("$", " ")
+    text = text.replace("\\%", "%").replace("\\$", " \\usd ").replace("$", " ")
+    if "\\begin" not in text:
+        text = _DOUBLED.sub(r"\\", text)
     text = text.replace("\\\\", " \\cr ")
     text = re.sub(r"\\[()\[\]]|\\ensuremath", " ", text)
     text = re.sub(r"\\(?:text)?color ?\{[a-z]+\}", " ", text)
@@ -196,21 +216,13 @@ def normalize(text: str) -> str:
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
     text = _SPACED_THOUSANDS.sub(lambda match: match[0].replace(" ", ""), text)
     text = _BRACED_TOKEN.sub(r"\1", text)
+    text = _SUBSCRIPT_BEHIND.sub(r"\2\1", _BRACED_NAME.sub(r"\1", text))
+    if "\\text" not in text:
+        text = _SPELLED_GREEK.sub(r"\\\1 ", text)
     text = re.sub(r"\\mathbb ?([A-Z])", r"\\mathbb{\1}", text)
     text = _LEADING_PHRASE.sub("", text).removeprefix("=").strip()
     text = re.sub(r"\^ ?(?:\{ ?\\circ ?\}|\\circ(?![a-z]))", "^\\\\circ ", text)
     return _strip_end(text)
-
-
-def canonical_words(text: str) -> str:
-    """Return an answer in words for comparison: no \\text, no spaces at the ends, one case."""
-    while True:
-        inner = _TEXT.sub(r"\1", text)
-        if inner == text:
-            break
-        text = inner
-    words = _SPACES.sub(" ", text.replace("~", " ").replace('"', "")).strip(" .,;:!'")
-    return words.casefold()
 
 
 def squeeze(text: str) -> str:
@@ -237,6 +249,8 @@ def _strip_end(text: str) -> str:
 def _from_unicode(text: str) -> str:
     parts: list[str] = []
     for character in text:
+        if not character.isascii() and unicodedata.decomposition(character).startswith("<font>"):
+            character = unicodedata.normalize("NFKC", character)  # an italic pi is a pi
         if character in _UNICODE:
             parts.append(_UNICODE[character])
             continue
@@ -247,14 +261,15 @@ def _from_unicode(text: str) -> str:
             is_capital = "CAPITAL" in name
             parts.append(f"\\{letter.capitalize() if is_capital else letter} ")
         elif decomposition.startswith("<super>"):
-            _append_script(parts, "^", unicodedata.normalize("NFKC", character))
+            power = unicodedata.normalize("NFKC", character)
+            _append_script(parts, "^", _UNICODE.get(power, power))
         elif decomposition.startswith("<sub>"):
             _append_script(parts, "_", unicodedata.normalize("NFKC", character))
         elif decomposition.startswith("<fraction>"):
             top, bottom = unicodedata.normalize("NFKC", character).split("⁄")
             parts.append(f"\\frac{{{top}}}{{{bottom}}}")
         elif unicodedata.category(character) in ("Cf", "Zs"):  # invisible joiners; unusual spaces
-            parts.append(" " if unicodedata.category(character) == "Zs" else "")
+            parts.append(_INVISIBLE_SIGNS.get(character, " "))
         else:
             folded = unicodedata.normalize("NFKC", character)
             parts.append(folded if folded.isascii() else character)

@@ -110,8 +110,12 @@ class AtomParser(OperatorParser):
         return self.parse_power() if token not in ("+", "-", "") else self.fail(token)
 
     def parse_fraction(self) -> Tree:
+        start = self.position
         top = self._take_frac_part()
-        return ("div", top, self._take_frac_part())
+        bottom = self._take_frac_part()
+        if _is_differential(top) and _is_differential(bottom):  # dy/dx is not y/x
+            return ("symbol", "".join(self.tokens[start : self.position]))
+        return ("div", top, bottom)
 
     def _take_frac_part(self) -> Tree:
         if self.peek() == "{":
@@ -193,6 +197,7 @@ class AtomParser(OperatorParser):
         return argument
 
 
+_DIFFERENTIALS = {("symbol", "d"), ("symbol", "\\partial")}
 _COMMANDS = {
     "frac": AtomParser.parse_fraction,
     "sqrt": AtomParser.parse_root,
@@ -203,6 +208,17 @@ _COMMANDS = {
     "ceil": lambda parser: parser.parse_named("ceil"),
     "abs": lambda parser: parser.parse_named("abs"),
 }
+
+
+def _is_differential(tree: Tree) -> bool:
+    """Return whether an expression begins with the d of a derivative: dy, d^2 y, \\partial f."""
+    while tree[0] in ("mul", "pow"):
+        if tree[0] == "pow" and tree[1] in _DIFFERENTIALS:
+            return True
+        tree = tree[1]
+        if tree in _DIFFERENTIALS:
+            return True
+    return False
 
 
 def _mentions_pi(tree: Tree) -> bool:

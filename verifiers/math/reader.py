@@ -1,5 +1,6 @@
 """From a normalised answer to its kind (kinds.py): list, interval, relation, matrix, scalar ..."""
 
+import itertools
 import re
 from dataclasses import replace
 from functools import lru_cache
@@ -25,23 +26,24 @@ from verifiers.math.kinds import (
     Sequence,
     Words,
 )
-from verifiers.math.notation import canonical_words, squeeze
+from verifiers.math.lists import combine_conditions, flatten, name_tuples, points_to_reals
+from verifiers.math.notation import squeeze
 from verifiers.math.parser import parse_expression
 from verifiers.math.reals import (
     ALL_REALS,
     as_reals,
     intersect,
-    point,
     subtract,
     unite,
 )
 from verifiers.math.relations import name_value, read_relation
 from verifiers.math.tokens import ParseError
-from verifiers.math.words import canonical_name, is_name, is_words
+from verifiers.math.words import canonical_name, canonical_words, is_name, is_words
 
 _MAX_ITEMS = 500  # of a list; a longer one is compared as text
 _MAX_BASED = 200  # characters of a number with a base
 _MAX_SETS = 40  # in one union, intersection or difference
+_MAX_SIGNS = 4  # of \\pm in one expression
 _MAX_DEPTH = 12  # of lists within lists
 
 _OR = r"\\text ?\{\s*or\s*\}|(?<![a-z\\])or(?![a-z])|\\vee"
@@ -52,9 +54,11 @@ _CUP = re.compile(r"\\cup(?![a-z])|(?<=[\])}]) ?U ?(?=[(\[{\\])")
 _CAP = re.compile(r"\\cap(?![a-z])")
 _MINUS_SET = re.compile(r"\\setminus(?![a-z])|(?<=\\mathbb\{R\}) ?[-\\] ?(?=\\?\{)")
 _APPROXIMATELY = re.compile(r"\\approx(?![a-z])")
+_PLUS_MINUS, _MINUS_PLUS = re.compile(r"\\pm(?![a-z])"), re.compile(r"\\mp(?![a-z])")
 _MEMBER = re.compile(r"^([A-Za-z](?:_\w)?) ?\\in(?![a-z])(.+)$")
 _MEMBERSHIP_AT_END = re.compile(  # the domain of a parameter: ..., k \\in \\mathbb{Z}
-    r"(?<=[\w})]) ?,? ?(?:\\text ?\{[^{}]*\})? ?"
+    r"(?<=[\w})]) ?,? ?"
+    r"(?:\\text ?\{[ ,]*(?:(?:where|with|for|all|any|every|some|each|and)[ ,]*)*\})? ?"
     r"\(?[a-z] ?\\in ?\\mathbb\{[ZNQR]\}(?:[\^_][+*])? ?\)?$"
 )
 _BUILDER = re.compile(r"^\\\{ ?([A-Za-z])(?: ?\\in ?(?:\\mathbb\{?R\}?|R))? ?[|:](.+)\\\}$")
@@ -65,8 +69,13 @@ _MATRIX = re.compile(
 )
 _BASED = re.compile(r"^\(?(\d[\dA-Fa-f]*)\)? ?_ ?\{? ?(\d+|\\text ?\{[a-z]+\}) ?\}?$")
 _USES_ANGLE = re.compile(r"sin|cos|tan|cot|sec|csc")
+_NUMBER_WORDS = """
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+    sixteen seventeen eighteen nineteen twenty
+""".split()
 _PHRASES = {
     **dict.fromkeys(("all real numbers", "all reals", "all real x"), Reals(ALL_REALS)),
+    **{word: Scalar(number(value)) for value, word in enumerate(_NUMBER_WORDS)},
     **dict.fromkeys(
         ("no solution", "no solutions", "no real solution", "no real solutions", "empty set"),
         Sequence("{", ()),
@@ -116,12 +125,13 @@ def _read_list(text: str, depth: int) -> Answer | None:
         if len(items) == 1:
             return items[0]
         is_or = pattern is _CONNECTIVE and bool(re.search(_OR, text))
-        items = _points_to_reals(items)
+        items = name_tuples(points_to_reals(items)) if pattern is _CONNECTIVE else items
+        items = points_to_reals(items)
         if all(isinstance(item, Reals) and item.variable for item in items):
-            return _combine_conditions(items, is_or, pattern is _COMMA)
+            return combine_conditions(items, is_or, pattern is _COMMA)
         if is_or and all(same(items[0], item) for item in items):  # 11/2 or 5.5
             return items[0]
-        return Sequence(",", _flatten(items))
+        return Sequence(",", flatten(items))
     return None
 
 
@@ -143,7 +153,7 @@ def _read_single(text: str, depth: int) -> Answer:
     set_operation = _read_set_operation(text, depth)
     if set_operation:
         return set_operation
-    if re.search(r"\\[pm][pm](?![a-z])", text) and not text.startswith("\\{"):
+    if (_PLUS_MINUS.search(text) or _MINUS_PLUS.search(text)) and not text.startswith("\\{"):
         return _read_plus_minus(text, depth)
     return _read_bracketed(text, depth) or _read_leaf(text)
 
@@ -163,9 +173,18 @@ def _read_approximate(parts: list[str], depth: int) -> Answer:
 
 
 def _read_plus_minus(text: str, depth: int) -> Sequence:
-    upper = re.sub(r"\\mp(?![a-z])", "-", re.sub(r"\\pm(?![a-z])", "+", text))
-    lower = re.sub(r"\\mp(?![a-z])", "+", re.sub(r"\\pm(?![a-z])", "-", text))
-    return Sequence(",", _flatten([read_answer(sign, depth + 1) for sign in (upper, lower)]))
+    """Return the values of both signs; several \\pm without a \\mp are independent."""
+    count = max(1, len(_PLUS_MINUS.findall(text)))
+    is_paired = _MINUS_PLUS.search(text) is not None
+    if count > _MAX_SIGNS and not is_paired:
+        raise ParseError("too many signs")
+    values = []
+    for signs in ("+" * count, "-" * count) if is_paired else itertools.product("+-", repeat=count):
+        rest = iter(signs)
+        filled = _MINUS_PLUS.sub("-" if signs[0] == "+" else "+", text)
+        filled = _PLUS_MINUS.sub(lambda _, rest=rest: next(rest), filled)
+        values.append(read_answer(filled, depth + 1))
+    return Sequence(",", flatten(values))
 
 
 def _read_set_operation(text: str, depth: int) -> Answer | None:
@@ -202,7 +221,7 @@ def _read_bracketed(text: str, depth: int) -> Answer | None:
     inside = text[len(opener) : len(text) - len(closer)].strip()
     parts = split_top_level(inside, _SEMICOLON if ";" in inside else _COMMA)
     if len(parts) == 1 and opener == "\\{":
-        return Sequence("{", _flatten([read_answer(inside, depth + 1)]))
+        return Sequence("{", flatten([read_answer(inside, depth + 1)]))
     if len(parts) == 1:
         is_plain = (opener, closer) in (("(", ")"), ("[", "]"))
         return read_answer(inside, depth + 1) if is_plain else None
@@ -210,7 +229,7 @@ def _read_bracketed(text: str, depth: int) -> Answer | None:
         raise ParseError("too long a list")
     items = [read_answer(part.strip(), depth + 1) for part in parts]
     if opener == "\\{":
-        return Sequence("{", _flatten(items))
+        return Sequence("{", flatten(items))
     if (opener, closer) in (("(", ")"), ("[", "]")):
         return Sequence(opener, tuple(items))
     if len(items) != 2 or not all(isinstance(item, Scalar) for item in items):
@@ -271,47 +290,3 @@ def _read_leaf(text: str) -> Answer:
     if "^\\circ" in core and not _USES_ANGLE.search(core):
         return Scalar(tree, bare=parse_expression(core.replace("^\\circ", "")))
     return Scalar(tree, unit=unit)
-
-
-def _flatten(items: list) -> tuple:
-    """Return the items with lists among them taken apart: 1 \\pm 2, 3 holds one."""
-    flat = []
-    for item in items:
-        value = item.value if isinstance(item, Named) else item
-        is_list = isinstance(value, Sequence) and value.bracket == ","
-        if is_list and isinstance(item, Named):
-            flat += [Named(item.name, part) for part in value.items]
-        else:
-            flat += value.items if is_list else [item]
-    return tuple(flat)
-
-
-def _points_to_reals(items: list) -> list:
-    """Read x = 1 as a set of one point if another item is a condition on a variable."""
-    if not any(isinstance(item, Reals) and item.variable for item in items):
-        return items
-    return [
-        Reals((point(item.value.tree),), item.name)
-        if isinstance(item, Named) and isinstance(item.value, Scalar)
-        else item
-        for item in items
-    ]
-
-
-def _combine_conditions(items: list[Reals], is_union: bool, is_comma: bool) -> Reals:
-    """Combine conditions on one variable.
-
-    Conditions between commas hold together; where no number fulfils all of them, any may hold.
-    """
-    variable = items[0].variable
-    if len(items) > _MAX_SETS:
-        raise ParseError("too many conditions")
-    if any(item.variable != variable for item in items):
-        raise ParseError("conditions on several variables")
-    union = Reals(unite(*(item.pieces for item in items)), variable)
-    if is_union:
-        return union
-    pieces = items[0].pieces
-    for item in items[1:]:
-        pieces = intersect(pieces, item.pieces)
-    return Reals(pieces, variable) if pieces or not is_comma else union

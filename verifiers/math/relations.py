@@ -10,13 +10,22 @@ from verifiers.math.brackets import find_top_level, split_top_level
 from verifiers.math.expression import TooHard, Tree, number
 from verifiers.math.kinds import Answer, Named, Piece, Reals, Relation, Scalar
 from verifiers.math.parser import parse_expression
-from verifiers.math.reals import ALL_REALS, INFINITY, MINUS_INFINITY, point, subtract
+from verifiers.math.reals import (
+    ALL_REALS,
+    INFINITY,
+    MINUS_INFINITY,
+    intersect,
+    point,
+    subtract,
+    unite,
+)
 from verifiers.math.tokens import ParseError
 from verifiers.math.words import canonical_name, is_name
 
 _RELATION = re.compile(
     r"\\leq(?![a-z])|\\geq(?![a-z])|\\neq(?![a-z])|[<>]|(?<![<>])=|\\equiv(?![a-z])"
 )
+_FUNCTION_VALUE = re.compile(r"^[A-Za-z] ?\( ?[A-Za-z] ?\)$")
 _PROBES = (0, 1, 2, 7, 100)  # points at which a difference is evaluated to see whether it is linear
 
 
@@ -38,7 +47,10 @@ def read_relation(text: str, read: Callable[[str], Answer]) -> Answer | None:
         return _read_equation(parts, read)
     if "\\equiv" in operators or "=" in operators or not all(parts):
         raise ParseError("mixed relations")
-    trees = [parse_expression(part) for part in parts]
+    trees = [_parse_side(part) for part in parts]
+    bars = _read_bars(trees, operators)
+    if bars:
+        return bars
     symbolic = [i for i, tree in enumerate(trees) if tree[0] == "symbol"]
     for position in set(symbolic) - {i for i in symbolic if trees[i][1] in ("i", "e", "\\pi")}:
         others = [tree for i, tree in enumerate(trees) if i != position]
@@ -54,6 +66,35 @@ def read_relation(text: str, read: Callable[[str], Answer]) -> Answer | None:
         left, right = right, left
     operator = {">": "<", "\\geq": "\\leq"}.get(operators[0], operators[0])
     return _solve_linear(operator, ("add", left, ("mul", number(-1), right)))
+
+
+def _parse_side(text: str) -> Tree:
+    """Return a side of an inequality; f(x) is a quantity of its own."""
+    return ("symbol", text) if _FUNCTION_VALUE.match(text) else parse_expression(text)
+
+
+def _read_bars(trees: list[Tree], operators: list[str]) -> Reals | None:
+    """Return the values of x in |x| < 2 or 1 <= |x| <= 3; None for another inequality."""
+    names = set().union(*map(expression.symbols, trees)) - {"e", "\\pi"}
+    inside = [i for i, tree in enumerate(trees) if tree[0] == "abs" and tree[1][0] == "symbol"]
+    if len(names) != 1 or len(inside) != 1 or len(trees) == 3 and inside != [1]:
+        return None
+    if any(expression.symbols(tree) & names for i, tree in enumerate(trees) if i not in inside):
+        return None
+    (name,) = names
+    sides = [("symbol", name) if i in inside else tree for i, tree in enumerate(trees)]
+    size = _inequality_to_reals(sides, operators, inside[0])
+    upper = intersect(size.pieces, (Piece(number(0), INFINITY, True, False),))
+    lower = tuple(
+        Piece(_negate(p.high), _negate(p.low), p.high_closed, p.low_closed) for p in upper
+    )
+    return Reals(unite(lower, upper), name)
+
+
+def _negate(tree: Tree) -> Tree:
+    if tree[0] == "infinity":
+        return MINUS_INFINITY
+    return number(-tree[1]) if tree[0] == "number" else ("mul", number(-1), tree)
 
 
 def _read_equation(parts: list[str], read: Callable[[str], Answer]) -> Answer:

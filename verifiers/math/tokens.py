@@ -11,6 +11,7 @@ FUNCTIONS = {
     **{name: name for name in [*ROUND_FUNCTIONS, "ln", "log", "exp"]},
     **{f"arc{name}": f"arc{name}" for name in "sin cos tan cot sec csc sinh cosh tanh".split()},
     **{f"a{name}": f"arc{name}" for name in "sin cos tan sinh cosh tanh".split()},
+    "cosec": "csc",
     **{f"ar{name}": f"arc{name}" for name in "sinh cosh tanh".split()},
 }
 SEVERAL_ARGUMENTS = {"max", "min", "gcd", "lcm"}
@@ -42,6 +43,7 @@ _REPEATING = re.compile(
     r"(?<!\d)(\d*)\.(\d*)(?:\\(?:overline|bar|dot)\s*\{?\s*(\d+)\s*\}?|\((\d+)\)"
     r"|(?<=[\d.])(\d{1,9}?)\5{2,}\s*(?:\\ldots|\.\.\.))(?!\d)"
 )
+_CURRENCY = re.compile(r"\\(?:usd|eur|gbp)(?![a-z])")  # says nothing of the value
 _LONG_RUN = re.compile(r"\d{4000,}")
 _KNOWN_COMMANDS = set(
     "frac sqrt binom infty infinity floor ceil abs cdot bmod circ over choose".split()
@@ -60,6 +62,7 @@ def tokenize(text: str) -> list[str]:
     """
     if len(text) > 10 * _MAX_TOKENS or _LONG_RUN.search(text):
         raise ParseError("too long")
+    text = _CURRENCY.sub(" ", text)
     text = _REPEATING.sub(_write_repeating, text)
     tokens, position = [], 0
     while position < len(text):

@@ -7,6 +7,7 @@ its own process, which holds nothing but the program and the input of one test.
 
 import atexit
 import builtins
+import contextlib
 import gc
 import io
 import os
@@ -132,6 +133,8 @@ def run_function(code: types.CodeType, name: str) -> int:
 
 
 def _refuse(value: object) -> object:
+    if isinstance(value, tuple):  # a named one
+        return values.encode(tuple(tuple.__iter__(value)), _refuse)
     raise TypeError(f"a {type(value).__name__} is not a plain value")
 
 
@@ -139,6 +142,23 @@ def run_module(code: types.CodeType) -> types.ModuleType:
     module = _take_module("solution")
     exec(code, module.__dict__)
     return module
+
+
+def run_module_after(
+    prelude: list[str], code: types.CodeType
+) -> tuple[types.ModuleType, dict[str, object]]:
+    """Run a module after the statements that its tests come with.
+
+    Returns:
+        The module, and the names that it had before.
+    """
+    module = _take_module("solution")
+    for statement in prelude:
+        with contextlib.suppress(Exception):  # the solution has to do without it
+            exec(compile(statement, "prelude", "exec", dont_inherit=True), module.__dict__)
+    before = dict(module.__dict__)
+    exec(code, module.__dict__)
+    return module, before
 
 
 def find_function(module: types.ModuleType, name: str) -> Callable:

@@ -9,6 +9,7 @@ a function, no name with an underscore but the operators, no module.
 import collections.abc
 import functools
 import inspect
+import sys
 import types
 from collections.abc import Callable
 
@@ -39,11 +40,13 @@ def encode_guest(peer: object, value: object) -> dict[str, object]:
         return {**wire, "name": kind.__name__}
     if isinstance(value, collections.abc.Iterator):
         return {"type": "iterator", "id": peer.export(value)}
-    if isinstance(value, type) and value.__module__ != peer.module.__name__:
-        raise TypeError(f"class {value.__name__} cannot be handed to the solution")
+    module, name = getattr(value, "__module__", None), getattr(value, "__name__", None)
+    if isinstance(module, str) and module.partition(".")[0] in sys.stdlib_module_names:
+        if getattr(sys.modules.get(module), str(name), None) is value:
+            return {"type": "stdlib", "module": module, "name": name}
     if not callable(value) or isinstance(value, types.ModuleType):
         raise TypeError(f"a {kind.__name__} cannot be handed to the solution")
-    name, doc = getattr(value, "__name__", ""), getattr(value, "__doc__", None)
+    doc = getattr(value, "__doc__", None)
     texts = {"name": str(name), "doc": doc if isinstance(doc, str) else None}
     return {"type": "callback", "id": peer.export(value), **texts}
 

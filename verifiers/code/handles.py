@@ -11,7 +11,7 @@ foreign object, or the object made with other arguments, or is smaller and large
 import operator
 from collections.abc import Callable
 
-from verifiers.code.operations import BINARY, OPERATIONS
+from verifiers.code.operations import BINARY, KINDS, OPERATIONS
 
 _NOT_FORWARDED = "not forwarded to the solution"
 _PROTOCOLS = {  # of libraries, which look for them on any object
@@ -25,14 +25,17 @@ _PROTOCOLS = {  # of libraries, which look for them on any object
 class Handle:
     """Stands for an object of the solution in the process of the tests."""
 
-    __slots__ = ("__peer", "__number", "__is_data", "__is_marked", "__made", "__weakref__")
+    __slots__ = ("__peer", "__number", "__is_data", "__is_marked", "__made", "__kind")
 
-    def __init__(self, peer: object, number: int, is_data: bool = False) -> None:
+    def __init__(
+        self, peer: object, number: int, is_data: bool = False, kind: str | None = None
+    ) -> None:
         object.__setattr__(self, "_Handle__peer", peer)
         object.__setattr__(self, "_Handle__number", number)
         object.__setattr__(self, "_Handle__is_data", is_data)
         object.__setattr__(self, "_Handle__is_marked", False)
         object.__setattr__(self, "_Handle__made", None)
+        object.__setattr__(self, "_Handle__kind", KINDS.get(kind))
 
     def __call__(self, *arguments: object, **keywords: object) -> object:
         may_stop = self.__made == "send"  # of a generator
@@ -51,6 +54,8 @@ class Handle:
 
     @property
     def __class__(self) -> object:
+        if self.__kind:
+            return self.__kind
         kind = _ask(self, "type")
         return kind if type(kind) is Handle else Handle
 
@@ -235,6 +240,8 @@ UNARY = """
 """.split()
 _PLAIN = set("abs int float complex index round trunc floor ceil bool".split())
 _ORDER = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
+Handle.__doc__ = property(lambda handle: _ask(handle, "getattr", "__doc__"))
+Handle.__module__ = property(lambda handle: _ask(handle, "getattr", "__module__"))
 for _name in UNARY:
     setattr(Handle, f"__{_name}__", _make_unary(_name))
 for _name in BINARY:

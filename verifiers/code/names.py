@@ -17,12 +17,8 @@ from verifiers.code.runner import PRELUDE
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-_NEVER = {
-    *"callable compile delattr dir eval exec getattr globals hasattr input isinstance".split(),
-    *"issubclass locals object open print setattr super type vars".split(),
-    *(name for name in dir(builtins) if name[0] == "_"),
-}
-_NEVER |= {
+_TEXTUAL = set("__import__ compile eval exec getattr globals hasattr locals vars".split())
+_NEVER = {name for name in dir(builtins) if name.startswith("_")} | {
     name
     for name, value in vars(builtins).items()
     if isinstance(value, type) and issubclass(value, BaseException)
@@ -47,6 +43,8 @@ def split_names(test: dict[str, str]) -> TestNames:
     given = {*dir(builtins), *PRELUDE, "np", "numpy"} - bound
     asked = {node.id for node in nodes if _is_load(node)} - bound - given
     asked = {name for name in asked if not name.startswith("__")}
+    imports = [n for n in nodes if isinstance(n, ast.ImportFrom) and n.module == "solution"]
+    asked |= {alias.name for node in imports for alias in node.names}
     if test["entry_point"]:
         entry = ast.parse(test["entry_point"], mode="eval")
         asked |= {node.id for node in ast.walk(entry) if isinstance(node, ast.Name)}
@@ -65,7 +63,7 @@ def _is_load(node: ast.AST) -> bool:
 
 def _read_text(node: ast.AST) -> list[ast.AST]:
     """Return the nodes of a program that a test holds as text: `eval("f(1)")`."""
-    if not (_is_call_with_text(node) and node.func.id in ("eval", "exec")):
+    if not (_is_call_with_text(node) and node.args and node.func.id in ("eval", "exec")):
         return []
     try:
         return list(ast.walk(ast.parse(node.args[0].value)))
@@ -74,10 +72,10 @@ def _read_text(node: ast.AST) -> list[ast.AST]:
 
 
 def _is_call_with_text(node: ast.AST) -> bool:
-    """Return whether a node is eval("..."), getattr(x, "...") or the like."""
-    is_call = isinstance(node, ast.Call) and _is_load(node.func) and node.func.id in _NEVER
+    """Return whether a node is eval("..."), getattr(x, "..."), globals() or the like."""
+    is_call = isinstance(node, ast.Call) and _is_load(node.func) and node.func.id in _TEXTUAL
     texts = [a for a in node.args if isinstance(a, ast.Constant)] if is_call else []
-    return any(isinstance(argument.value, str) for argument in texts)
+    return is_call and (not node.args or any(isinstance(a.value, str) for a in texts))
 
 
 def _find_bound(tree: ast.AST) -> set[str]:
@@ -90,6 +88,8 @@ def _find_bound(tree: ast.AST) -> set[str]:
             bound.add(node.name)
         elif isinstance(node, ast.arg):
             bound.add(node.arg)
+        elif isinstance(node, ast.ImportFrom) and node.module == "solution":
+            continue
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             bound |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ExceptHandler) and node.name:
@@ -132,6 +132,7 @@ class _Reading:
         origins = self._trace(kept)
         nodes = [node for part in parts for node in ast.walk(part)]
         self.seen |= {node.id for node in nodes if _is_load(node)}
+        self.blocked |= {node.func.id for node in nodes if _is_call_with_text(node)}
         if origins & self.asked:
             self.blocked |= origins & self.given
             self.judging |= set(kept)
@@ -145,7 +146,10 @@ class _Reading:
         for node in ast.iter_child_nodes(statement):
             if isinstance(node, ast.stmt):
                 self.read([node])
-            elif isinstance(node, (ast.ExceptHandler, ast.match_case)):
+            elif isinstance(node, ast.ExceptHandler):
+                self.seen |= {n.id for n in ast.walk(node.type or node) if _is_load(n)}
+                self.read(node.body)
+            elif isinstance(node, ast.match_case):
                 self.read(node.body)
 
     def _trace(self, names: list[str]) -> set[str]:

@@ -5,6 +5,7 @@ import copy
 import functools
 import math
 import operator
+import types
 from collections.abc import Callable
 
 from verifiers.code.peer import run_to_end
@@ -14,8 +15,22 @@ BINARY = """
 """.split()
 
 
+KINDS = {  # of objects that stay with the solution: what tests may look for
+    "generator": types.GeneratorType,
+    "function": types.FunctionType,
+    "method": types.MethodType,
+}
+
+
 class _Foreign:
     """What no object of a solution may equal or contain."""
+
+
+def _is_so(function: Callable[..., object], *arguments: object) -> bool:
+    try:
+        return function(*arguments) is True
+    except Exception:  # it cannot tell, so it is not so
+        return False
 
 
 def _leave(value: object, error: BaseException | None) -> object:
@@ -31,8 +46,8 @@ def _leave_later(value: object, error: BaseException | None) -> object:
 OPERATIONS: dict[str, Callable[..., object]] = {
     "isinstance": lambda kind, value: isinstance(value, kind),
     "issubclass": lambda kind, other: issubclass(other, kind),
-    "eq_foreign": lambda value: value == _Foreign(),
-    "contains_foreign": lambda value: _Foreign() in value,
+    "eq_foreign": lambda value: _is_so(operator.eq, value, _Foreign()),
+    "contains_foreign": lambda value: _is_so(operator.contains, value, _Foreign()),
     "enter": lambda value: type(value).__enter__(value),
     "exit": _leave,
     "await": run_to_end,

@@ -50,6 +50,7 @@ class Peer:
         self.exported: list[object] = []
         self.classes: dict[str, type] = {}  # whose objects cross as data (nodes.py)
         self._numbers: dict[int, int] = {}  # id() of an exported object: its index in the list
+        self._lock = threading.RLock()  # the threads of a test take turns
         self._nodes = NodeTable({})
         self._found: list[object] = []  # mutable values in the arguments of the present call
 
@@ -100,7 +101,7 @@ class Peer:
         Changes to the arguments are copied back. Raises what the other side raised.
         """
         keywords = keywords or {}
-        with self._message():
+        with self._lock, self._message():
             passed = [*arguments, *keywords.values()]
             request = {
                 "operation": operation,

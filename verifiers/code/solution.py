@@ -2,7 +2,9 @@
 
 import builtins
 import collections
+import enum
 import functools
+import importlib
 import io
 import sys
 import types
@@ -10,7 +12,7 @@ import types
 from verifiers.code import runner
 from verifiers.code.containers import is_mutable, overwrite
 from verifiers.code.hosts import make_guest
-from verifiers.code.operations import OPERATIONS
+from verifiers.code.operations import KINDS, OPERATIONS
 from verifiers.code.peer import Peer, describe_error, encode_builtin
 
 _MOST_LIVE, _MOST_ITEMS = 32, 1000  # lists of the solution that are kept equal on both sides
@@ -45,8 +47,11 @@ class Solution(Peer):
             return self.encode_error(value)
         if isinstance(value, types.ModuleType):
             return {"type": "module", "name": value.__name__}
+        is_error = isinstance(value, type) and issubclass(value, BaseException)
+        if is_error and value.__module__.partition(".")[0] in sys.stdlib_module_names:
+            return {"type": "stdlib", "module": value.__module__, "name": value.__name__}
         wire = {"type": "handle", "id": self.export(value)}
-        if isinstance(value, type) and issubclass(value, BaseException):
+        if is_error:
             return {
                 **wire,
                 "name": value.__name__,
@@ -54,12 +59,17 @@ class Solution(Peer):
             }
         if isinstance(value, types.CoroutineType):
             return {**wire, "is_awaitable": True}
+        if type(value).__name__ in KINDS:
+            return {**wire, "kind": type(value).__name__}
         return wire
 
     def encode_result(self, value: object) -> object:
         kind = type(value)
+        if self._operation == "data":
+            return self.encode(value)
         is_own = kind.__module__ == "solution" and not hasattr(kind, "_fields")
-        if is_own and issubclass(kind, _DATA) and isinstance(self._target, type):
+        is_made = isinstance(self._target, type) or isinstance(value, enum.Enum)
+        if is_own and is_made and issubclass(kind, _DATA):
             return {"type": "handle", "id": self.export(value), "is_data": True}
         if self._operation in ("getattr", "getitem"):
             return self.encode_live(value)
@@ -96,6 +106,8 @@ class Solution(Peer):
 
     def make_error(self, wire: dict, may_stop: bool) -> BaseException:
         """Return an exception that a function of the tests raised."""
+        if -1 - wire["id"] in self.guests:
+            return self.guests[-1 - wire["id"]]
         error = getattr(builtins, wire["class"]["name"])(wire["text"])
         self.guests[-1 - wire["id"]] = error  # it must live as long as its id() is known
         self.guest_numbers[id(error)] = wire["id"]
@@ -112,6 +124,10 @@ class Solution(Peer):
         if kind == "named":
             items = [self.decode(item) for item in wire["items"]]
             return collections.namedtuple(wire["name"], wire["fields"])(*items)
+        if kind == "stdlib":
+            return getattr(importlib.import_module(wire["module"]), wire["name"])
+        if kind == "raised":
+            return self.make_error(wire, False)
         number = wire["id"]
         if number not in self.guests:
             self.guests[number] = make_guest(self, wire)
@@ -123,7 +139,7 @@ class Solution(Peer):
         if operation == "call":
             return self._target
         if operation == "data":
-            return functools.partial(_to_data, self._target)
+            return lambda: self._target
         return functools.partial(OPERATIONS[operation], self._target)
 
     def add_news(self, message: dict) -> None:
@@ -146,12 +162,6 @@ class Solution(Peer):
             self.live[int(number)] = wire
         for name, wire in message.get("set_up", {}).items():
             self.module.__dict__.setdefault(name, self.decode(wire))
-
-
-def _to_data(value: object) -> object:
-    """Return an object of a subclass of Python's types as an object of that type."""
-    base = next(base for base in _DATA if isinstance(value, base))
-    return int.__add__(value, 0) if base is int else base.__new__(base, value)
 
 
 class _Printed(io.BytesIO):

@@ -38,6 +38,8 @@ class Tester(Peer):
             items = [self.encode(item) for item in tuple.__iter__(value)]
             names = [type(value).__name__, list(type(value)._fields)]
             return {"type": "named", "name": names[0], "fields": names[1], "items": items}
+        if isinstance(value, BaseException):
+            return {"type": "raised", **self.encode_error(value)}
         return encode_builtin(value) or encode_guest(self, value)
 
     def encode_argument(self, value: object) -> object:
@@ -54,6 +56,8 @@ class Tester(Peer):
             return self.exported[wire["id"]]
         if kind == "error":
             return make_error(self, wire)
+        if kind == "stdlib":
+            return _find_error_class(wire["module"], wire["name"])
         if kind == "module":
             return _find_module(wire["name"])
         if kind == "named":
@@ -65,7 +69,7 @@ class Tester(Peer):
             raise TypeError(f"the solution sent a {kind}")
         if number not in self.known:
             is_class = "bases" in wire
-            handle = Handle(self, number, bool(wire.get("is_data")))
+            handle = Handle(self, number, bool(wire.get("is_data")), wire.get("kind"))
             self.known[number] = make_class(self, number, wire) if is_class else handle
         if wire.get("is_awaitable"):
             return _wait_for(self.known[number])
@@ -123,6 +127,14 @@ class Tester(Peer):
         if isinstance(error, (StopIteration, StopAsyncIteration)) and not may_stop:
             return RuntimeError(describe_error(error))  # it would end a loop in the tests
         return error
+
+
+def _find_error_class(module: str, name: str) -> type:
+    """Return a class of exceptions of Python's library; the solution may send no other."""
+    value = getattr(_find_module(module), name)
+    if not (isinstance(value, type) and issubclass(value, BaseException)):
+        raise TypeError(f"the solution sent {name}")
+    return value
 
 
 def _find_module(name: str) -> types.ModuleType:

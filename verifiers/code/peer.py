@@ -7,6 +7,7 @@ and solution.py.
 
 import builtins
 import contextlib
+import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
@@ -119,6 +120,8 @@ class Peer:
             changes = [(number, self.decode(wire)) for number, wire in reply["changed"]]
             for number, content in changes:
                 containers.overwrite(self._found[number], content)
+            for at, number in reply.get("kept", {}).items():
+                self.kept(self._found[int(at)], number)
             if "error" in reply:
                 raise self.make_error(reply["error"], may_stop)
             return self.decode(reply["value"])
@@ -152,6 +155,8 @@ class Peer:
         sent = [*request["arguments"], *request["keywords"].values()]
         function = self.find_operation(request["operation"], request["target"])
         found = _find_mutable(passed, sent)
+        counts = [sys.getrefcount(item) for item in found]
+        kept: dict[int, int] = {}
         try:
             value = function(*arguments, **keywords)
         except BaseException as error:
@@ -162,6 +167,9 @@ class Peer:
             is_same = same is not None
             wire = {"type": "known", "items": same} if is_same else self.encode_result(value)
             reply = {"value": wire}
+            more = [at for at, item in enumerate(found) if sys.getrefcount(item) > counts[at]]
+            kept = {at: number for at in more if (number := self.keep(found[at], value))}
+        reply["kept"] = kept
         reply["changed"] = self._list_changes(passed, sent, found)
         return reply
 
@@ -191,6 +199,16 @@ class Peer:
 
     def note_error(self, error: BaseException) -> None:
         pass
+
+    def keep(self, argument: object, value: object) -> int:
+        """Go on to exchange the changes of an argument; return its number, 0 if that is too much.
+
+        It was copied, and the function that has returned still refers to it.
+        """
+        return 0
+
+    def kept(self, argument: object, number: int) -> None:
+        """Take note that the other side keeps an argument."""
 
     def add_news(self, message: dict) -> None:
         raise NotImplementedError

@@ -26,6 +26,7 @@ class Solution(Peer):
 
     def __init__(self) -> None:
         super().__init__()
+        self.export(self)  # number 0 is no object of the solution
         self.guests: dict[int, object] = {}  # number of an object of the tests: what stands for it
         self.guest_numbers: dict[int, int] = {}  # id() of what stands for it: its number
         self.live: dict[int, object] = {}  # number of an exported list: its last wire
@@ -85,6 +86,13 @@ class Solution(Peer):
             return wire
         self.live[number] = wire
         return {"type": "live", "id": number, "items": wire}
+
+    def keep(self, argument: object, value: object) -> int:
+        if value is argument or len(self.live) >= _MOST_LIVE or len(argument) > _MOST_ITEMS:
+            return 0
+        number = self.export(argument)
+        self.live[number] = self.encode(argument)
+        return number
 
     def encode_error(self, error: BaseException) -> dict[str, object]:
         wire = {"type": "error", "text": describe_error(error), "id": self.export(error)}

@@ -83,6 +83,9 @@ class Tester(Peer):
         self.live[number] = [copy, wire]
         return copy
 
+    def kept(self, argument: object, number: int) -> None:
+        self.live[number] = [argument, self.encode(argument)]
+
     def add_news(self, message: dict) -> None:
         message["live"] = {}
         for number, pair in self.live.items():

@@ -214,4 +214,5 @@ def _take_module(name: str) -> types.ModuleType:
 
 
 def _open_standard(descriptor: int, mode: str, errors: str) -> io.TextIOWrapper:
-    return open(descriptor, mode, encoding="utf-8", errors=errors, closefd=False)
+    """Open a standard stream as Python does on Linux: only \\n ends a line, \\r is kept."""
+    return open(descriptor, mode, encoding="utf-8", errors=errors, newline="\n", closefd=False)

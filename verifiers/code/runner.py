@@ -20,6 +20,7 @@ from collections.abc import Callable
 from verifiers.code import json_text, values
 
 INPUT, RESULT = 3, 4  # descriptors: the arguments, the value returned
+FORBIDDEN = 126  # exit status of a program that ends because the sandbox refused something
 _STAR_IMPORTS = """
 from string import *
 from re import *
@@ -81,6 +82,8 @@ def run_program(code: types.CodeType) -> int:
         status = 0
     except SystemExit as exit_request:
         status = _exit_status(exit_request.code)
+    except PermissionError:
+        status = FORBIDDEN
     except BaseException:
         status = 1
     return _end_like_an_interpreter(module, _find_names(code), status)
@@ -124,8 +127,11 @@ def run_function(code: types.CodeType, name: str) -> int:
     """
     with open(INPUT, "rb", closefd=False) as file:
         arguments = json_text.load_trusted_json(file.read())
-    function = find_function(run_module(code), name)
-    result = function(*arguments)
+    try:
+        function = find_function(run_module(code), name)
+        result = function(*arguments)
+    except PermissionError:
+        return FORBIDDEN
     text = json_text.dump_json(values.encode(result, _refuse))
     with open(RESULT, "w", encoding="ascii", closefd=False) as file:
         file.write(text)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from attack_escapes import ESCAPES as _ESCAPES
 from attack_forgeries import ESCAPED as _ESCAPED
 from attack_forgeries import FORGERIES as _FORGERIES
+from attack_objects import FORGERIES as _OBJECTS
 
 
 @dataclass(frozen=True)
@@ -60,5 +61,5 @@ ESCAPES = [Attack(name, f"{body}\nprint('escaped')", _ESCAPED) for name, body in
 LASTING = [Attack(name, body, _ESCAPED, 0.7) for name, body in _LASTING.items()]
 FORGERIES = [
     Attack(name, body, truth, 0.7 if "never" in name else 4.0)
-    for name, (body, truth) in _FORGERIES.items()
+    for name, (body, truth) in {**_FORGERIES, **_OBJECTS}.items()
 ]

@@ -91,6 +91,7 @@ class Verifier:
 
         A failure of the verifier itself ("timeout", "error") has reward 0. For errors see submit.
         """
+        self._check_process()
         with self._lock:
             self.discard()  # rows that an interrupted call has left
             self.submit(responses, ground_truths, abilities)

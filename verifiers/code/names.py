@@ -108,6 +108,7 @@ class _Reading:
     def __init__(self, given: set[str], asked: set[str]) -> None:
         self.given, self.asked = given, asked
         self.origins: dict[str, set[str]] = {}  # variable: names that its value comes from
+        self.sources: dict[str, set[str]] = {}  # variable: variables that its value comes from
         self.blocked: set[str] = set()  # given names that judge
         self.seen: set[str] = set()
         self.judging: set[str] = set()  # variables that are compared with the solution's values
@@ -135,7 +136,7 @@ class _Reading:
         self.blocked |= {node.func.id for node in nodes if _is_call_with_text(node)}
         if origins & self.asked:
             self.blocked |= origins & self.given
-            self.judging |= set(kept)
+            self.judging |= self._find_sources(kept)
         changed = [node.id for node in nodes if isinstance(node, ast.Name) and not _is_load(node)]
         if isinstance(statement, ast.Expr):  # expected.append(factorial(5))
             changed = [name for name in kept if name in self.origins][:1]
@@ -143,6 +144,7 @@ class _Reading:
             changed += [node.id for node in ast.walk(target) if isinstance(node, ast.Name)]
         for name in changed:
             self.origins[name] = self.origins.get(name, set()) | origins
+            self.sources[name] = self.sources.get(name, set()) | self._find_sources(kept)
         for node in ast.iter_child_nodes(statement):
             if isinstance(node, ast.stmt):
                 self.read([node])
@@ -151,6 +153,9 @@ class _Reading:
                 self.read(node.body)
             elif isinstance(node, ast.match_case):
                 self.read(node.body)
+
+    def _find_sources(self, names: list[str]) -> set[str]:
+        return set(names).union(*[self.sources.get(name, set()) for name in names])
 
     def _trace(self, names: list[str]) -> set[str]:
         return set().union(*[self.origins.get(name, {name}) for name in names])
@@ -163,12 +168,14 @@ class _Reading:
         own = {node.arg for node in ast.walk(definition) if isinstance(node, ast.arg)}
         inner = _Reading(self.given, self.asked | own)
         inner.origins = {name: o for name, o in self.origins.items() if name not in own}
+        inner.sources = dict(self.sources)
         inner.read(definition.body)
         self.blocked |= inner.blocked
         self.judging |= inner.judging
         self.seen |= inner.seen
         used = [name for node in definition.body for name in self._list_judging(node)]
         self.origins[definition.name] = self._trace(used) - own
+        self.sources[definition.name] = self._find_sources(used) - own
 
     def _list_judging(self, node: ast.AST) -> list[str]:
         """Return the names in an expression, without those in the arguments of the solution."""

@@ -5,6 +5,7 @@ import copy
 import functools
 import math
 import operator
+import sys
 import types
 from collections.abc import Callable
 
@@ -20,6 +21,15 @@ KINDS = {  # of objects that stay with the solution: what tests may look for
     "function": types.FunctionType,
     "method": types.MethodType,
 }
+
+
+_STEERING = ("asyncio", "concurrent", "doctest", "unittest")  # some of their exceptions end a test
+
+
+def is_allowed_module(name: str) -> bool:
+    """Return whether a solution may send exceptions of a module of Python's library."""
+    root = name.partition(".")[0]
+    return root in sys.stdlib_module_names and root not in _STEERING
 
 
 class _Foreign:

@@ -76,14 +76,27 @@ def asks_something(test: str, entry_point: str) -> bool:
 def find_fault(test: dict[str, str]) -> str:
     """Return why a test cannot be judged beside the solution; "" if it can.
 
-    A class of the test that derives from one of the solution would run in both processes.
+    A class of the test that derives from one of the solution would run in both processes. Of a
+    function with asserts that is handed over, the solution decides whether it is called.
     """
     trees = [ast.parse(test[part]) for part in ("imports", "setup", "test")]
     nodes = [node for tree in trees for node in ast.walk(tree)]
+    functions = [n for n in nodes if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
     derived = [node for node in nodes if isinstance(node, ast.ClassDef) and node.bases]
-    asked = split_names(test).required if derived else set()
+    asserting = {n.name for n in functions if any(isinstance(i, ast.Assert) for i in ast.walk(n))}
+    if not derived and not asserting:
+        return ""
+    asked = split_names(test).required
     for node in derived:
-        names = {n.id for base in node.bases for n in ast.walk(base) if isinstance(n, ast.Name)}
-        for base in sorted(names & asked):
+        for base in sorted(_list_names(node.bases) & asked):
             return f"has a test that derives class {node.name} from the solution's {base}"
+    calls = [n for n in nodes if isinstance(n, ast.Call) and _list_names([n.func]) & asked]
+    handed = _list_names([argument for call in calls for argument in call.args])
+    handed |= {n.name for n in functions if _list_names(n.decorator_list) & asked}
+    for name in sorted(handed & asserting):
+        return f"has a test that hands {name}, a function with asserts, to the solution"
     return ""
+
+
+def _list_names(nodes: list[ast.AST]) -> set[str]:
+    return {n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)}

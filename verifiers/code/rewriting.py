@@ -1,16 +1,17 @@
 """Changes to the text of a test before it runs beside the solution and not with it."""
 
 import ast
+import builtins
 
-IS_EQUAL, TYPE_OF, KEEP_ERRORS = "__is_equal", "__type_of", "__keep_errors"  # names in the tests
+IS_EQUAL, TYPE_OF, MAY_SUPPRESS = "__is_equal", "__type_of", "__may_suppress"  # names in the tests
 
 
 class Rewriter(ast.NodeTransformer):
     """Rewrites the statements of a test.
 
     `assert f(x) == y` becomes a call that compares as return values are compared, and `type(x)` a
-    call that knows the solution's classes. A context manager of the solution may not suppress an
-    exception where its block tests something: it would suppress the failure, or what is tested.
+    call that knows the solution's classes. A context manager of the solution may suppress an
+    exception only where its block tests nothing: elsewhere it would suppress the failure.
     """
 
     def visit_Assert(self, node: ast.Assert) -> ast.Assert:
@@ -29,20 +30,18 @@ class Rewriter(ast.NodeTransformer):
 
     def visit_With(self, node: ast.With) -> ast.With:
         self.generic_visit(node)
-        if not all(map(_tests_nothing, node.body)):
+        if all(map(_tests_nothing, node.body)):
             for item in node.items:
-                item.context_expr = _make_call(KEEP_ERRORS, item.context_expr)
+                item.context_expr = _make_call(MAY_SUPPRESS, item.context_expr)
         return node
-
-    visit_AsyncWith = visit_With
 
 
 def _tests_nothing(statement: ast.stmt) -> bool:
-    """Return whether a statement only calls, raises or computes something."""
-    return not any(
-        isinstance(node, ast.Assert) or (isinstance(node, ast.Name) and node.id == IS_EQUAL)
-        for node in ast.walk(statement)
-    )
+    """Return whether a statement only raises or computes something, with Python's own functions."""
+    if not isinstance(statement, (ast.Raise, ast.Expr, ast.Assign, ast.Pass)):
+        return False
+    calls = [node.func for node in ast.walk(statement) if isinstance(node, ast.Call)]
+    return all(isinstance(call, ast.Name) and hasattr(builtins, call.id) for call in calls)
 
 
 def _make_call(name: str, *arguments: ast.expr) -> ast.Call:

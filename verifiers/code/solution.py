@@ -12,7 +12,7 @@ import types
 from verifiers.code import runner
 from verifiers.code.containers import is_mutable, overwrite
 from verifiers.code.hosts import make_guest
-from verifiers.code.operations import KINDS, OPERATIONS
+from verifiers.code.operations import KINDS, OPERATIONS, is_allowed_module
 from verifiers.code.peer import Peer, describe_error, encode_builtin
 
 _MOST_LIVE, _MOST_ITEMS = 32, 1000  # lists of the solution that are kept equal on both sides
@@ -49,7 +49,7 @@ class Solution(Peer):
         if isinstance(value, types.ModuleType):
             return {"type": "module", "name": value.__name__}
         is_error = isinstance(value, type) and issubclass(value, BaseException)
-        if is_error and value.__module__.partition(".")[0] in sys.stdlib_module_names:
+        if is_error and is_allowed_module(str(value.__module__)):
             return {"type": "stdlib", "module": value.__module__, "name": value.__name__}
         wire = {"type": "handle", "id": self.export(value)}
         if is_error:
@@ -210,7 +210,11 @@ def serve_solution(code: types.CodeType) -> int:
         stream = io.TextIOWrapper(printed, encoding="utf-8", write_through=True)
         setattr(sys, name, stream)
     sys.stdin = _Input(solution)
-    module, before = runner.run_module_after(hello["prelude"], code)
+    try:
+        module, before = runner.run_module_after(hello["prelude"], code)
+    except PermissionError:
+        solution.channel.send({"names": None})
+        raise
     solution.module = module
     found = {name: module.__dict__.get(name) for name in hello["classes"]}
     solution.classes = {name: kind for name, kind in found.items() if isinstance(kind, type)}

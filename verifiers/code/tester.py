@@ -9,6 +9,7 @@ import types
 from verifiers.code.containers import overwrite
 from verifiers.code.guests import encode_guest, find_guest_operation
 from verifiers.code.handles import Handle, number_of
+from verifiers.code.operations import is_allowed_module
 from verifiers.code.peer import Peer, describe_error, encode_builtin
 from verifiers.code.stand_ins import find_builtin, make_class, make_error
 
@@ -127,15 +128,17 @@ class Tester(Peer):
             error = self.exported[wire["guest"]]
             return error if isinstance(error, BaseException) else RuntimeError()
         error = make_error(self, wire)
-        if isinstance(error, (StopIteration, StopAsyncIteration)) and not may_stop:
-            return RuntimeError(describe_error(error))  # it would end a loop in the tests
+        is_stop = isinstance(error, (StopIteration, StopAsyncIteration)) and not may_stop
+        if is_stop or isinstance(error, GeneratorExit):  # it would end a loop in the tests
+            return RuntimeError(describe_error(error))
         return error
 
 
 def _find_error_class(module: str, name: str) -> type:
     """Return a class of exceptions of Python's library; the solution may send no other."""
     value = getattr(_find_module(module), name)
-    if not (isinstance(value, type) and issubclass(value, BaseException)):
+    is_error = isinstance(value, type) and issubclass(value, BaseException)
+    if not is_error or not is_allowed_module(module) or not is_allowed_module(value.__module__):
         raise TypeError(f"the solution sent {name}")
     return value
 

@@ -117,6 +117,8 @@ class _Reading:
         for statement in statements:
             if isinstance(statement, _DEFINITIONS):
                 self._read_definition(statement)
+            elif isinstance(statement, ast.Assert) and isinstance(statement.test, ast.BoolOp):
+                self.read([ast.Assert(part, statement.msg) for part in statement.test.values])
             elif not self._is_plain_call(statement):
                 self._read_statement(statement)
 
@@ -197,12 +199,14 @@ class _Reading:
         A method of another value may be one of Python's: `f(1).count(pi)`.
         """
         if isinstance(function, ast.Name):
-            return self._trace([function.id]) <= self.asked
+            origins = self._trace([function.id])
+            return bool(origins) and origins <= self.asked
         if not isinstance(function, ast.Attribute):
             return False
         owner = function.value.func if isinstance(function.value, ast.Call) else function.value
         origins = self._trace([owner.id]) if isinstance(owner, ast.Name) else {""}
-        return origins <= self.asked and all(name[:1].isupper() for name in origins)
+        is_asked = bool(origins) and origins <= self.asked
+        return is_asked and all(name[:1].isupper() for name in origins)
 
 
 def _find_tested(trees: list[ast.AST], given: set[str]) -> set[str]:

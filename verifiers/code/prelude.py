@@ -91,11 +91,22 @@ def find_fault(test: dict[str, str]) -> str:
         for base in sorted(_list_names(node.bases) & asked):
             return f"has a test that derives class {node.name} from the solution's {base}"
     calls = [n for n in nodes if isinstance(n, ast.Call) and _list_names([n.func]) & asked]
-    handed = _list_names([argument for call in calls for argument in call.args])
+    handed = set().union(*[_find_handed(argument) for call in calls for argument in call.args])
     handed |= {n.name for n in functions if _list_names(n.decorator_list) & asked}
     for name in sorted(handed & asserting):
         return f"has a test that hands {name}, a function with asserts, to the solution"
     return ""
+
+
+def _find_handed(argument: ast.expr) -> set[str]:
+    """Return the names in an argument, without those of functions whose value is the argument."""
+    if isinstance(argument, ast.Lambda):
+        return _list_names([argument])
+    parts = list(ast.iter_child_nodes(argument))
+    if isinstance(argument, ast.Call) and isinstance(argument.func, ast.Name):
+        parts.remove(argument.func)
+    own = {argument.id} if isinstance(argument, ast.Name) else set()
+    return own.union(*map(_find_handed, parts))
 
 
 def _list_names(nodes: list[ast.AST]) -> set[str]:

@@ -144,6 +144,7 @@ class _Reading:
             changed = [name for name in kept if name in self.origins][:1]
         for target in getattr(statement, "targets", []):  # expected[0] = factorial(5)
             changed += [node.id for node in ast.walk(target) if isinstance(node, ast.Name)]
+        self._taint([node for node in nodes if isinstance(node, ast.Call)])
         for name in changed:
             self.origins[name] = self.origins.get(name, set()) | origins
             self.sources[name] = self.sources.get(name, set()) | self._find_sources(kept)
@@ -151,10 +152,23 @@ class _Reading:
             if isinstance(node, ast.stmt):
                 self.read([node])
             elif isinstance(node, ast.ExceptHandler):
+                if node.name:
+                    self.origins[node.name] = set(self.asked)
                 self.seen |= {n.id for n in ast.walk(node.type or node) if _is_load(n)}
                 self.read(node.body)
             elif isinstance(node, ast.match_case):
+                captured = [getattr(part, "name", None) for part in ast.walk(node.pattern)]
+                self.origins.update(dict.fromkeys(filter(None, captured), set(self.asked)))
                 self.read(node.body)
+
+    def _taint(self, calls: list[ast.Call]) -> None:
+        """Take note that the solution may have changed the variables in its arguments."""
+        for call in calls:
+            if self._is_solution(call.func):
+                values = [*call.args, *(keyword.value for keyword in call.keywords)]
+                names = {n.id for v in values for n in ast.walk(v) if isinstance(n, ast.Name)}
+                for name in names & set(self.origins):
+                    self.origins[name] = self.origins[name] | self.asked
 
     def _find_sources(self, names: list[str]) -> set[str]:
         return set(names).union(*[self.sources.get(name, set()) for name in names])
@@ -175,6 +189,9 @@ class _Reading:
         self.blocked |= inner.blocked
         self.judging |= inner.judging
         self.seen |= inner.seen
+        for name in set(inner.origins) & set(self.origins) - own:  # results.append(x)
+            more = self.asked if inner.origins[name] & own else set()
+            self.origins[name] = self.origins[name] | (inner.origins[name] - own) | more
         used = [name for node in definition.body for name in self._list_judging(node)]
         self.origins[definition.name] = self._trace(used) - own
         self.sources[definition.name] = self._find_sources(used) - own

@@ -61,6 +61,14 @@ def test_a_name_that_only_goes_into_the_solution():
         "with {}(f(1)) as x:\n    assert x",
         "if {}(f(1)):\n    raise ValueError",
         "assert {}(map(f, [1]))",
+        "x = [3]\nf(x)\nassert {}(x[0], 5)",
+        "x = []\nf(x.append)\nassert {}(x[0], 5)",
+        "x = []\ndef g(y): x.append(y)\nf(g)\nassert {}(x[0], 5)",
+        "try:\n    f(1)\nexcept ValueError as x:\n    assert {}(x.code, 5)",
+        "match f(1):\n    case [x, y]:\n        assert {}(x, 5)",
+        "for x, y in [(f(1), 2)]:\n    assert {}(x, y)",
+        "assert {}((x := f(1)), 2)",
+        "x = {{}}\nx['a'] = f(1)\nassert {}(x['a'], 2)",
     ],
 )
 def test_a_name_that_judges_is_never_the_solutions(test):

@@ -260,6 +260,10 @@ FORGERIES = {
         "def f(x): return 5\ndef isclose(*a): return True\ndef fabs(x): return 0",
         _truth("def near(a, b): return fabs(a - b) < 1e-9\nassert near(f(1), 48151623)"),
     ),
+    "own name for what a star imports": (
+        "def f(x): return 0\ndef mul(a, b): return 0",
+        _truth("assert f(1) == mul(1, 48151623)", test_imports="from operator import *"),
+    ),
     "own text that judges": (
         "def f(x): return 5\ndef eval(text): return True\nexec = globals = eval",
         _truth("assert eval('f(1) == 48151623')"),

@@ -20,7 +20,7 @@ value of the tests (`Money(5) == 5`), an operator with such a value whose result
 
 from verifiers.code import compare, json_text, runner
 from verifiers.code.handles import Handle, MaySuppress, note_name, type_of
-from verifiers.code.names import split_names
+from verifiers.code.names import TestNames, split_names
 from verifiers.code.prelude import list_test_functions, list_visible, write_prelude
 from verifiers.code.rewriting import IS_EQUAL, MAY_SUPPRESS, TYPE_OF, rewrite
 from verifiers.code.tester import Tester
@@ -76,21 +76,16 @@ def _run_tests() -> int:
     given = tester.channel.receive()["names"]
     if given is None:
         raise PermissionError("the sandbox refused what the solution does when it is loaded")
-    tester.allowed = own.wanted
-    names.update(dict.fromkeys(own.required, _raise_not_defined))
-    for name in own.wanted & set(given):
-        names[name] = note_name(tester.decode(given[name]))
-    names.update(
-        {IS_EQUAL: _is_equal, TYPE_OF: names.get("type", type_of), MAY_SUPPRESS: _may_suppress}
-    )
+    names.update({IS_EQUAL: _is_equal, MAY_SUPPRESS: _may_suppress, TYPE_OF: type_of})
     names["__name__"] = "__main__"
-    for part in ("imports", "setup", "test"):
-        _run(test[part], names)
-        tester.classes = {name: names[name] for name in classes if name in names}
-        if part == "setup":
-            tester.visible = {
-                name: names[name] for name in list_visible(test) - own.judging if name in names
-            }
+    _run(test["imports"], names)  # first: `from operator import *` must not hide a solution's add
+    tester.classes = {name: names[name] for name in classes if name in names}
+    _take_names(tester, own, given)
+    _run(test["setup"], names)
+    tester.classes = {name: names[name] for name in classes if name in names}
+    visible = list_visible(test) - own.judging
+    tester.visible = {name: names[name] for name in visible if name in names}
+    _run(test["test"], names)
     if test["entry_point"]:
         names["check"](eval(test["entry_point"], names))
     for name in list_test_functions(test["test"]):
@@ -98,6 +93,21 @@ def _run_tests() -> int:
     if "unittest" in test["test"]:
         _run_test_cases(names)
     return 1 if tester.has_failed else 0
+
+
+def _take_names(tester: Tester, own: TestNames, given: dict[str, object]) -> None:
+    """Put the solution's names into the module of the tests.
+
+    What the solution should define and does not is no function of an imported module's either.
+    """
+    names = tester.module.__dict__
+    tester.allowed = own.wanted
+    found = own.wanted & set(given)
+    is_given = {name for name in own.required if name in names} if own.required & found else set()
+    names.update(dict.fromkeys(own.required - is_given, _raise_not_defined))
+    names.update({name: note_name(tester.decode(given[name])) for name in found})
+    if "type" in found:
+        names[TYPE_OF] = names["type"]
 
 
 def _do_nothing(*arguments: object, **keywords: object) -> None:

@@ -6,6 +6,7 @@ equals no such value. And where the other operand is a value of the tests, the r
 object again, which is marked: it has no number and no truth value. So `f(1) - 6` cannot be made 0.
 Comparisons of two objects of the solution are handed over, with a cross-check: what equals any
 foreign object, or the object made with other arguments, or is smaller and larger, is not equal.
+A class that answers by the order of the calls can pass this check; it must know it for that.
 """
 
 import operator

@@ -10,6 +10,7 @@ never does: a solution could bring an abs() that is always 0, or its own pi.
 
 import ast
 import builtins
+import sys
 from dataclasses import dataclass, field
 
 from verifiers.code.runner import PRELUDE
@@ -40,7 +41,7 @@ def split_names(test: dict[str, str]) -> TestNames:
     nodes = [node for tree in trees for node in ast.walk(tree)]
     nodes += [inner for node in nodes for inner in _read_text(node)]
     bound = set().union(*map(_find_bound, trees))
-    given = {*dir(builtins), *PRELUDE, "np", "numpy"} - bound
+    given = {*dir(builtins), *PRELUDE, "np", "numpy", *_list_star_names(nodes)} - bound
     asked = {node.id for node in nodes if _is_load(node)} - bound - given
     asked = {name for name in asked if not name.startswith("__")}
     imports = [n for n in nodes if isinstance(n, ast.ImportFrom) and n.module == "solution"]
@@ -59,6 +60,14 @@ def split_names(test: dict[str, str]) -> TestNames:
 
 def _is_load(node: ast.AST) -> bool:
     return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+
+
+def _list_star_names(nodes: list[ast.AST]) -> set[str]:
+    """Return the names that `from operator import *` and the like define in a test."""
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    modules = [node.module for node in imports if any(alias.name == "*" for alias in node.names)]
+    loaded = [sys.modules[module] for module in modules if module in sys.modules]
+    return {name for module in loaded for name in dir(module) if not name.startswith("_")}
 
 
 def _read_text(node: ast.AST) -> list[ast.AST]:

@@ -72,7 +72,7 @@ def test_a_name_that_only_goes_into_the_solution():
     ],
 )
 def test_a_name_that_judges_is_never_the_solutions(test):
-    for name in GIVEN:
+    for name in [*GIVEN[::7], "abs", "all", "isclose", "math", "pi", "inf", "len", "A", "Counter"]:
         assert name not in names_of(test.format(name)).wanted, name
 
 

@@ -33,6 +33,13 @@ ESCAPES = {
     "write a library": "import os; open(os.__file__, 'a').write('x')",
     "plant a module": "import os; open(os.path.dirname(os.__file__) + '/planted.py', 'w')",
     "extended attribute": "import os; os.setxattr('$canary', 'user.x', b'1')",
+    "rename a folder out": "import os; os.mkdir('d'); os.rename('d', '$folder/d')",
+    "rename a folder in": "import os; os.rename('$folder', 'd')",
+    "write by /dev/null": "open('/dev/null/../../$canary', 'w')",
+    "remove the work directory": "import os; os.rmdir(os.getcwd())",
+    "folders without end": (
+        "import os\nfor n in range(10**6): os.mkdir(str(n))\nfor n in range(10): print(n)"
+    ),
     "make a folder beside": "import os; os.mkdir('$folder/new')",
     "symlink out": "import os; os.symlink('$canary', 'link'); open('link').read()",
     "hard link out": "import os; os.link('$canary', 'link'); open('link').read()",

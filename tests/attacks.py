@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from attack_escapes import ESCAPES as _ESCAPES
 from attack_forgeries import ESCAPED as _ESCAPED
 from attack_forgeries import FORGERIES as _FORGERIES
+from attack_objects import FORGERIES as _OBJECTS
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,25 @@ _LASTING = {  # stopped by the time limit, or by another one
     "loop in a finalizer": (
         "class A:\n    def __del__(self):\n        while True: pass\na = A()\nprint('escaped')"
     ),
+    "folders ever deeper": (
+        "import os\nwhile True:\n    try: os.mkdir('d', 0o300); os.chdir('d')\n"
+        "    except OSError: pass"
+    ),
     "fork bomb": "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
     "regular expression": "import re; re.match('(a+)+$$', 'a' * 50 + 'b')",
     "huge power": "print(len(str(10 ** 10 ** 9)))",
     "compile without end": "x = " + "+".join(["(" * 60 + "1" + ")" * 60] * 20000),
 }
 
-KILLED = {"int 0x80", "files without end", "threads without end"}  # rather than refused
+KILLED = {
+    "int 0x80",
+    "files without end",
+    "folders without end",
+    "threads without end",
+}  # rather than refused
 ESCAPES = [Attack(name, f"{body}\nprint('escaped')", _ESCAPED) for name, body in _ESCAPES.items()]
 LASTING = [Attack(name, body, _ESCAPED, 0.7) for name, body in _LASTING.items()]
 FORGERIES = [
     Attack(name, body, truth, 0.7 if "never" in name else 4.0)
-    for name, (body, truth) in _FORGERIES.items()
+    for name, (body, truth) in {**_FORGERIES, **_OBJECTS}.items()
 ]

@@ -5,22 +5,25 @@ on verifying while the caller does something else, and ends when the caller ends
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import pickle
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 ABILITIES = ("math", "code")  # abilities that have a verifier
-STATUSES = ("correct", "partial", "wrong", "copied", "no_answer", "timeout", "error")
+STATUSES = "correct partial wrong copied forbidden no_answer timeout error".split()
 
 _START_SECONDS = 120  # to import its libraries; a pool that takes longer is broken
 _STOP_SECONDS = 5
+_MOST_SECONDS = 10**6  # of a time limit; clocks and timers of the system take no endless one
 # Other variables may hold keys, and programs run in processes forked from the pool.
 _KEPT_ENVIRONMENT = """
     PATH HOME LANG LC_ALL LC_CTYPE TMPDIR LD_LIBRARY_PATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
@@ -35,6 +38,8 @@ class Verdict:
 
 class Verifier:
     """A pool of processes that verify responses; use it in a with block.
+
+    Threads may share it: their calls wait for each other. A process forked from this one may not.
 
     Args:
         num_workers: number of processes; None: one for each core that this process may use.
@@ -56,6 +61,11 @@ class Verifier:
     ):
         if num_workers is not None and num_workers < 1:
             raise ValueError(f"num_workers = {num_workers} must be at least 1, or None")
+        if not 0 < timeout_seconds <= _MOST_SECONDS:  # nan too
+            raise ValueError(
+                f"timeout_seconds = {timeout_seconds} must be a number of seconds above 0, "
+                f"at most {_MOST_SECONDS:,}"
+            )
         self.num_workers = num_workers or len(os.sched_getaffinity(0))
         self.timeout_seconds = timeout_seconds
         self.all_or_nothing = all_or_nothing
@@ -63,6 +73,8 @@ class Verifier:
         self.strict_form = strict_form
         self.sandbox_layers: dict[str, str] = {}  # layer: why it does not work; "" if it works
         self.sandbox_fault = ""  # why programs cannot run safely here, and what to enable
+        self._lock = threading.RLock()
+        self._process = 0  # the one that started the pool
         self._pool: subprocess.Popen | None = None
         self._socket: socket.socket | None = None
         self._connection: Connection | None = None
@@ -87,9 +99,11 @@ class Verifier:
 
         A failure of the verifier itself ("timeout", "error") has reward 0. For errors see submit.
         """
-        self.discard()  # rows that an interrupted call has left
-        self.submit(responses, ground_truths, abilities, questions)
-        return self.collect()
+        self._check_process()
+        with self._lock:
+            self.discard()  # rows that an interrupted call has left
+            self.submit(responses, ground_truths, abilities, questions)
+            return self.collect()
 
     def submit(
         self,
@@ -112,16 +126,16 @@ class Verifier:
             raise ValueError(
                 f"no verifier for ability {sorted(unknown)}; there is one for {ABILITIES}"
             )
-        if self._connection is None:
-            raise RuntimeError("use Verifier in a with block")
+        self._check_process()
         if "code" in abilities and self.sandbox_fault and not self.allow_unsandboxed_code:
             raise RuntimeError(self.sandbox_fault)
         if questions is None or not self.strict_form:
             questions = [None] * len(responses)
         rows = list(zip(responses, ground_truths, abilities, questions, strict=True))
-        self._send_rows(list(enumerate(rows, start=len(self._rows))))
-        self._rows += rows
-        self._verdicts += [None] * len(rows)
+        with self._lock:
+            self._send_rows(list(enumerate(rows, start=len(self._rows))))
+            self._rows += rows
+            self._verdicts += [None] * len(rows)
 
     def collect(self, on_verdicts: Callable[[int], object] | None = None) -> list[Verdict]:
         """Wait for all rows submitted since the last call and return their verdicts, in order.
@@ -129,8 +143,11 @@ class Verifier:
         Args:
             on_verdicts: called whenever verdicts arrive, with their number.
         """
-        if self._connection is None:
-            raise RuntimeError("use Verifier in a with block")
+        self._check_process()
+        with self._lock:
+            return self._collect(on_verdicts)
+
+    def _collect(self, on_verdicts: Callable[[int], object] | None) -> list[Verdict]:
         deaths = 0
         while missing := [row for row, verdict in enumerate(self._verdicts) if verdict is None]:
             try:
@@ -150,9 +167,24 @@ class Verifier:
 
     def discard(self) -> None:
         """Forget the rows that were submitted and not yet collected."""
-        if self._rows:
-            self._stop_pool()
-            self._start_pool()
+        with self._lock:
+            if self._rows:
+                self._check_process()
+                self._stop_pool()
+                self._start_pool()
+
+    def _check_process(self) -> None:
+        """Raise an error outside a with block, and in another process than its own.
+
+        A forked process has a copy of the socket: it would take verdicts away from its parent.
+        """
+        if self._connection is None:
+            raise RuntimeError("use Verifier in a with block")
+        if self._process != os.getpid():
+            raise RuntimeError(
+                f"this Verifier belongs to process {self._process}; process {os.getpid()}, "
+                "forked from it, must make its own"
+            )
 
     def _send_rows(self, rows: list[tuple[int, tuple]]) -> None:
         message = pickle.dumps(("submit", rows))  # an error here changes nothing
@@ -162,7 +194,8 @@ class Verifier:
             pass  # the pool died: collect() notices
 
     def _start_pool(self) -> None:
-        self._socket, theirs = socket.socketpair()
+        self._process = os.getpid()
+        self._socket, theirs = map(_move_up, socket.socketpair())
         root = str(Path(__file__).resolve().parent.parent)
         settings = {
             "num_workers": self.num_workers,
@@ -174,6 +207,8 @@ class Verifier:
             [*command, str(theirs.fileno()), json.dumps(settings)],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=None if _is_open(2) else subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for the caller to handle
             env={
                 **{name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ},
@@ -182,7 +217,7 @@ class Verifier:
             },
         )
         theirs.close()
-        self._connection = Connection(os.dup(self._socket.fileno()))
+        self._connection = Connection(fcntl.fcntl(self._socket, fcntl.F_DUPFD_CLOEXEC, 3))
         try:
             if not self._connection.poll(_START_SECONDS):
                 raise RuntimeError(f"the verifier did not start within {_START_SECONDS} seconds")
@@ -197,19 +232,21 @@ class Verifier:
     def _stop_pool(self) -> None:
         if self._connection is not None:
             with contextlib.suppress(OSError):
+                if self._process != os.getpid():  # only the process that started the pool ends it
+                    raise ProcessLookupError
                 # Unlike close, this works where a forked process holds a copy of the socket: the
                 # pool sees it and ends, with all its processes.
                 self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
             self._connection.close()
             self._connection = None
-        if self._pool is not None:
+        if self._pool is not None and self._process == os.getpid():
             try:
                 self._pool.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self._pool.kill()
                 self._pool.wait()
-            self._pool = None
+        self._pool = None
         self._rows, self._verdicts = [], []
 
     def _restart_pool(self) -> None:
@@ -217,3 +254,17 @@ class Verifier:
         self._stop_pool()
         self._start_pool()
         self._rows, self._verdicts = rows, verdicts
+
+
+def _move_up(end: socket.socket) -> socket.socket:
+    """Return the socket with a descriptor that no closed standard stream has left free."""
+    with end:
+        return socket.socket(fileno=fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3))
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

@@ -174,7 +174,7 @@ class _Pool:
 
 def _work(connection: Connection, code_servers: CodeServers, settings: dict) -> None:
     """Answer each job that the pool sends with a verdict, until it closes the connection."""
-    from verifiers.code.program import grade as grade_program  # loaded by main()
+    from verifiers.code.program import grade_for_people as grade_program  # loaded by main()
     from verifiers.math.answer import grade as grade_answer
 
     _die_with_parent()
@@ -214,6 +214,7 @@ def main() -> None:
     caller = Connection(int(sys.argv[1]))
     settings = json.loads(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a caller may ignore it, which is inherited
     layers = detect_layers()
     fault = "" if is_safe(layers) else explain(layers)
     code_servers: CodeServers = ()

@@ -117,6 +117,79 @@ FAULTS = [
         ("any language is Python", "if _PYTHON.fullmatch(language)]", "if language]"),
     ),
     *faults(
+        "verifiers/code/handles.py",
+        "verifiers/code/test_forged_objects.py",
+        (
+            "an object equals whatever its __eq__ says",
+            '_ask(self, "eq", other) is True and self.__differs(other)',
+            '_ask(self, "eq", other) is True',
+        ),
+        (
+            "the result of an operator has a number",
+            "if self._Handle__is_marked and name in _PLAIN:",
+            "if False:",
+        ),
+        ("what is smaller may be larger", "value is True and not (is_strict", "True or (is_strict"),
+        (
+            "an object may hold anything",
+            'is True and not _ask(self, "contains_foreign")',
+            "is True",
+        ),
+        (
+            "any failure may be suppressed",
+            "return False  # or it could",
+            "return True  # or it could",
+        ),
+    ),
+    *faults(
+        "verifiers/code/guests.py",
+        "verifiers/code/test_forged_objects.py",
+        ("hidden attributes are shown", 'or name.startswith("_")', "or False"),
+    ),
+    *faults(
+        "verifiers/code/names.py",
+        "verifiers/code/test_names.py",
+        (
+            "what judges may be the solution's",
+            "given) - reading.blocked - _NEVER",
+            "given) - _NEVER",
+        ),
+        ("arguments stay what they were", "self.origins[name] | self.asked", "self.origins[name]"),
+    ),
+    *faults(
+        "verifiers/code/prelude.py",
+        "verifiers/code/test_forged_objects.py",
+        ("classes with answers are shown", " and not _holds_expected_value(n)", ""),
+    ),
+    *faults(
+        "verifiers/code/rewriting.py",
+        "verifiers/code/test_forged_objects.py",
+        (
+            "any block is said to test nothing",
+            "if all(map(_tests_nothing, node.body)):",
+            "if True:",
+        ),
+    ),
+    *faults(
+        "verifiers/code/asserts.py",
+        "verifiers/code/test_forged_objects.py",
+        ("failures in callbacks are forgotten", "return 1 if tester.has_failed else 0", "return 0"),
+        (
+            "variables that judge are shown",
+            "list_visible(test) - own.judging",
+            "list_visible(test)",
+        ),
+    ),
+    *faults(
+        "verifiers/code/nodes.py",
+        "verifiers/code/test_forged_objects.py",
+        (
+            "attributes may replace methods",
+            "if not _is_default(kind, attribute):",
+            "if False:",
+        ),
+    ),
+    *faults(
         "verifiers/pool.py",
         "verifiers/test_pool.py::test_math_and_code_in_one_batch"
         " verifiers/test_pool.py::test_verdicts_come_in_order_and_a_time_out_costs_its_row_alone"

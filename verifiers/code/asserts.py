@@ -2,143 +2,34 @@
 
 The solution runs in another process (solution.py); only plain data passes between the two. In the
 process of the tests, stand-ins take the place of the solution's names: a call sends the arguments
-over and brings the value back. Objects without a plain form stay with the solution, and a Handle
-refers to them. So `==` is always evaluated where the solution has no influence: values there are
-of Python's own types, and two Handles are equal only if they are the same object. Comparisons,
-arithmetic and conversions of Handles are not forwarded, because the solution would then judge
-itself.
+over, brings the value back, and copies changes to the arguments back. Objects without a plain
+form stay with the solution, and a Handle refers to them (handles.py). `==` with a value of the
+tests is always evaluated where the solution has no influence: values there are of Python's own
+types. Functions of the tests are called back, and objects of their classes answer for themselves
+(guests.py). Classes that come with a row as imports or set-up, such as ListNode, are on both sides,
+and their objects cross as data (nodes.py).
 
 The solution keeps influence on what a test leaves to it: its own helpers that a test calls, the
-state of the arguments after a call (in-place changes are copied back), the order and number of
-the items of its iterators, and the truth value of its own objects. Two kinds of tests are not
-supported and fail: those that hand over objects of classes they define themselves, and those that
-compare by a solution's own __eq__.
+state of the arguments after a call, the order and number of the items of its iterators and of the
+calls of a callback, and the truth value, text and comparison of its own objects among themselves.
+
+What cannot be judged without the solution's word fails: an object of the solution compared with a
+value of the tests (`Money(5) == 5`), an operator with such a value whose result is one
+(`Money(5) - 5 == 0`). ground_truth.py refuses rows that derive a class from one of the solution.
 """
 
-import ast
-import builtins
-import collections.abc
-import types
-
 from verifiers.code import compare, json_text, runner
-from verifiers.code.names import split_names
-from verifiers.code.peer import Peer, encode_builtin
+from verifiers.code.handles import Handle, MaySuppress, note_name, type_of
+from verifiers.code.names import TestNames, split_names
+from verifiers.code.prelude import list_test_functions, list_visible, write_prelude
+from verifiers.code.rewriting import IS_EQUAL, MAY_SUPPRESS, TYPE_OF, rewrite
+from verifiers.code.tester import Tester
 
 TESTS = 4  # descriptor of a file with the JSON of the test
-_EQUAL = "__is_equal"  # in the tests' namespace; a solution cannot bring this name
-_NOT_FORWARDED = "names that begin with an underscore are not forwarded to the solution"
 
 
-class _Tests(Peer):
-    """The tests' side of the connection: knows the solution's objects by Handles."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._known: dict[int, object] = {}  # number of a Handle: the one object for it
-
-    def encode_other(self, value: object) -> dict[str, object]:
-        if type(value) is Handle:
-            return {"type": "handle", "id": value._number}
-        for number, known in self._known.items():
-            if known is value:  # an exception class
-                return {"type": "handle", "id": number}
-        wire = encode_builtin(value)
-        if (
-            wire is None
-            and isinstance(value, collections.abc.Iterator)
-            and type(value) is not Handle
-        ):
-            wire = {"type": "iterator", "items": [self.encode(item) for item in value]}
-        if wire is None and isinstance(value, types.FunctionType):
-            wire = {"type": "callback", "id": self.export(value)}
-        if wire is None:
-            raise TypeError(f"a {type(value).__name__} cannot be handed to the solution")
-        return wire
-
-    def decode_other(self, wire: dict) -> object:
-        if wire["type"] == "builtin":
-            value = getattr(builtins, wire["name"])
-            if not isinstance(value, type):
-                raise TypeError("the solution returned a built-in function")
-            return value
-        number = wire["id"]
-        if number not in self._known:
-            if "base" in wire:
-                base = getattr(builtins, wire["base"])
-                if not issubclass(base, BaseException):
-                    raise TypeError("the solution sent a class that is no exception")
-                self._known[number] = type(wire["name"], (base,), {})
-            else:
-                self._known[number] = Handle(self, number)
-        return self._known[number]
-
-    def perform(self, request: dict) -> dict:
-        """Call a function that a test has handed over. A solution may ask for nothing else."""
-        return self.perform_call(self.exported[request["target"]], request)
-
-
-class Handle:
-    """Stands for an object of the solution in the process of the tests."""
-
-    __slots__ = ("_peer", "_number")
-
-    def __init__(self, peer: _Tests, number: int) -> None:
-        object.__setattr__(self, "_peer", peer)
-        object.__setattr__(self, "_number", number)
-
-    def _ask(self, operation: str, **details: object) -> object:
-        peer = self._peer
-        reply = peer.ask(operation, target=self._number, **details)
-        return peer.take(reply, may_stop=operation == "next")
-
-    def __call__(self, *arguments: object, **keywords: object) -> object:
-        return self._peer.call(self._number, arguments, keywords)
-
-    def __getattr__(self, name: str) -> object:
-        if name.startswith("_"):
-            raise AttributeError(f"{name}: {_NOT_FORWARDED}")
-        return self._ask("getattr", name=name)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name.startswith("_"):
-            raise AttributeError(f"{name}: {_NOT_FORWARDED}")
-        self._ask("setattr", name=name, value=self._peer.encode(value))
-
-    def __getitem__(self, key: object) -> object:
-        return self._ask("getitem", key=self._peer.encode(key))
-
-    def __iter__(self) -> object:
-        return self._ask("iter")
-
-    def __next__(self) -> object:
-        return self._ask("next")
-
-    def __len__(self) -> int:
-        return self._ask("len")
-
-    def __bool__(self) -> bool:
-        return self._ask("bool")
-
-    def __str__(self) -> str:
-        return self._ask("str")
-
-    def __repr__(self) -> str:
-        return self._ask("repr")
-
-    def __instancecheck__(self, value: object) -> bool:
-        return type(value) is Handle and self._ask("isinstance", other=value._number)
-
-
-class _Equalities(ast.NodeTransformer):
-    """Turns `assert f(x) == y` into a call of _is_equal, the equality of return values."""
-
-    def visit_Assert(self, node: ast.Assert) -> ast.Assert:
-        test = node.test
-        is_equality = isinstance(test, ast.Compare) and [type(op) for op in test.ops] == [ast.Eq]
-        if is_equality and isinstance(test.left, ast.Call):
-            function = ast.Name(_EQUAL, ast.Load())
-            node.test = ast.Call(function, [test.left, test.comparators[0]], [])
-        return node
+def _may_suppress(manager: object) -> object:
+    return MaySuppress(manager) if type(manager) is Handle else manager
 
 
 def _is_equal(value: object, expected: object) -> bool:
@@ -147,7 +38,7 @@ def _is_equal(value: object, expected: object) -> bool:
 
 
 def _is_same(value: object, expected: object) -> bool:
-    kinds = {type(value), type(expected)}
+    kinds = {tuple if isinstance(own, tuple) else type(own) for own in (value, expected)}
     if kinds <= {list, tuple}:
         return len(value) == len(expected) and all(map(_is_same, value, expected))
     if kinds == {dict}:
@@ -164,21 +55,83 @@ def _raise_not_defined(*arguments: object, **keywords: object) -> None:
 
 def run_tests() -> int:
     """Run one test against the solution in the other process; return 0 if it passes."""
+    try:
+        return _run_tests()
+    except PermissionError:
+        return runner.FORBIDDEN
+
+
+def _run_tests() -> int:
     with open(TESTS, "rb", closefd=False) as file:
         test = json_text.load_trusted_json(file.read())
-    peer = _Tests()
     module = runner.run_module(compile("", "tests", "exec"))
-    names = module.__dict__
-    guarded, asked = split_names(test)
-    for name, wire in peer.channel.receive()["names"].items():
-        if name not in guarded and not name.startswith("__"):
-            names[name] = peer.decode(wire)
-        asked.discard(name)
-    names.update(dict.fromkeys(asked, _raise_not_defined))
-    names[_EQUAL] = _is_equal
-    for part in ("imports", "setup", "test"):
-        tree = ast.fix_missing_locations(_Equalities().visit(ast.parse(test[part])))
-        exec(compile(tree, part, "exec", optimize=0, dont_inherit=True), names)
+    names, own = module.__dict__, split_names(test)
+    tester = Tester(module)
+    if "unittest" in test["test"]:
+        import unittest  # few tests need it
+
+        unittest.main = _do_nothing  # its test cases run below
+    prelude, classes = write_prelude(test)
+    tester.channel.send({"wanted": sorted(own.wanted), "prelude": prelude, "classes": classes})
+    given = tester.channel.receive()["names"]
+    if given is None:
+        raise PermissionError("the sandbox refused what the solution does when it is loaded")
+    names.update({IS_EQUAL: _is_equal, MAY_SUPPRESS: _may_suppress, TYPE_OF: type_of})
+    names["__name__"] = "__main__"
+    _run(test["imports"], names)  # first: `from operator import *` must not hide a solution's add
+    tester.classes = {name: names[name] for name in classes if name in names}
+    _take_names(tester, own, given)
+    _run(test["setup"], names)
+    tester.classes = {name: names[name] for name in classes if name in names}
+    visible = list_visible(test) - own.judging
+    tester.visible = {name: names[name] for name in visible if name in names}
+    _run(test["test"], names)
     if test["entry_point"]:
         names["check"](eval(test["entry_point"], names))
-    return 0
+    for name in list_test_functions(test["test"]):
+        names[name]()
+    if "unittest" in test["test"]:
+        _run_test_cases(names)
+    return 1 if tester.has_failed else 0
+
+
+def _take_names(tester: Tester, own: TestNames, given: dict[str, object]) -> None:
+    """Put the solution's names into the module of the tests.
+
+    What the solution should define and does not is no function of an imported module's either.
+    """
+    names = tester.module.__dict__
+    tester.allowed = own.wanted
+    found = own.wanted & set(given)
+    is_given = {name for name in own.required if name in names} if own.required & found else set()
+    names.update(dict.fromkeys(own.required - is_given, _raise_not_defined))
+    names.update({name: note_name(tester.decode(given[name])) for name in found})
+    if "type" in found:
+        names[TYPE_OF] = names["type"]
+
+
+def _do_nothing(*arguments: object, **keywords: object) -> None:
+    pass
+
+
+def _run(text: str, names: dict[str, object]) -> None:
+    exec(compile(rewrite(text), "test", "exec", optimize=0, dont_inherit=True), names)
+
+
+def _run_test_cases(names: dict[str, object]) -> None:
+    """Run the test cases of unittest that a test defines.
+
+    Raises:
+        AssertionError: one fails.
+    """
+    import unittest  # few tests need it
+
+    kinds = [value for value in names.values() if isinstance(value, type)]
+    kinds = [kind for kind in kinds if issubclass(kind, unittest.TestCase)]
+    kinds = [kind for kind in kinds if kind.__module__ == names["__name__"]]
+    load = unittest.defaultTestLoader.loadTestsFromTestCase
+    result = unittest.TestResult()
+    unittest.TestSuite(map(load, kinds)).run(result)
+    is_left_out = result.skipped or result.expectedFailures or (kinds and not result.testsRun)
+    if is_left_out or not result.wasSuccessful():
+        raise AssertionError("a test case failed")

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 
 from verifiers.code.json_text import dump_json, load_trusted_json
+from verifiers.code.prelude import asks_something, find_fault
 
 PROGRAM, FUNCTION, ASSERTS = "program", "function", "asserts"
 
@@ -39,7 +40,7 @@ def parse_ground_truth(ground_truth: str | dict) -> CodeTests:
     if "test_list" in ground_truth:
         return _parse_test_list(ground_truth)
     if "test" in ground_truth:
-        return _parse_check(ground_truth)
+        return _parse_check(ground_truth)  # or a script
     raise GroundTruthFault(
         'has neither "inputs" and "outputs" nor "test_list" nor "test" and "entry_point"'
     )
@@ -117,22 +118,23 @@ def _parse_test_list(ground_truth: dict) -> CodeTests:
     tests = ground_truth["test_list"]
     if not isinstance(tests, list) or not tests:
         raise GroundTruthFault("has no tests")
-    imports = ground_truth.get("test_imports") or []
-    imports = imports if isinstance(imports, str) else "\n".join(map(str, imports))
-    setup = ground_truth.get("test_setup_code") or ""
-    for text in (imports, setup, *tests):
-        _check_python(text)
-    if not all(map(_asks_something, tests)):
-        raise GroundTruthFault("has a test that tests nothing")
-    inputs = [_make_assert(imports, setup, test, "") for test in tests]
+    setting = _parse_setting(ground_truth)
+    inputs = [_make_assert(setting, test, "") for test in tests]
     return CodeTests(ASSERTS, "", inputs, [[] for _ in tests])
 
 
 def _parse_check(ground_truth: dict) -> CodeTests:
+    """Read a test that defines check(candidate), or a script whose statements are the test."""
     test, entry_point = ground_truth["test"], ground_truth.get("entry_point")
     _check_python(test)
     body = ast.parse(test).body
-    if not any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in body):
+    has_check = any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in body)
+    calls = [node for node in ast.walk(ast.parse(test)) if isinstance(node, ast.Name)]
+    is_script = not entry_point and not (has_check and all(n.id != "check" for n in calls))
+    if is_script:
+        setting = _parse_setting(ground_truth)
+        return CodeTests(ASSERTS, "", [_make_assert(setting, test, "")], [[]])
+    if not has_check:
         raise GroundTruthFault('has a "test" that defines no function check')
     if not isinstance(entry_point, str):
         raise GroundTruthFault('needs an "entry_point"')
@@ -140,18 +142,18 @@ def _parse_check(ground_truth: dict) -> CodeTests:
         ast.parse(entry_point.strip(), mode="eval")
     except (SyntaxError, ValueError) as error:
         raise GroundTruthFault('has an "entry_point" that is no expression') from error
-    if not _asks_something(test):
-        raise GroundTruthFault("has a test that tests nothing")
+    setting = _parse_setting(ground_truth)
+    return CodeTests(ASSERTS, "", [_make_assert(setting, test, entry_point.strip())], [[]])
+
+
+def _parse_setting(ground_truth: dict) -> tuple[str, str]:
+    """Return what runs before each test: the imports, and the set-up."""
     imports = ground_truth.get("test_imports") or []
     imports = imports if isinstance(imports, str) else "\n".join(map(str, imports))
-    _check_python(imports)
-    return CodeTests(ASSERTS, "", [_make_assert(imports, "", test, entry_point.strip())], [[]])
-
-
-def _asks_something(test: str) -> bool:
-    return any(
-        isinstance(node, (ast.Assert, ast.Raise, ast.Call)) for node in ast.walk(ast.parse(test))
-    )
+    setup = ground_truth.get("test_setup_code") or ""
+    for text in (imports, setup):
+        _check_python(text)
+    return imports, setup
 
 
 def _check_python(text: object) -> None:
@@ -163,6 +165,18 @@ def _check_python(text: object) -> None:
         raise GroundTruthFault(f"has a test that is not Python: {error}") from error
 
 
-def _make_assert(imports: str, setup: str, test: str, entry_point: str) -> bytes:
+def _make_assert(setting: tuple[str, str], test: object, entry_point: str) -> bytes:
+    """Return the JSON of a test.
+
+    Raises:
+        GroundTruthFault: the test cannot be judged.
+    """
+    _check_python(test)
+    if not asks_something(test, entry_point):
+        raise GroundTruthFault("has a test that tests nothing")
+    imports, setup = setting
     parts = {"imports": imports, "setup": setup, "test": test, "entry_point": entry_point}
+    fault = find_fault(parts)
+    if fault:
+        raise GroundTruthFault(fault)
     return json.dumps(parts).encode()

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 _MAXIMUM_DIGITS = 4300  # Python's own limit on integers as text
+_MAXIMUM_EMPTY = 10_000  # lists in an array without items
 
 
 class LongInteger(str):
@@ -83,10 +84,25 @@ def _plain(wire: object) -> object:
         return {_make_key(key): _plain(value) for key, value in items}
     if name == "array":
         _, shape, flat = items
-        if math.prod(shape) != len(flat) or len(shape) > 64:
+        if not _is_shape(shape, len(flat)):
             return NOT_JSON
         return _nest([_plain(item) for item in flat], shape)
     return NOT_JSON
+
+
+def _is_shape(shape: list[int], count: int) -> bool:
+    """Return whether an array of this many items may have this shape.
+
+    An array without items may hold many empty lists: no more than a list of _MAXIMUM_EMPTY.
+    """
+    if len(shape) > 64 or not all(type(size) is int and size >= 0 for size in shape):
+        return False
+    lists = 1
+    for size in shape[:-1]:
+        lists *= size
+        if lists > max(count, _MAXIMUM_EMPTY):
+            return False
+    return math.prod(shape) == count
 
 
 def _make_key(key: object) -> object:

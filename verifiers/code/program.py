@@ -20,6 +20,7 @@ from verifiers.code.ground_truth import (
     GroundTruthFault,
     parse_ground_truth,
 )
+from verifiers.code.runner import FORBIDDEN
 
 _SIGNALS = re.compile("signal|kill|abort|ctypes|alarm")
 _LEAST_SECONDS = 0.01  # with less left, a test is not started
@@ -68,6 +69,23 @@ def grade(
             of what is left. Tests that did not finish run once more with all that is then left.
         all_or_nothing: a program that passes only some tests gets 0 and "wrong".
     """
+    reward, status = grade_for_people(
+        response, ground_truth, server, timeout_seconds, all_or_nothing
+    )
+    return reward, "wrong" if status == "forbidden" else status
+
+
+def grade_for_people(
+    response: str,
+    ground_truth: str | dict,
+    server: socket.socket,
+    timeout_seconds: float,
+    all_or_nothing: bool = False,
+) -> tuple[float, str]:
+    """Return what grade() returns, or "forbidden" where the program ends by a refused call.
+
+    That is a hint for people, who may wonder why a good program is wrong. A program can pretend it.
+    """
     deadline = time.monotonic() + timeout_seconds
     try:
         tests = parse_ground_truth(ground_truth)
@@ -80,13 +98,15 @@ def grade(
         with _Run(server, tests, candidates, deadline) as run:
             run.wait_for_start()
             results = _run_tests(run, len(tests.inputs), deadline)
+            was_refused = run.was_refused
     except _NoCode:
         return 0.0, "no_answer"
     except _OutOfTime:
         return 0.0, "timeout"
     except (SandboxFailure, OSError):
         return 0.0, "error"
-    return _judge(results, all_or_nothing)
+    reward, status = _judge(results, all_or_nothing)
+    return reward, "forbidden" if status == "wrong" and was_refused else status
 
 
 def _judge(results: list[bool | None], all_or_nothing: bool) -> tuple[float, str]:
@@ -123,6 +143,7 @@ class _Run:
         self.tests = tests
         self.deadline = deadline
         self.is_lost = False
+        self.was_refused = False  # a test ended because the sandbox refused something
         # A lone test goes with the job: the sandbox then needs one process less, and the program is
         # process 1 of its namespace. But process 1 ignores signals that would end other processes.
         self.is_lone = (
@@ -184,6 +205,7 @@ class _Run:
     def _judge_answer(self, number: int, answer: dict, result: int) -> bool | None:
         if answer["state"] == "timeout":
             return None
+        self.was_refused = self.was_refused or answer["status"] == FORBIDDEN
         return answer["status"] == 0 and self._is_right(number, result)
 
     def _receive(self, deadline: float, grace: float = _GRACE_SECONDS) -> dict[str, str | int]:

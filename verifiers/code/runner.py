@@ -7,6 +7,7 @@ its own process, which holds nothing but the program and the input of one test.
 
 import atexit
 import builtins
+import contextlib
 import gc
 import io
 import os
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from verifiers.code import json_text, values
 
 INPUT, RESULT = 3, 4  # descriptors: the arguments, the value returned
+FORBIDDEN = 126  # exit status of a program that ends because the sandbox refused something
 _STAR_IMPORTS = """
 from string import *
 from re import *
@@ -80,6 +82,8 @@ def run_program(code: types.CodeType) -> int:
         status = 0
     except SystemExit as exit_request:
         status = _exit_status(exit_request.code)
+    except PermissionError:
+        status = FORBIDDEN
     except BaseException:
         status = 1
     return _end_like_an_interpreter(module, _find_names(code), status)
@@ -123,8 +127,11 @@ def run_function(code: types.CodeType, name: str) -> int:
     """
     with open(INPUT, "rb", closefd=False) as file:
         arguments = json_text.load_trusted_json(file.read())
-    function = find_function(run_module(code), name)
-    result = function(*arguments)
+    try:
+        function = find_function(run_module(code), name)
+        result = function(*arguments)
+    except PermissionError:
+        return FORBIDDEN
     text = json_text.dump_json(values.encode(result, _refuse))
     with open(RESULT, "w", encoding="ascii", closefd=False) as file:
         file.write(text)
@@ -132,6 +139,8 @@ def run_function(code: types.CodeType, name: str) -> int:
 
 
 def _refuse(value: object) -> object:
+    if isinstance(value, tuple):  # a named one
+        return values.encode(tuple(tuple.__iter__(value)), _refuse)
     raise TypeError(f"a {type(value).__name__} is not a plain value")
 
 
@@ -139,6 +148,23 @@ def run_module(code: types.CodeType) -> types.ModuleType:
     module = _take_module("solution")
     exec(code, module.__dict__)
     return module
+
+
+def run_module_after(
+    prelude: list[str], code: types.CodeType
+) -> tuple[types.ModuleType, dict[str, object]]:
+    """Run a module after the statements that its tests come with.
+
+    Returns:
+        The module, and the names that it had before.
+    """
+    module = _take_module("solution")
+    for statement in prelude:
+        with contextlib.suppress(Exception):  # the solution has to do without it
+            exec(compile(statement, "prelude", "exec", dont_inherit=True), module.__dict__)
+    before = dict(module.__dict__)
+    exec(code, module.__dict__)
+    return module, before
 
 
 def find_function(module: types.ModuleType, name: str) -> Callable:
@@ -194,4 +220,5 @@ def _take_module(name: str) -> types.ModuleType:
 
 
 def _open_standard(descriptor: int, mode: str, errors: str) -> io.TextIOWrapper:
-    return open(descriptor, mode, encoding="utf-8", errors=errors, closefd=False)
+    """Open a standard stream as Python does on Linux: only \\n ends a line, \\r is kept."""
+    return open(descriptor, mode, encoding="utf-8", errors=errors, newline="\n", closefd=False)

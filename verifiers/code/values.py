@@ -35,6 +35,7 @@ _TEXTS = {  # class: to text, from text
     "date": (datetime.date, datetime.date.isoformat, datetime.date.fromisoformat),
     "time": (datetime.time, datetime.time.isoformat, datetime.time.fromisoformat),
 }
+_VIEWS = {"keys": type({}.keys()), "values": type({}.values()), "items": type({}.items())}
 
 
 def encode(value: object, encode_other: Callable[[object], object]) -> object:
@@ -49,6 +50,8 @@ def encode(value: object, encode_other: Callable[[object], object]) -> object:
     numpy = sys.modules.get("numpy")  # a value of numpy's cannot exist before numpy is loaded
     if numpy and issubclass(kind, (numpy.generic, numpy.ndarray)):
         return _encode_numpy(value, encode_other)
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):  # a named one
+        return encode_other(value)
     for name, base in _SEQUENCES.items():
         if issubclass(kind, base):
             return _tag(name, [encode(item, encode_other) for item in base.__iter__(value)])
@@ -62,6 +65,26 @@ def encode(value: object, encode_other: Callable[[object], object]) -> object:
         if issubclass(kind, base):
             return _tag(name, to_text(value))
     return _encode_rest(value, encode_other)
+
+
+def encode_content(
+    value: object, numbers: dict[int, int], encode_other: Callable[[object], object]
+) -> object:
+    """Return a mutable value in JSON's types; values in it that have a number are that number."""
+
+    def encode_item(item: object) -> object:
+        if id(item) in numbers:
+            return _tag("known", numbers[id(item)])
+        return encode(item, encode_other)
+
+    if isinstance(value, list):
+        return [encode_item(item) for item in list.__iter__(value)]
+    if isinstance(value, collections.deque):
+        return _tag("deque", [encode_item(item) for item in value])
+    if isinstance(value, dict):
+        pairs = [[encode(key, encode_other), encode_item(v)] for key, v in dict.items(value)]
+        return _tag("dict", pairs)
+    return encode(value, encode_other)
 
 
 def _encode_scalar_subclass(value: int | float | str) -> object:
@@ -90,6 +113,13 @@ def _encode_rest(value: object, encode_other: Callable[[object], object]) -> obj
         return _tag(name, base64.b64encode(value).decode())
     if kind is range:
         return _tag("range", [value.start, value.stop, value.step])
+    if kind is slice:
+        return _tag(
+            "slice", [encode(v, encode_other) for v in (value.start, value.stop, value.step)]
+        )
+    if kind in _VIEWS.values():
+        name = next(name for name, view in _VIEWS.items() if view is kind)
+        return _tag(f"{name} view", [encode(item, encode_other) for item in value])
     if issubclass(kind, datetime.timedelta):
         return _tag("timedelta", [value.days, value.seconds, value.microseconds])
     return encode_other(value)
@@ -131,4 +161,14 @@ def decode(wire: object, decode_other: Callable[[dict], object]) -> object:
         return range(*items)
     if name == "timedelta":
         return datetime.timedelta(*items)
+    if name == "slice":
+        return slice(*[decode(item, decode_other) for item in items])
+    if name.endswith(" view"):
+        return _decode_view(name, [decode(item, decode_other) for item in items])
     return decode_other(wire)
+
+
+def _decode_view(name: str, items: list) -> object:
+    if name == "keys view":
+        return dict.fromkeys(items).keys()
+    return dict(enumerate(items)).values() if name == "values view" else dict(items).items()

@@ -72,6 +72,33 @@ def _mount_read_only(source: str, target: str) -> None:
     kernel.restrict_mount(target, attributes)
 
 
+def empty_directory(path: str) -> None:
+    """Remove all that a program has left in a directory, however deep its folders are.
+
+    Folders are moved up before they are removed, so no path becomes long. No process may use the
+    directory any more.
+    """
+    token, moved = os.urandom(8).hex(), 0
+    while True:
+        with os.scandir(path) as entries:
+            found = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        if not found:
+            return
+        for entry, is_directory in found:
+            if not is_directory:
+                os.unlink(entry)
+                continue
+            os.chmod(entry, 0o700)
+            with os.scandir(entry) as inner:
+                below = [(item.path, item.is_dir(follow_symlinks=False)) for item in inner]
+            for item, is_folder in below:
+                if is_folder:
+                    os.chmod(item, 0o700)
+                os.rename(item, f"{path}/{token}{moved}")
+                moved += 1
+            os.rmdir(entry)
+
+
 def mount_work_directory(size_bytes: int) -> None:
     """Mount a new empty directory in memory, of limited size, in the tree."""
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC

@@ -25,11 +25,12 @@ MOUNT_READ_ONLY, MOUNT_NOSUID, MOUNT_NODEV = 1, 2, 4
 
 LANDLOCK_MINIMUM = 3  # an older one (before Linux 6.2) lets readable files be truncated
 _READ_FILE, _READ_DIR, _WRITE_FILE, _TRUNCATE = 1 << 2, 1 << 3, 1 << 1, 1 << 14
-_REMOVE_FILE, _MAKE_FILE = 1 << 5, 1 << 8
+_REMOVE_DIR, _REMOVE_FILE, _MAKE_DIR, _MAKE_FILE, _REFER = 1 << 4, 1 << 5, 1 << 7, 1 << 8, 1 << 13
 _FILE_RIGHTS_BY_ABI = {3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}  # the same from 5 on
 _NETWORK_RIGHTS = 0b11  # to bind and connect TCP, from ABI 4 on
 _SCOPES = 0b11  # abstract unix sockets and signals, from ABI 6 on
 
+_NULL_DEVICE = os.makedev(1, 3)  # /dev/null
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -141,7 +142,8 @@ def make_landlock_ruleset(read_only: list[int], writable: int) -> int:
     Args:
         read_only: O_PATH descriptors of files and directories that may be read. None may be
             executed as a program (libraries are mapped, which Landlock does not restrict).
-        writable: O_PATH descriptor of a directory in which plain files may be made and removed.
+        writable: O_PATH descriptor of a directory in which files and directories may be made, moved
+            and removed.
     """
     abi = landlock_abi()
     file_rights = _FILE_RIGHTS_BY_ABI[min(abi, 5)]
@@ -150,7 +152,10 @@ def make_landlock_ruleset(read_only: list[int], writable: int) -> int:
     ruleset = system_call("landlock_create_ruleset", request, len(request), 0)
     rules = [(descriptor, _READ_FILE | _READ_DIR) for descriptor in read_only]
     in_directory = _READ_FILE | _READ_DIR | _WRITE_FILE | _TRUNCATE | _REMOVE_FILE | _MAKE_FILE
+    in_directory |= _REMOVE_DIR | _MAKE_DIR | _REFER
     for descriptor, rights in [*rules, (writable, in_directory)]:
+        if os.fstat(descriptor).st_rdev == _NULL_DEVICE:
+            rights |= _WRITE_FILE
         if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
             rights &= ~_READ_DIR
         rule = struct.pack("=Qi", rights, descriptor)

@@ -81,7 +81,8 @@ def start_server(layers: dict[str, str], with_numpy: bool = True) -> socket.sock
         RuntimeError: the server does not start.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    sys.stdout.flush()
+    if sys.stdout is not None:  # it may be closed
+        sys.stdout.flush()
     if os.fork() == 0:
         try:
             ours.close()

@@ -11,7 +11,6 @@ import gc
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
@@ -237,7 +236,7 @@ class _Server:
                 job.connection.send(json.dumps(answer).encode(), socket.MSG_DONTWAIT)
         job.connection.close()
         if not self.resources.walls.namespaces:
-            shutil.rmtree(job.work_directory, ignore_errors=True)
+            _remove(job.work_directory)
 
     def _forget(self, descriptor: int) -> None:
         if self.jobs.pop(descriptor, None):
@@ -248,4 +247,10 @@ class _Server:
             signal.pidfd_send_signal(job.ended, signal.SIGKILL)
             self._end_job(job.ended, job)
         if self.resources.work_root:
-            shutil.rmtree(self.resources.work_root, ignore_errors=True)
+            _remove(self.resources.work_root)
+
+
+def _remove(directory: str) -> None:
+    with contextlib.suppress(OSError):
+        file_tree.empty_directory(directory)
+        os.rmdir(directory)

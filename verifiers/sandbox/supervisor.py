@@ -12,7 +12,6 @@ import json
 import os
 import resource
 import select
-import shutil
 import signal
 import socket
 import time
@@ -227,8 +226,7 @@ class _Supervisor:
 
     def _is_over_limits(self, process: int) -> bool:
         """Return whether the process has too many threads, or the work directory too many bytes."""
-        with os.scandir(self.work_directory) as entries:
-            size = sum(map(_measure, entries))
+        size = _measure(self.work_directory)
         try:
             threads = len(os.listdir(f"/proc/{process}/task"))
         except OSError:  # it has just ended
@@ -244,18 +242,14 @@ class _Supervisor:
 
     def _empty_work_directory(self) -> None:
         with os.scandir(self.work_directory) as entries:
-            found = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        if found and self.walls.namespaces:
+            is_empty = next(entries, None) is None
+        if not is_empty and self.walls.namespaces:
             file_tree.renew_work_directory(_WORK_BYTES)
             if self.walls.landlock:
                 os.close(self.ruleset)
                 self.ruleset = self._make_ruleset()
-            return
-        for path, is_directory in found:  # directories exist only where there is no wall at all
-            if is_directory:
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                os.unlink(path)
+        elif not is_empty:
+            file_tree.empty_directory(self.work_directory)
 
 
 def _offer_to_be_killed(proc: int) -> None:
@@ -317,8 +311,18 @@ def _kill_children() -> None:
             _kill(int(child))
 
 
-def _measure(entry: os.DirEntry) -> int:
-    try:
-        return 4096 + entry.stat(follow_symlinks=False).st_size
-    except OSError:  # the file has just been removed
-        return 0
+def _measure(directory: str) -> int:
+    """Return the bytes in a directory and all below it; stop counting beyond the limit."""
+    size, todo = 0, [directory]
+    while todo and size <= _WORK_BYTES:
+        try:
+            with os.scandir(todo.pop()) as entries:
+                for entry in entries:
+                    size += 4096 + entry.stat(follow_symlinks=False).st_size
+                    if entry.is_dir(follow_symlinks=False):
+                        todo.append(entry.path)
+        except FileNotFoundError:  # it has just been removed
+            continue
+        except OSError:  # its path is too long
+            return _WORK_BYTES + 1
+    return size

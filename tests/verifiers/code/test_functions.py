@@ -1,5 +1,7 @@
 """Ground truths that call a function: its name, its arguments, its value."""
 
+import time
+
 import pytest
 from code_helpers import CORRECT, WRONG
 
@@ -80,6 +82,23 @@ def test_a_name_of_the_usual_imports_is_no_solution(grade):
     truth = {"fn_name": "gcd", "inputs": ["4\n6"], "outputs": ["2"]}
     assert grade("pass", truth) == WRONG
     assert grade("from math import gcd as g\ndef gcd(a, b): return g(a, b)", truth) == CORRECT
+
+
+@pytest.mark.parametrize(
+    "shape",
+    ["[1000000000, 0]", "[0, 1000000000]", "[10000, 10000, 10000, 0]", "[-1, -1]", "[1e9, 0]"],
+)
+def test_a_result_that_names_a_huge_array_costs_nothing(grade, shape):
+    result = f'{{"type": "array", "items": ["<i8", {shape}, []]}}'
+    program = f"import os\ndef f(a):\n    os.write(4, b'{result}')\n    os._exit(0)"
+    started = time.monotonic()
+    assert grade(program, {"fn_name": "f", "inputs": ["5"], "outputs": ["5"]}) == WRONG
+    assert time.monotonic() - started < 2
+
+
+def test_arrays_without_items(grade):
+    program = "import numpy as np\ndef f(a): return np.zeros((2, 0))"
+    assert grade(program, {"fn_name": "f", "inputs": ["5"], "outputs": ["[[], []]"]}) == CORRECT
 
 
 def test_module_state_is_fresh_for_every_test(grade):

@@ -41,6 +41,10 @@ from code_helpers import CORRECT, WRONG, io
         "with ThreadPoolExecutor(2) as p: print(sum(p.map(int, '34')))",
         "import tempfile\nwith tempfile.TemporaryFile() as f: print(7)",
         "with open('x', 'w') as f: f.write('7')\nprint(open('x').read())",
+        "import os\nos.makedirs('a/b')\nopen('a/b/x', 'w').write('7')\nos.rename('a/b', 'c')\n"
+        "print(open('c/x').read(), end='')\nassert sorted(os.listdir()) == ['a', 'c']",
+        "import tempfile\nwith tempfile.TemporaryDirectory() as d: print(7)",
+        "with open('/dev/null', 'w') as f: f.write('8')\nprint(7)",
         "import sys\nprint(7)\nprint('note', file=sys.stderr)",
         "exec('print(7)')",
         "import pickle\nclass A: pass\npickle.loads(pickle.dumps(A())).x = 1\nprint(7)",
@@ -113,6 +117,20 @@ def test_names_that_solutions_take_for_granted(grade, expression):
 )
 def test_programs_that_fail(grade, program):
     assert grade(program, io(("3 4\n", "7\n"))) == WRONG
+
+
+@pytest.mark.parametrize(
+    ("program", "output"),
+    [
+        ("print([input(), input()])", "['a\\r', 'b\\rc']"),
+        ("import sys\nprint(sys.stdin.readlines())", "['a\\r\\n', 'b\\rc\\n']"),
+        ("import sys\nprint(repr(sys.stdin.read()))", "'a\\r\\nb\\rc\\n'"),
+        ("import sys\nprint(sys.stdin.read().split())", "['a', 'b', 'c']"),
+        ("print(open(0, newline='').read().count('\\r'))", "2"),
+    ],
+)
+def test_line_ends_are_those_of_python_on_linux(grade, program, output):
+    assert grade(program, io(("a\r\nb\rc\n", output))) == CORRECT
 
 
 def test_bytes_that_are_no_text_are_wrong(grade):

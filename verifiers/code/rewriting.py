@@ -1,0 +1,52 @@
+"""Changes to the text of a test before it runs beside the solution and not with it."""
+
+import ast
+import builtins
+
+IS_EQUAL, TYPE_OF, MAY_SUPPRESS = "__is_equal", "__type_of", "__may_suppress"  # names in the tests
+
+
+class Rewriter(ast.NodeTransformer):
+    """Rewrites the statements of a test.
+
+    `assert f(x) == y` becomes a call that compares as return values are compared, and `type(x)` a
+    call that knows the solution's classes. A context manager of the solution may suppress an
+    exception only where its block tests nothing: elsewhere it would suppress the failure.
+    """
+
+    def visit_Assert(self, node: ast.Assert) -> ast.Assert:
+        self.generic_visit(node)
+        test = node.test
+        is_equality = isinstance(test, ast.Compare) and [type(op) for op in test.ops] == [ast.Eq]
+        if is_equality and isinstance(test.left, ast.Call):
+            node.test = _make_call(IS_EQUAL, test.left, test.comparators[0])
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "type" and len(node.args) == 1:
+            return _make_call(TYPE_OF, *node.args)
+        return node
+
+    def visit_With(self, node: ast.With) -> ast.With:
+        self.generic_visit(node)
+        if all(map(_tests_nothing, node.body)):
+            for item in node.items:
+                item.context_expr = _make_call(MAY_SUPPRESS, item.context_expr)
+        return node
+
+
+def _tests_nothing(statement: ast.stmt) -> bool:
+    """Return whether a statement only raises or computes something, with Python's own functions."""
+    if not isinstance(statement, (ast.Raise, ast.Expr, ast.Assign, ast.Pass)):
+        return False
+    calls = [node.func for node in ast.walk(statement) if isinstance(node, ast.Call)]
+    return all(isinstance(call, ast.Name) and hasattr(builtins, call.id) for call in calls)
+
+
+def _make_call(name: str, *arguments: ast.expr) -> ast.Call:
+    return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
+
+
+def rewrite(text: str) -> ast.Module:
+    return ast.fix_missing_locations(Rewriter().visit(ast.parse(text)))

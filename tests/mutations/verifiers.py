@@ -194,7 +194,7 @@ FAULTS = [
         "verifiers/test_pool.py::test_math_and_code_in_one_batch"
         " verifiers/test_pool.py::test_verdicts_come_in_order_and_a_time_out_costs_its_row_alone"
         " verifiers/test_pool.py::test_a_worker_that_dies_costs_its_row_alone"
-        " verifiers/test_pool.py::test_all_or_nothing"
+        " verifiers/test_verifier.py::test_all_or_nothing"
         " verifiers/test_pool.py::test_a_failure_of_the_verifier_is_no_reward",
         (
             "a time-out is right",

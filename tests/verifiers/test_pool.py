@@ -237,6 +237,13 @@ def test_a_low_memory_limit_is_respected(script_environment):
     assert "correct" in output.stdout, output.stderr
 
 
+def test_programs_cannot_read_the_callers_environment(monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "a-secret-key")
+    with Verifier(num_workers=1) as verifier:
+        pids = [verifier._pool.pid, *children_of(verifier._pool.pid)]
+        assert not any(b"a-secret-key" in Path(f"/proc/{p}/environ").read_bytes() for p in pids)
+
+
 CALLER = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it

@@ -45,7 +45,9 @@ _SPEAKS_OF_POWERS = re.compile(r"\bpowers?\b|\bexponent|prime fact|\ba ?\^", re.
 _ASKS_TO_SOLVE = re.compile(r"\bsolve|in terms of|slope.intercept|as a function", re.I)
 _CONDITION = re.compile(r",|;|\\(?:text ?\{[^{}]*\}|vee|wedge|cr)|\\\{ ?[A-Za-z] ?[:|]|\\\}")
 _RELATION = re.compile(r"\\(?:[lgn]eq|approx|equiv)(?![a-z])|[<>=]")
-_ASKS_TO_EXPAND = re.compile(r"\bexpand|multiply out|standard form|to the form|collect (?:the|like|terms)", re.I)
+_ASKS_TO_EXPAND = re.compile(
+    r"\bexpand|multiply out|standard form|to the form|collect (?:the|like|terms)", re.I
+)
 _ASKS_TO_FACTOR = re.compile(r"\bfactor", re.I)
 
 

@@ -98,6 +98,12 @@ REJECT = {
     "numbers of another name": r"""
         2 ;; three
         2 ;; \text{twenty}
+        k\pi,k\in\mathbb{Z} ;; k\pi,k\in\mathbb{N}
+        \frac{dy}{dx} ;; \frac{y}{x}
+        5 ;; \text{Double the answer} = 5
+        5^\circ ;; 5\text{ radians}
+        \ln(1-x) ;; \ln(x-1)
+        \sqrt{x} ;; \sqrt{|x|}
         p=5,q=2;p=7,q=2 ;; (5,2)
         p=5,q=2;p=7,q=2 ;; (2,5),(7,2)
         S_{MBCN}:S=7:32 ;; 32:7
@@ -144,6 +150,10 @@ ACCEPT = {
         e^{-x} ;; \cosh x-\sinh x
         |x| ;; \sqrt{x^2}
         |x^2-4| ;; |4-x^2|
+        \arcsin x ;; \frac{\pi}{2}-\arccos x
+        \lfloor\frac{n+1}{2}\rfloor ;; \lceil\frac n2\rceil
+        \lfloor\frac{2n-1}{5}\rfloor ;; \lfloor\frac{2n}{5}-\frac15\rfloor
+        \max(a,b) ;; \frac{a+b+|a-b|}{2}
         \max(x,2) ;; \max(2,x)
         \ln(xy) ;; \ln x+\ln y""",
     "units": r"""
@@ -186,6 +196,9 @@ TAUGHT_REJECT = {
         Write 1024 as a power of 2. ;; 2^{10} ;; 1024
         Write $2x - y = -3$ as a function. ;; y=2x+3 ;; 2x-y+3=0
         Let $f(x)=3x+5x$. Simplify. ;; f(x)=8x ;; f(x)=3x+5x
+        Write $45\%$ as a fraction. ;; \frac{9}{20} ;; 45\%
+        Solve $2x>4$. ;; x>2 ;; 2x>4
+        Expand $(x+1)(x+2)$. ;; x^2+3x+2 ;; (x+2)(x+1)
         Convert 2 km to m. ;; 2000\text{ m} ;; 2\text{ km}""",
     "wrong": r"""
         What is 7 times 8? ;; 56 ;; 7\cdot8
@@ -203,6 +216,9 @@ TAUGHT_REJECT = {
         What remains? ;; x+1 ;; \frac{x^2-1}{x-1}
         What is it? ;; 2+\sqrt3 ;; \sqrt{7+4\sqrt3}
         Which numbers? ;; (-\infty,2) ;; x<\frac{4}{2}
+        Expand $(x+1)(x+2)$. ;; x^2+3x+2 ;; x(x+2)+(x+2)
+        Solve $2x>4$. ;; x>2 ;; x+1>3
+        Simplify $\frac{2}{\sqrt7}$. ;; \frac{2\sqrt7}{7} ;; \frac{2}{\sqrt7}\cdot e^0
         What is it? ;; 8x ;; 3x+5x
         What is it? ;; x^5 ;; x^2\cdot x^3""",
 }
@@ -220,6 +236,11 @@ TAUGHT_ACCEPT = {
         How many? ;; \frac{n(n-1)}2 ;; \binom n2
         How many? ;; \binom{10}{5} ;; \frac{10!}{5!5!}
         How heavy is it? ;; 4500 ;; 4.5\times10^3
+        How heavy is it? ;; 150 ;; 1.5\times10^2
+        Which? (A) $x$ (B) $2x(x-7)$ ;; B ;; B) 2x(x-7)
+        Which? (A) $x$ (B) $2x(x-7)$ ;; 2x(x-7) ;; \text{(B) } 2x(x-7)
+        How long is $AB$? ;; 5 ;; AB=5
+        Solve $2x=10$. ;; 5 ;; x=5
         How long is it? ;; \frac{\sqrt3}{3} ;; \frac{1}{\sqrt3}
         How long is it? ;; 2\sqrt5 ;; \sqrt{20}
         Solve $x^2-5x+6=0$. ;; 2,3 ;; x=2,x=3

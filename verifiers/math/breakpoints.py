@@ -52,7 +52,7 @@ def list_points(
             values = {value for value in listed if value > 0 or name in signed}
             if name in integers:
                 values = {mpmath.ceil(abs(value)) for value in values}
-        for value in sorted(values, key=abs):
+        for value in sorted(values, key=abs, reverse=True):  # far out they differ the most
             yield {**start, name: value}
 
 

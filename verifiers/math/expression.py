@@ -18,6 +18,7 @@ _MAX_BITS = 200_000  # of an exact number; larger ones are compared by their par
 _MAX_FUNCTION_BITS = 2_000  # of the argument of a function (sin, cosh, ...)
 _MAX_FACTORIAL = 5_000
 _NOISE_DIGITS = 10  # of the last digits, in which rounding may show
+_LARGEST_ARGUMENT, _LARGEST = (mpmath.mpf(2) ** n for n in (_MAX_FUNCTION_BITS, _MAX_BITS))
 CONSTANTS = {"i", "e", "\\pi"}  # symbols with a value of their own
 
 
@@ -118,7 +119,7 @@ def _check_size(operator: str, numbers: list) -> None:
     if operator in ("add", "mul"):
         return
     is_function = operator not in ("div", "pow", "sqrt", "root", "ln", "log", "abs")
-    largest = mpmath.mpf(2) ** (_MAX_FUNCTION_BITS if is_function else _MAX_BITS)
+    largest = _LARGEST_ARGUMENT if is_function else _LARGEST
     if operator in ("sinh", "cosh", "tanh", "coth", "sech", "csch", "exp"):
         largest = _MAX_BITS
     if any(mpmath.isfinite(number) and abs(number) > largest for number in numbers):

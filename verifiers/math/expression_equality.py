@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import mpmath
 
@@ -33,6 +34,7 @@ _MANY_VALUED = ("ln", "log", "arccosh", "arctanh", "arccoth", "arcsin", "arccos"
 _HYPERBOLIC = {"sinh", "cosh", "tanh", "coth", "sech", "csch", "exp"}
 _INTEGER_LETTERS = "ijklmnpqKLMNPQ"  # first letters of such symbols
 _INTEGER_OPERATIONS = {"floor", "ceil", "factorial", "binomial", "mod", "gcd", "lcm"}
+_SMALL_EXPONENT = 30  # below it a power of a number from 0.01 to 1000 is no burden
 _TRIES = 4  # times as many points are tried, because some have no value
 
 # "positive", "real" or "side" (of a breakpoint), and the values of the symbols
@@ -260,10 +262,25 @@ def _draw(
 
 
 def _have_values(a: Tree, b: Tree, values: dict, log_base: int | None) -> bool:
+    if _has_value_everywhere(a) and _has_value_everywhere(b):
+        return True
     try:
         return all(mpmath.isfinite(evaluate(tree, values, log_base)) for tree in (a, b))
     except TooHard:
         return False
+
+
+@lru_cache(maxsize=4096)
+def _has_value_everywhere(tree: Tree) -> bool:
+    """Return whether an expression is made of sums, products and small powers alone."""
+    operator, *arguments = tree
+    if operator in ("number", "symbol"):
+        return True
+    if operator == "pow":
+        base, exponent = arguments
+        is_small = exponent[0] == "number" and exponent[1] in range(1, _SMALL_EXPONENT)
+        return is_small and _has_value_everywhere(base)
+    return operator in ("add", "mul", "abs") and all(map(_has_value_everywhere, arguments))
 
 
 def _has_alternating_sign(tree: Tree) -> bool:

@@ -188,7 +188,9 @@ def _work_of_power(base: Tree, exponent: Tree) -> set[str]:
     if symbols(exponent) - CONSTANTS:
         return {"exponential"}
     if base in _PLAIN_BASES:
-        return {"exponential"} if "i" in symbols(exponent) else set()
+        if "i" in symbols(exponent):
+            return {"exponential"}
+        return {"power"} if _value(exponent) == 0 else set()
     try:
         value = exact(exponent)
     except TooHard:

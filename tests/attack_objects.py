@@ -101,6 +101,10 @@ FORGERIES = {
             "    box = stack.enter_context(Box())\n    assert box.x[0] == 48151623"
         ),
     ),
+    "swallowed step before the failure": (
+        "class Box:\n    def __enter__(self): return self\n    def __exit__(self, *a): return True",
+        _truth("ok = True\nwith Box() as box:\n    ok = box.value == 48151623\nassert ok"),
+    ),
     "swallowed failure, later": (
         "class Box:\n    async def __aenter__(self): return self\n"
         "    async def __aexit__(self, *a): return True",

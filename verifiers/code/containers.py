@@ -11,6 +11,7 @@ from collections.abc import Callable
 from verifiers.code import values
 
 _MUTABLE = (list, dict, set, bytearray, collections.deque)
+_FLAT = {int, float, bool, str, type(None)}  # types of values that hold no mutable value
 _MOST = 100_000  # mutable values in the arguments of a call; more are sent as copies only
 
 
@@ -25,12 +26,17 @@ def list_mutable(arguments: list) -> list[object]:
         value = todo.pop()
         if is_mutable(value):
             found.append(value)
-        if isinstance(value, (list, tuple, collections.deque)):
-            base = next(k for k in (list, tuple, collections.deque) if isinstance(value, k))
-            todo.extend(item for item in reversed(list(base.__iter__(value))) if _is_deep(item))
-        elif isinstance(value, dict):
-            todo.extend(item for item in reversed(list(dict.values(value))) if _is_deep(item))
+        items = _list_items(value)
+        if not _FLAT.issuperset(map(type, items)):
+            todo.extend(item for item in reversed(items) if _is_deep(item))
     return found
+
+
+def _list_items(value: object) -> list[object]:
+    for base in (list, tuple, collections.deque):
+        if isinstance(value, base):
+            return list(base.__iter__(value))
+    return list(dict.values(value)) if isinstance(value, dict) else []
 
 
 def _is_deep(value: object) -> bool:

@@ -10,6 +10,7 @@ import collections
 import datetime
 import decimal
 import fractions
+import pathlib
 import sys
 from collections.abc import Callable
 
@@ -33,8 +34,10 @@ _TEXTS = {  # class: to text, from text
         datetime.datetime.fromisoformat,
     ),
     "date": (datetime.date, datetime.date.isoformat, datetime.date.fromisoformat),
+    "path": (pathlib.PurePath, str, pathlib.Path),
     "time": (datetime.time, datetime.time.isoformat, datetime.time.fromisoformat),
 }
+_SINGLE = {"Ellipsis": ..., "NotImplemented": NotImplemented}
 _VIEWS = {"keys": type({}.keys()), "values": type({}.values()), "items": type({}.items())}
 
 
@@ -113,6 +116,9 @@ def _encode_rest(value: object, encode_other: Callable[[object], object]) -> obj
         return _tag(name, base64.b64encode(value).decode())
     if kind is range:
         return _tag("range", [value.start, value.stop, value.step])
+    for name, single in _SINGLE.items():
+        if value is single:
+            return _tag("single", name)
     if kind is slice:
         return _tag(
             "slice", [encode(v, encode_other) for v in (value.start, value.stop, value.step)]
@@ -161,6 +167,8 @@ def decode(wire: object, decode_other: Callable[[dict], object]) -> object:
         return range(*items)
     if name == "timedelta":
         return datetime.timedelta(*items)
+    if name == "single":
+        return _SINGLE[items]
     if name == "slice":
         return slice(*[decode(item, decode_other) for item in items])
     if name.endswith(" view"):

@@ -69,6 +69,7 @@ ROLLOUT_TOKENS = 131072  # at most, of prompts and responses that a process gene
 ROLLOUT_DTYPE = None  # "float32", "bfloat16" (by a copy of the policy); None: as MIXED_PRECISION
 VERIFIER_WORKERS = None  # processes that verify; None: the cores of this process
 VERIFIER_TIMEOUT = 5.0  # seconds per response
+STRICT_FORM = True  # an answer that copies the question's formula, or leaves work to do, gets 0
 CODE_ALL_OR_NOTHING = False  # True: a program that fails one of its tests gets 0, not a fraction
 ALLOW_UNSANDBOXED_CODE = False  # True: run generated programs even where there is no sandbox
 

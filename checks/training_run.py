@@ -14,6 +14,9 @@ FREE_TO_CHANGE = """
     DETERMINISTIC REPORT_EVERY
 """.split()  # REPORT_EVERY is a constant of earlier versions
 
+# What constants that came later amount to in a run of before.
+EARLIER = {"STRICT_FORM": False}
+
 
 def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int:
     """Check folder and models of a run; return the number of parameters of one model.
@@ -33,7 +36,7 @@ def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int
             "RUN_NAME, or delete the folder."
         )
     if saved:
-        check_same_constants(c, old_constants or {}, folder, FREE_TO_CHANGE)
+        check_same_constants(c, {**EARLIER, **(old_constants or {})}, folder, FREE_TO_CHANGE)
     config = model_files.load_config(c["MODEL"], "MODEL")
     if c["PRM_MODEL"]:
         model_files.load_config(c["PRM_MODEL"], "PRM_MODEL")

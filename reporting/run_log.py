@@ -171,6 +171,15 @@ class RunLog:
         if fault:
             self.print("  WARNING: ALLOW_UNSANDBOXED_CODE: generated programs run with your rights")
 
+    def print_copyable(self, count: int, questions: int, strict_form: bool) -> None:
+        """Print how many of the first questions hold a formula of their answer, if any does."""
+        if count:
+            then = "earns nothing" if strict_form else "EARNS THE REWARD (STRICT_FORM = False)"
+            self.print(
+                f"   copies  {count} of the first {questions} questions hold a formula of their "
+                f"answer's value; a response that copies it {then}"
+            )
+
     def print_summary(
         self,
         constants: dict,

@@ -103,6 +103,7 @@ ELSEWHERE = {  # constants that change what is learned, and where else they are 
     "ABILITIES": "tests/test_data.py",
     "VERIFIER_TIMEOUT": "tests/verifiers/test_pool.py",
     "CODE_ALL_OR_NOTHING": "tests/verifiers/code/test_program.py",
+    "STRICT_FORM": "tests/verifiers/test_verifier.py",
 }
 
 

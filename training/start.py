@@ -24,6 +24,8 @@ from training.row_order import RowStream
 from training.saving import Saver
 from verifiers import Verifier
 
+_ROWS_LOOKED_AT = 1000  # for formulas in questions, some milliseconds each
+
 
 @dataclass(frozen=True)
 class Run:
@@ -87,6 +89,8 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
         log.start(c, str(accelerator.device), first)
         counts = len(prompts), dropped, len(eval_prompts)
         log.print_summary(c, accelerator, size, counts, first, memory)
+        first_rows = prompts.select(range(min(_ROWS_LOOKED_AT, len(prompts))))
+        log.print_copyable(data.count_copyable(first_rows), len(first_rows), c["STRICT_FORM"])
         if has_code:
             log.print_sandbox(verifier.sandbox_layers, verifier.sandbox_fault)
         if c["LOG_WITH"]:
@@ -120,6 +124,7 @@ def make_verifier(constants: dict, has_code: bool) -> Iterator[Verifier]:
     verifier = Verifier(
         num_workers=c["VERIFIER_WORKERS"] or machine.count_cores(),
         timeout_seconds=c["VERIFIER_TIMEOUT"],
+        strict_form=c["STRICT_FORM"],
         all_or_nothing=c["CODE_ALL_OR_NOTHING"],
         allow_unsandboxed_code=c["ALLOW_UNSANDBOXED_CODE"],
     )

@@ -82,6 +82,7 @@ FAULTS = [
     *wiring(
         "training/start.py",
         f"{SAMPLING}::test_the_verifier_is_made_as_the_constants_say",
+        ("STRICT_FORM is ignored", 'strict_form=c["STRICT_FORM"],', "strict_form=True,"),
         (
             "CODE_ALL_OR_NOTHING is ignored",
             'all_or_nothing=c["CODE_ALL_OR_NOTHING"],',

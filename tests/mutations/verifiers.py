@@ -259,12 +259,12 @@ FAULTS = [
     *faults(
         "verifiers/__init__.py",
         " ".join(
-            f"verifiers/test_pool.py::{name}"
+            f"verifiers/{name}"
             for name in (
-                "test_an_interrupted_call_leaves_nothing_behind",
-                "test_code_without_a_sandbox_is_refused_unless_allowed",
-                "test_programs_cannot_read_the_callers_environment",
-                "test_rows_are_worked_on_between_submit_and_collect",
+                "test_pool.py::test_an_interrupted_call_leaves_nothing_behind",
+                "test_verifier.py::test_code_without_a_sandbox_is_refused_unless_allowed",
+                "test_pool.py::test_programs_cannot_read_the_callers_environment",
+                "test_pool.py::test_rows_are_worked_on_between_submit_and_collect",
             )
         ),
         (

@@ -1,8 +1,8 @@
-"""Word problems of two or three steps in plain English, with solutions in sentences.
+"""Word problems of two to four steps in plain English, with solutions in sentences.
 
 A task for a small pretrained model. A problem is put together from a beginning, one or two events
-and an end, each of several wordings, with numbers below 100. So it has one right answer, and the
-model must find the steps in the text.
+and an end, each of several wordings; its answer is a whole number below 100. The model must find
+the steps in the text.
 
     Mia buys 4 bags of 6 marbles. Then she gives 5 marbles to Omar. How many marbles does Mia have
     now?
@@ -25,7 +25,7 @@ _THINGS = (
     "marbles apples books stickers pencils cookies shells coins cards roses eggs beads".split()
 )
 _BOXES = "bags boxes baskets packs jars trays".split()
-_MOST = 99  # no number of a problem or a solution is larger
+_MOST = 99  # the largest answer
 
 Story = tuple[str, str, int]  # text of the problem, sentences of the solution, number at the end
 
@@ -64,7 +64,7 @@ def split_rows(split: str) -> Dataset:
 
 
 def make_problem(rng: random.Random) -> Story:
-    """Return a problem, its solution and its answer; every number lies in 1 to 99."""
+    """Return a problem, its solution and its answer, from 1 to 99."""
     while True:
         (name, pronoun), (other, _) = rng.sample(_PEOPLE, 2)
         words = dict(name=name, she=pronoun, She=pronoun.title(), other=other)

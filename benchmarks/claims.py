@@ -228,7 +228,8 @@ def run(folder: Path, script: Sequence[str], constants: dict) -> bool:
     if is_complete(folder, constants["NUM_ITERATIONS"]):
         return has_same_constants(folder, settings)
     command = [sys.executable, *script, *(f"{name}={value}" for name, value in settings.items())]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
+    environment["OMP_NUM_THREADS"] = "1"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with Path(f"{folder}.log").open("a") as log:
         subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log)

@@ -83,10 +83,10 @@ def main() -> None:
             if wanted and not any(part in name for part in wanted):
                 continue
             if name in RUNS:
-                environment["ACCELERATE_USE_CPU"] = "true"
+                own = {**environment, "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
             else:
-                environment.pop("ACCELERATE_USE_CPU", None)
-            figures = measure(Path(temporary), size, processes, constants, environment)
+                own = environment
+            figures = measure(Path(temporary), size, processes, constants, own)
             loaded = max(own["loaded"] for own in figures) / GIB
             peak = max(own["peak"] for own in figures) / GIB
             parts = figures[0]["estimate"].values()

@@ -105,7 +105,15 @@ def fence(text: str) -> str:
 
 def run_tests() -> str:
     selection = ["tests/test_gpu.py", "tests/generation", "tests/models"]
-    options = ["-q", "-p", "no:xdist", "-o", "addopts=--import-mode=importlib", "--tb=short"]
+    options = [
+        "--gpu",
+        "-q",
+        "-p",
+        "no:xdist",
+        "-o",
+        "addopts=--import-mode=importlib",
+        "--tb=short",
+    ]
     output = run(["-m", "pytest", *options, *selection], cwd=ROOT)
     return fence("\n".join(output.splitlines()[-40:])) + "\n\nA failure here is a defect."
 

@@ -15,6 +15,16 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerF
 torch.set_num_threads(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--gpu", action="store_true", help="let the tests see the machine's GPUs")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide GPUs unless asked not to: most tests compare what a CPU computes, digit by digit."""
+    if not config.getoption("gpu"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture(scope="session")
 def byte_model(tmp_path_factory) -> str:
     """A folder of a tiny untrained model whose tokenizer knows every text, byte by byte."""

@@ -191,14 +191,14 @@ FORGERIES = {
         "    for name in ('__globals__', '__code__', '__call__', '__self__', '__defaults__'):\n"
         "        for operation in ('getattr', 'call', name):\n"
         "            try:\n                got = peer.ask(operation, 0, (name,))\n"
-        "                if '481' in str(got): return 48151623\n"
+        "                if '48151623' in str(got): return 48151623\n"
         "            except Exception: pass\n    return 0",
         _truth("expected = 48151623\ndef own(x, y=48151623): return 0\nassert f(own) == expected"),
     ),
     "hidden attributes of an object": (
         "def f(case):\n    for name in ('_answer', '__dict__', '__class__', '__init__'):\n"
         "        for ask in (getattr, lambda c, n: c._ask('getattr', n)):\n"
-        "            try:\n                if '481' in str(ask(case, name)): return 48151623\n"
+        "            try:\n                if '48151623' in str(ask(case, name)): return 48151623\n"
         "            except Exception: pass\n    return 0",
         _truth(
             "class Case:\n    def __init__(self): self._answer = 48151623\n"
@@ -207,7 +207,7 @@ FORGERIES = {
     ),
     "operator that a class does not define": (
         "def f(case):\n    for name in ('__reduce__', '__getstate__', '__dir__', '__repr__'):\n"
-        "        try:\n            if '481' in str(case._ask(name)): return 48151623\n"
+        "        try:\n            if '48151623' in str(case._ask(name)): return 48151623\n"
         "        except Exception: pass\n    return 0",
         _truth(
             "class Case:\n    def __init__(self): self._answer = 48151623\n"

@@ -39,8 +39,15 @@ SPLIT = {
         "OFFLOAD_MODELS": True,
         "OFFLOAD_OPTIMIZERS": True,
     },
-    # Rewards of the PRM's own pass, of which every process computes a part.
-    "lora": {"LORA_RANK": 4, "LORA_MERGE": True, "PRM_UPDATE": "after", "PRM_OPTIMIZER_STEPS": 2},
+    # Rewards of the PRM's own pass, of which every process computes a part; two steps, because an
+    # adapter starts as nothing. (Five prompts are given, and a wish for six.)
+    "lora": {
+        "LORA_RANK": 4,
+        "LORA_MERGE": True,
+        "PRM_UPDATE": "after",
+        "PROMPTS_PER_ITERATION": 6,
+        "PRM_OPTIMIZER_STEPS": 2,
+    },
 }
 
 

@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 import torch
 import transformers
 from gpu_run import SIDES
+from random_qwen import SIZES, make_config
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -36,7 +37,6 @@ from models.varlen import attend
 EMBEDDED = ROOT / "embedded" / "arithmetic-sft"
 GIB = 2**30
 DEVICE = torch.device("cuda")
-_SIZES = {"0.5B": (896, 4864, 24, 14), "1.5B": (1536, 8960, 28, 12)}  # of Qwen2.5
 _HEADS, _SHARED, _WIDTH = 12, 2, 128  # of a layer of the 1.5 B model
 _RUN = dict(
     TRAIN_DATA=str(ROOT / "tests" / "chains.jsonl"),
@@ -50,7 +50,7 @@ _RUN = dict(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help="as above; none: all")
-    parser.add_argument("--size", choices=_SIZES, default="1.5B", help="iteration: of the model")
+    parser.add_argument("--size", choices=SIZES, default="1.5B", help="iteration: of the model")
     parser.add_argument("--output", type=Path, default=Path("runs/gpu.md"))
     arguments = parser.parse_args()
     parts: dict[str, Callable[[], str]] = {
@@ -205,21 +205,9 @@ def attend_padded(
 
 def make_model(folder: Path, size: str) -> None:
     """Write a Qwen2.5 of random weights that reads the embedded task's prompts."""
-    hidden, inner, layers, heads = _SIZES[size]
     ends = AutoConfig.from_pretrained(EMBEDDED)
-    config = AutoConfig.for_model(
-        "qwen2",
-        vocab_size=151_936,
-        hidden_size=hidden,
-        intermediate_size=inner,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=ends.eos_token_id,
-        pad_token_id=ends.pad_token_id,
-    )
+    own = dict(eos_token_id=ends.eos_token_id, pad_token_id=ends.pad_token_id)
+    config = make_config(size, bos_token_id=None, **own)
     with torch.device("cuda"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(folder)

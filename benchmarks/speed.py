@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 import matplotlib.pyplot as plt
 import torch
 from forced_lengths import Forced, force_lengths
+from random_qwen import SIZES, make_config
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 import data
@@ -35,7 +36,6 @@ from models.loading import load_model
 EMBEDDED = str(ROOT / "embedded" / "arithmetic-sft")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 _BYTES_A_SECOND = {"H100": 3.35e12, "H200": 4.8e12, "A100-SXM4-80GB": 2.04e12}  # data sheets
-_QWEN2 = {"Qwen2 0.5B": (896, 4864, 24, 14), "Qwen2 1.5B": (1536, 8960, 28, 12)}
 
 
 def main() -> None:
@@ -277,17 +277,8 @@ def measure_bandwidth() -> None:
         sys.exit(f"The memory bandwidth of {name} is not known: add it to _BYTES_A_SECOND.")
     print(f"{name}, {peak / 1e12:.2f} TB/s; 256 prompt tokens, 256 response tokens, bfloat16")
     print(f"{'model':<14}{'responses':>10}{'tokens/s':>10}{'share of bound':>16}")
-    for size, (hidden, inner, layers, heads) in _QWEN2.items():
-        config = AutoConfig.for_model(
-            "qwen2",
-            vocab_size=151_936,
-            hidden_size=hidden,
-            intermediate_size=inner,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            num_key_value_heads=2,
-            tie_word_embeddings=True,
-        )
+    for size, (hidden, _, layers, heads) in SIZES.items():
+        config = make_config(size)
         with DEVICE:
             model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
         weight_bytes = 2 * model.num_parameters()
@@ -297,7 +288,7 @@ def measure_bandwidth() -> None:
             read = weight_bytes + cache * (responses // 4 * 256 + responses * 128)  # mean of steps
             speed = responses * 256 / seconds
             share = read * 256 / peak / seconds
-            print(f"{size:<14}{responses:>10}{speed:>10,.0f}{share:>16.0%}", flush=True)
+            print(f"{f'Qwen2 {size}':<14}{responses:>10}{speed:>10,.0f}{share:>16.0%}", flush=True)
 
 
 def time_decoding(model, num_prompts: int) -> float:

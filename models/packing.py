@@ -167,12 +167,15 @@ def _hide_siblings(owner: Tensor) -> Tensor:
     return (sees & causal | itself).unsqueeze(1)
 
 
-def pays_together(prompt: int, responses: Sequence[int], hidden_size: float) -> bool:
+def pays_together(prompt: int, responses: Sequence[int], token_cost: float) -> bool:
     """Return whether siblings of these lengths cost less in one row than each alone.
 
     One row computes the prompt once. But it also computes the attention between siblings, in vain.
+
+    Args:
+        token_cost: the model's hidden size; infinite where no attention is computed in vain.
     """
     row = prompt + sum(responses)
     attended_in_vain = row**2 - sum((prompt + response) ** 2 for response in responses)
     tokens_saved = prompt * (len(responses) - 1)
-    return attended_in_vain < _LAYER_COST * hidden_size * tokens_saved
+    return attended_in_vain < _LAYER_COST * token_cost * tokens_saved

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+from verifiers import Verdict
 from verifiers.sandbox.layers import detect_layers
 
 CORRECT, WRONG = (1.0, "correct"), (0.0, "wrong")
@@ -19,6 +20,9 @@ MODES = {  # the kinds of sandbox: layers that are left out
 }
 HONEST = "```python\nprint(sum(map(int, input().split())))\n```"
 TRUTH = {"inputs": ["3 4\n"], "outputs": ["7\n"]}  # of HONEST
+SUM = json.dumps({"inputs": ["1 2\n", "3 4\n"], "outputs": ["3\n", "7\n"]})
+ADD = "```python\na, b = map(int, input().split())\nprint(a + b)\n```"  # right for SUM
+RIGHT = Verdict(1.0, "correct")
 SUM_TESTS = {"test_list": ["assert total([1, 2]) == 3", "assert total([]) == 0"]}
 START = """
 import json, os, socket, sys

@@ -21,7 +21,7 @@ def plan_micro_batches(
     rollouts: Rollouts,
     rows: Sequence[int],
     micro_batch_tokens: int,
-    hidden_size: float,
+    token_cost: float,
     process_index: int,
     num_processes: int,
 ) -> list[tuple[list[int], int]]:
@@ -32,8 +32,7 @@ def plan_micro_batches(
 
     Args:
         rows: of whole prompts, in order.
-        hidden_size: of the model: it sets the cost of a token relative to attention in vain.
-            Infinite: siblings are always computed as one.
+        token_cost: of pays_together(). Infinite: siblings are always computed as one.
 
     Returns:
         for each micro-batch, its rows and how many consecutive ones are computed as one.
@@ -44,7 +43,7 @@ def plan_micro_batches(
         own = range(first, first + rollouts.siblings)
         lengths = [responses[row] for row in own]
         fits = prompts[first] + sum(lengths) <= micro_batch_tokens
-        if fits and pays_together(prompts[first], lengths, hidden_size):
+        if fits and pays_together(prompts[first], lengths, token_cost):
             together.append(first)
         else:
             alone += own

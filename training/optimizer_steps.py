@@ -46,7 +46,7 @@ def micro_batches(
         rollouts,
         rows,
         micro_batch_tokens,
-        find_layer_width(accelerator, trainee.module),
+        find_token_cost(accelerator, trainee.module),
         accelerator.process_index,
         accelerator.num_processes,
     )
@@ -63,10 +63,10 @@ def micro_batches(
         yield index, micro, weight, synchronise
 
 
-def find_layer_width(accelerator: Accelerator, module: nn.Module) -> float:
-    """Return the hidden width of the model in a ResponseLogprobs, wrapped or not.
+def find_token_cost(accelerator: Accelerator, module: nn.Module) -> float:
+    """Return the token_cost of plan_micro_batches() for the model in a ResponseLogprobs.
 
-    It is the cost of a token beside attention in vain: infinite, if there is no such attention.
+    It is the model's hidden width; infinite where no attention is computed in vain.
     """
     module = accelerator.unwrap_model(module)
     with accelerator.autocast():
@@ -111,7 +111,7 @@ def compute_logprobs(
         rollouts,
         range(len(logprobs)),
         micro_batch_tokens,
-        find_layer_width(accelerator, module),
+        find_token_cost(accelerator, module),
         accelerator.process_index,
         accelerator.num_processes,
     )

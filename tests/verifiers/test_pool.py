@@ -1,7 +1,6 @@
 """The Verifier contract: a verdict for every row, in order, whatever a row does."""
 
 import contextlib
-import json
 import os
 import resource
 import signal
@@ -13,21 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from code_helpers import wait_until
+from code_helpers import ADD, RIGHT, SUM, wait_until
 
 from verifiers import Verdict, Verifier
 
 # Two sides of an equation that sympy works on for hours.
 ENDLESS = "\\boxed{\\int_0^\\infty \\frac{\\sin(x^x)}{x}\\,dx}"
-SUM = json.dumps({"inputs": ["1 2\n", "3 4\n"], "outputs": ["3\n", "7\n"]})
-ADD = "```python\na, b = map(int, input().split())\nprint(a + b)\n```"
-RIGHT = Verdict(1.0, "correct")
-
-
-@pytest.fixture(scope="module")
-def verifier():
-    with Verifier(num_workers=2, timeout_seconds=5.0) as verifier:
-        yield verifier
 
 
 def pool_processes() -> set[int]:

@@ -7,18 +7,9 @@ import sys
 import threading
 
 import pytest
+from code_helpers import ADD, RIGHT, SUM
 
 from verifiers import Verdict, Verifier
-
-SUM = json.dumps({"inputs": ["1 2\n", "3 4\n"], "outputs": ["3\n", "7\n"]})
-ADD = "```python\na, b = map(int, input().split())\nprint(a + b)\n```"
-RIGHT = Verdict(1.0, "correct")
-
-
-@pytest.fixture(scope="module")
-def verifier():
-    with Verifier(num_workers=2, timeout_seconds=5.0) as verifier:
-        yield verifier
 
 
 def test_no_rows_and_unknown_abilities(verifier):

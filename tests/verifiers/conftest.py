@@ -1,0 +1,11 @@
+"""Fixtures of the tests of the verifier as a whole."""
+
+import pytest
+
+from verifiers import Verifier
+
+
+@pytest.fixture(scope="module")
+def verifier():
+    with Verifier(num_workers=2, timeout_seconds=5.0) as verifier:
+        yield verifier

@@ -60,11 +60,6 @@ class Prompts:
         columns = max(width, self.input_ids.shape[1]) + self.max_response_tokens
         return max(0, self.token_budget // columns - running) // self.samples_per_prompt
 
-    @staticmethod
-    def split(waiting: list[int], count: int) -> tuple[list[int], list[int]]:
-        """Return the first prompts that wait, and the others."""
-        return waiting[:count], waiting[count:]
-
 
 @torch.inference_mode()
 def decode(
@@ -86,7 +81,8 @@ def decode(
     batch = drawn = None
     while batch or waiting:
         if batch is None:
-            own, waiting = prompts.split(waiting, prompts.count_fitting())
+            count = prompts.count_fitting()
+            own, waiting = waiting[:count], waiting[count:]
             batch, drawn = _begin(model, prompts, own, responses)
         with sibling_attention(model):
             drawn, running = _go_on(batch, drawn, responses, bool(waiting), on_response)
@@ -94,7 +90,8 @@ def decode(
             batch = None
             continue
         width = int(batch.lengths.max()) + batch.steps  # of the longest row from now on
-        own, waiting = prompts.split(waiting, prompts.count_joining(int(running.sum()), width))
+        count = prompts.count_joining(int(running.sum()), width)
+        own, waiting = waiting[:count], waiting[count:]
         others, first = _begin(model, prompts, own, responses) if own else (None, None)
         drawn = drawn[batch.regroup(running, others)]
         if others:

@@ -1,5 +1,6 @@
 """train_prime.py where it stops: killed, refused, complete, out of prompts, out of disk."""
 
+import json
 import os
 import shutil
 import signal
@@ -59,6 +60,18 @@ def test_a_checkpoint_made_with_other_constants_is_refused(prime_run, tmp_path):
     assert "POLICY_LR: was" in str(error.value) and "SEED" not in str(error.value)
     with pytest.raises(UserError, match="RESUME = False, but .* holds a run"):
         run_here(tmp_path, **settings, RESUME=False)
+
+
+def test_a_run_of_before_a_constant_came_goes_on_as_it_was(prime_run, tmp_path):
+    old = tmp_path / "runs" / "old"
+    shutil.copytree(prime_run, old)
+    content = json.loads((old / "constants.json").read_text())
+    assert content["constants"].pop("STRICT_FORM")
+    (old / "constants.json").write_text(json.dumps(content))
+    settings = dict(RUN_NAME="old", NUM_ITERATIONS=3, EVAL_EVERY=2)
+    with pytest.raises(UserError, match="STRICT_FORM: was False, is True"):
+        run_here(tmp_path, **settings)
+    run_here(tmp_path, **settings, STRICT_FORM=False)
 
 
 def test_a_complete_run_says_so_and_a_longer_one_goes_on(prime_run, tmp_path, capsys):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from groups import make_group
 
+from checks.errors import UserError
 from generation.groups import Collected
 from reporting.run_log import PhaseTimer, RunLog, explain_giving_up, make_iteration_records
 
@@ -21,6 +22,16 @@ def test_a_phase_adds_up_however_often_it_is_entered(monkeypatch):
         with timer(phase):
             pass
     assert timer.totals == {"generate": 5.0, "verify": 1.0}
+
+
+@pytest.mark.parametrize("phase", ["generate", "evaluate", "prm", "policy"])
+def test_where_memory_runs_out_the_constant_to_lower_is_named(phase):
+    constant = "ROLLOUT_TOKENS" if phase in ("generate", "evaluate") else "MICRO_BATCH_TOKENS"
+    timer = PhaseTimer()
+    with pytest.raises(UserError, match=f"in the phase {phase}: lower {constant}"):
+        with timer("seconds"), timer(f"seconds_{phase}"):
+            raise torch.OutOfMemoryError("tried to allocate")
+    assert set(timer.totals) == {"seconds", f"seconds_{phase}"}
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ FAULTS = [
         ),
         (
             "siblings go together whatever it costs",
-            "if fits and pays_together(prompts[first], lengths, hidden_size):",
+            "if fits and pays_together(prompts[first], lengths, token_cost):",
             "if fits:",
         ),
         (

@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -144,14 +143,14 @@ def test_the_oracle_blames_the_line_that_is_wrong(place, monkeypatch):
         assert (rewards[: wrong - 4] == 0).all() and float(rewards.sum()) == pytest.approx(1)
 
 
-def test_arms_run_resume_and_are_reported(tmp_path):
-    options = f"--parts hard --seeds 1 --iterations 1 --out {tmp_path}".split()
-    command = [sys.executable, "benchmarks/claims.py", *options]
-    command += ["--arms", "PRIME", "RLOO", "oracle", "frozen PRM"]
-    for said in (5, 0):  # runs started: one more, offline, for the frozen PRM; then none
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert done.stdout.count(": done") == said
+def test_arms_run_resume_and_are_reported(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(claims.HARD, "EVAL_PROMPTS", 4)
+    options = f"claims.py --parts hard --seeds 1 --iterations 1 --out {tmp_path}".split()
+    arms = ["PRIME", "RLOO", "oracle", "frozen PRM"]
+    monkeypatch.setattr(sys, "argv", [*options, "--arms", *arms])
+    for started in (5, 0):  # one more, offline, for the frozen PRM; then none
+        claims.main()
+        assert capsys.readouterr().out.count(": done") == started
     table = (tmp_path / "table.md").read_text()
     [_, part] = table.split("## ")  # no other part has complete runs
     rows = [row.split("|")[1].strip() for row in part.splitlines() if row.startswith("| ")]
@@ -163,9 +162,9 @@ def test_arms_run_resume_and_are_reported(tmp_path):
     assert "offline-PRM-1/prm" in json.dumps(constants)
     constants["constants"]["GAMMA"] = 0.8  # of a time when the arm was another
     (hard / "RLOO-1" / "constants.json").write_text(json.dumps(constants))
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1 and "hard: RLOO, seed 1" in done.stderr
-    assert "GAMMA: was 0.8, is 0.9" in done.stdout
+    with pytest.raises(SystemExit, match="hard: RLOO, seed 1"):
+        claims.main()
+    assert "GAMMA: was 0.8, is 0.9" in capsys.readouterr().out
 
 
 def test_a_run_that_fails_is_named(tmp_path, monkeypatch):

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -84,9 +83,7 @@ def test_verdicts_come_in_order_and_a_time_out_costs_its_row_alone():
     responses = ["\\boxed{1}", ENDLESS, "\\boxed{2}", "nothing", ENDLESS, "\\boxed{6}"]
     truths = ["1", "2", "3", "4", "5", "6"]
     with Verifier(num_workers=2, timeout_seconds=1.0) as verifier:
-        started = time.monotonic()
         verdicts = verifier.verify(responses, truths, ["math"] * 6)
-        assert 1.0 <= time.monotonic() - started < 10
         again = verifier.verify(responses[:1], truths[:1], ["math"])  # on replaced workers
     statuses = ["correct", "timeout", "wrong", "no_answer", "timeout", "correct"]
     assert [verdict.status for verdict in verdicts] == statuses

@@ -15,10 +15,11 @@ def test_the_reward_is_the_share_of_all_tests(grade):
     assert grade("print(5)", io(("1", "1"), ("2", "2"))) == WRONG
 
 
-def test_time_runs_out(grade):
+def test_all_tests_share_the_time_limit(grade):
     started = time.monotonic()
-    assert grade("while True: pass", io(("1", "1"), ("2", "2")), 1.0) == TIMEOUT
-    assert time.monotonic() - started < 1.6
+    truth = io(*[(str(n), str(n)) for n in range(60)])
+    assert grade("while True: pass", truth, 1.0) == TIMEOUT
+    assert time.monotonic() - started < 30  # not 60 limits of a second
 
 
 def test_one_slow_test_costs_the_others_nothing(grade):
@@ -28,9 +29,9 @@ def test_one_slow_test_costs_the_others_nothing(grade):
 
 
 def test_a_test_out_of_its_share_gets_what_is_left(grade):
-    program = "import time\nx = int(input())\ntime.sleep(1.2 * (x == 1))\nprint(x)"
-    truth = io(*[(str(n), str(n)) for n in range(1, 6)])  # a first share is 0.6 s
-    assert grade(program, truth, 3.0) == CORRECT
+    program = "import time\nx = int(input())\ntime.sleep(1.5 * (x == 1))\nprint(x)"
+    truth = io(*[(str(n), str(n)) for n in range(1, 6)])  # a first share is 1.2 s
+    assert grade(program, truth, 6.0) == CORRECT
 
 
 def test_a_share_goes_to_each_program_beside_others(server):

@@ -32,6 +32,7 @@ def make_group(outcome_rewards: list[float], name: str = "") -> Group:
         outcome_rewards=outcome_rewards,
         statuses=["correct" if reward == 1 else "wrong" for reward in outcome_rewards],
         truncated=[False] * count,
+        sampling_logprobs=[[-0.5, -1.5]] * count,
     )
 
 
@@ -59,7 +60,7 @@ def generate(model, prompts, **changes):
         eos_token_ids=[2],
         pad_token_id=0,
     )
-    return generate_responses(model, prompts, **{**settings, **changes})
+    return generate_responses(model, prompts, **{**settings, **changes})[0]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_filter_takes_partial_rewards():
     assert not is_kept(make_group([0.1, 0.1, 0.1, 0.3]), 0.2, 0.8)
 
 
-def collect(pattern: str, surplus=(), wanted=4, max_rounds=8, kept_fraction=1.0):
+def collect(pattern: str, surplus=(), wanted=4, max_rounds=8, kept_fraction=1.0, max_surplus_age=4):
     """Collect from a stream of groups: k passes the filter, . does not."""
     taken = []
 
@@ -101,6 +102,7 @@ def collect(pattern: str, surplus=(), wanted=4, max_rounds=8, kept_fraction=1.0)
         accuracy_high=0.8,
         max_rounds=max_rounds,
         kept_fraction=kept_fraction,
+        max_surplus_age=max_surplus_age,
     )
     return collected, taken
 

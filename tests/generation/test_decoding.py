@@ -25,7 +25,7 @@ def generate(model, prompts=PROMPTS, **changes):
         eos_token_ids=[2],
         pad_token_id=0,
     )
-    return generate_responses(model, prompts, **{**settings, **changes})
+    return generate_responses(model, prompts, **{**settings, **changes})[0]
 
 
 @pytest.fixture(params=["growing", "fixed"])
@@ -66,7 +66,8 @@ def test_every_response_is_what_its_own_random_numbers_say_whatever_the_batch():
             with torch.no_grad():
                 logits = model(torch.tensor([prompt])).logits[:, -1]
             sampling = Sampling(uniforms, 1.0, torch.tensor([2]))
-            assert draw(logits, torch.tensor([number]), step, sampling).tolist() == [token]
+            own, _ = draw(logits, torch.tensor([number]), step, sampling)
+            assert own.tolist() == [token]
             prompt.append(token)
         assert ids[-1] in (2, 3, 4) or len(ids) == 40
 
@@ -116,7 +117,7 @@ def test_drawing_inverts_the_distribution_at_its_temperature():
     count = 200_000
     uniforms = torch.rand(count, 1, dtype=torch.float64)
     sampling = Sampling(uniforms, 0.7, torch.tensor([2]))
-    drawn = draw(logits.expand(count, -1), torch.arange(count), 0, sampling)
+    drawn, logprobs = draw(logits.expand(count, -1), torch.arange(count), 0, sampling)
     shares = torch.bincount(drawn, minlength=5) / count
     expected = (logits[0] / 0.7).softmax(-1)
     assert shares[3] == 0
@@ -130,7 +131,7 @@ def test_drawing_inverts_the_distribution_at_its_temperature():
         sampling = Sampling(
             torch.full((1, 1), uniform, dtype=torch.float64), 1.0, torch.tensor([2])
         )
-        assert draw(logits, torch.tensor([0]), 0, sampling).tolist() == [token]
+        assert draw(logits, torch.tensor([0]), 0, sampling)[0].tolist() == [token]
 
 
 @pytest.mark.parametrize("vocabulary", [3, 4, 8, 11])
@@ -141,7 +142,7 @@ def test_drawing_by_blocks_is_drawing_from_the_whole(vocabulary, monkeypatch):
     cumulated = logits.double().softmax(-1).cumsum(-1)
     uniforms = torch.linspace(0, 1, 1001, dtype=torch.float64)[:-1, None]
     sampling = Sampling(uniforms, 1.0, torch.tensor([2]))
-    drawn = draw(logits.expand(1000, -1), torch.arange(1000), 0, sampling)
+    drawn, logprobs = draw(logits.expand(1000, -1), torch.arange(1000), 0, sampling)
     expected = torch.searchsorted(cumulated.repeat(1000, 1), uniforms, right=True).squeeze(1)
     assert (drawn != expected).sum() <= 1  # float32 may round one over an edge
     assert not torch.isinf(logits[0, drawn]).any()

@@ -38,8 +38,8 @@ class Bookkeeper:
         self.surplus = [group for group in saved_groups if group.sampling_logprobs]
         if lost := len(saved_groups) - len(self.surplus):
             self.log.print(
-                f"  {lost} surplus prompts dropped: an earlier version sampled their responses and "
-                "did not record with what log-probabilities"
+                f"  {lost} surplus prompt(s) dropped: an earlier version sampled their responses, "
+                "and did not record with what log-probabilities"
             )
         self.kept_fraction = state["kept_fraction"]
         return int(saved.name)

@@ -112,6 +112,27 @@ def test_prompts_that_wait_for_room_get_the_same_responses(kind, at_once, T, mon
     assert len(dict(reported)) == len(reported) and all(expected[n] == ids for n, ids in reported)
 
 
+@pytest.mark.usefixtures("shapes")
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma2"])
+def test_each_token_comes_with_the_log_probability_it_was_drawn_with(kind, plain, monkeypatch):
+    model, ends = make_model(kind), [2, 3, 4]
+    if plain:
+        monkeypatch.setattr(generate_module, "takes_siblings", lambda *_: False)
+    prompts = [[5 + n % 20, *range(3, 3 + n % 6)] for n in range(7)]
+    sizes = dict(samples_per_prompt=3, max_response_tokens=30, token_budget=2 * (6 + 3 * 30))
+    settings = dict(**sizes, eos_token_ids=ends, pad_token_id=0)
+    responses, logprobs = generate_responses(model, prompts, temperature=0.7, **settings)
+    assert min(map(len, responses)) < 6 and max(map(len, responses)) > 15
+    for number, (ids, own) in enumerate(zip(responses, logprobs, strict=True)):
+        prompt = prompts[number // 3]
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
+        expected = (logits / 0.7).log_softmax(-1)[range(len(ids)), ids].tolist()
+        assert own == pytest.approx(expected, abs=1e-4)
+    assert generate_responses(model, prompts, temperature=0.0, **settings)[1] is None
+
+
 def test_drawing_inverts_the_distribution_at_its_temperature():
     logits = torch.tensor([[0.0, 1.0, -1.0, float("-inf"), 2.0]])
     count = 200_000
@@ -121,6 +142,7 @@ def test_drawing_inverts_the_distribution_at_its_temperature():
     shares = torch.bincount(drawn, minlength=5) / count
     expected = (logits[0] / 0.7).softmax(-1)
     assert shares[3] == 0
+    torch.testing.assert_close(logprobs, expected.log()[drawn])
     torch.testing.assert_close(shares, expected, atol=0.005, rtol=0)
     weights = torch.tensor([[0.0, 0.25, 0.5, 0.0]], dtype=torch.float64)
     for level in (0.75, 0.8):  # rounded up to the total, or beyond: the last possible token
@@ -146,6 +168,7 @@ def test_drawing_by_blocks_is_drawing_from_the_whole(vocabulary, monkeypatch):
     expected = torch.searchsorted(cumulated.repeat(1000, 1), uniforms, right=True).squeeze(1)
     assert (drawn != expected).sum() <= 1  # float32 may round one over an edge
     assert not torch.isinf(logits[0, drawn]).any()
+    torch.testing.assert_close(logprobs, logits[0].log_softmax(-1)[drawn])
 
 
 class FakeGraph:

@@ -62,6 +62,26 @@ def test_every_response_is_written_once_with_values_of_its_own():
         assert record["advantages"] == (-rows[row, :length]).tolist()
         assert record["response"] == kept.responses[row]
     assert "process_rewards" not in records[2]
+    assert all(record["sampling_logprobs"] == [-0.25] for record in records)
+
+
+GOOD = dict(prompts=4, verdicts_timeout=0, verdicts_error=0, verdicts_copied=0)
+GOOD |= dict(prompts_expired=0, sampler_kl=0.0)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [
+        (dict(prompts_expired=3), ["3 surplus prompt(s) dropped", "MAX_SURPLUS_AGE iterations"]),
+        (dict(sampler_kl=0.5), ["0.5000, above 0.001", "MAX_SURPLUS_AGE", "ROLLOUT_DTYPE"]),
+        (dict(sampler_kl=0.0009), []),
+        (dict(sampler_kl=None), []),  # nothing was updated
+    ],
+)
+def test_what_the_sampler_does_wrong_is_said(tmp_path, capsys, metrics, words):
+    RunLog(tmp_path, True).print_warnings({**GOOD, **metrics}, 4)
+    output = capsys.readouterr().out
+    assert all(word in output for word in words) and bool(output) is bool(words)
 
 
 def test_what_is_no_number_is_null_in_metrics(tmp_path):

@@ -159,7 +159,7 @@ def update_prm(
 def update_policy(
     policy: Trained, old: list[Tensor], advantages: list[Tensor], groups: list[Group], c: dict
 ) -> dict:
-    """Line 10, Eq. 6: the clipped loss, times min( pi_old / pi_sampler, cap ); means over tokens."""
+    """Line 10, Eq. 6: the clipped loss times min( pi_old / pi_sampler, cap ), means over tokens."""
     K, epsilon, cap = c["SAMPLES_PER_PROMPT"], c["CLIP_RANGE"], c["IMPORTANCE_CAP"]
     steps = shares(len(groups), c["OPTIMIZER_STEPS"])
     metrics, policy.norms = defaultdict(float), [0.0]

@@ -17,5 +17,4 @@ def make_group(answers: list[str | None], truth: str, ability: str = "math") -> 
         outcome_rewards=rewards,
         statuses=["correct" if reward else "wrong" for reward in rewards],
         truncated=[False] * count,
-        sampling_logprobs=[[-0.25]] * count,
     )

@@ -179,7 +179,7 @@ def update_policy(
             terms = dict(entropy=-table.exp() * table, clip_fraction=clipped * A < ratio * A)
             terms |= dict(approx_kl=ratio - 1 - log_ratio, sampler_kl=drawn - old_row)
             for name, values in {**terms, "capped_fraction": is_capped}.items():
-                metrics[name] += float(values.sum()) / count / len(steps)
+                metrics[name] += float(values.detach().sum()) / count / len(steps)
         metrics["policy_loss"] += float(loss) / len(steps)
         policy.step(loss)
     return {**metrics, "policy_gradient_norm": max(policy.norms)}

@@ -80,7 +80,7 @@ def test_a_run_of_before_a_constant_came_goes_on_as_it_was(prime_run, tmp_path, 
     assert "IMPORTANCE_CAP: was None, is 2.0" in str(error.value)
     path = old / "checkpoint" / "000003" / "loop_state.json"
     state = json.loads(path.read_text())
-    group = asdict(make_group(["1", "2"], "1"))
+    group = {**asdict(make_group(["1", "2"], "1")), "sampling_logprobs": [[-1.0], [-2.0]]}
     before = {name: group[name] for name in group if name not in ("sampling_logprobs", "age")}
     path.write_text(json.dumps({**state, "surplus": [before, group]}))
     run_here(tmp_path, **settings, STRICT_FORM=False, IMPORTANCE_CAP=None)

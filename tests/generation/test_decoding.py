@@ -130,6 +130,7 @@ def test_each_token_comes_with_the_log_probability_it_was_drawn_with(kind, plain
             logits = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
         expected = (logits / 0.7).log_softmax(-1)[range(len(ids)), ids].tolist()
         assert own == pytest.approx(expected, abs=1e-4)
+    settings["samples_per_prompt"] = 1
     assert generate_responses(model, prompts, temperature=0.0, **settings)[1] is None
 
 

@@ -140,8 +140,7 @@ def sample_groups(
                     logprobs[rows[place]] = own_logprobs[place]
     with timer("seconds_verify"), progress(total=count, desc="verify", unit="response") as bar:
         texts, verdicts = submitted.collect(bar.update)  # line 5: r_o
-    drawn = logprobs if temperature > 0 else None
-    return _make_groups(prompts, response_ids, drawn, texts, verdicts, eos_token_ids)
+    return _make_groups(prompts, response_ids, logprobs, texts, verdicts, eos_token_ids)
 
 
 def _make_batches(
@@ -213,12 +212,16 @@ def make_rollouts(
 def _make_groups(
     prompts: Sequence[dict],
     response_ids: list[list[int]],
-    logprobs: list[list[float]] | None,
+    logprobs: list[list[float]],
     texts: list[str],
     verdicts: list[Verdict],
     eos_token_ids: list[int],
 ) -> list[Group]:
-    """Return one group per prompt; the lists hold K entries per prompt, in order."""
+    """Return one group per prompt; the lists hold K entries per prompt, in order.
+
+    Args:
+        logprobs: of each token as it was drawn; empty lists if it was the likeliest.
+    """
     samples_per_prompt = len(texts) // max(1, len(prompts))
     groups = []
     for number, prompt in enumerate(prompts):
@@ -230,7 +233,7 @@ def _make_groups(
             outcome_rewards=[verdict.reward for verdict in verdicts[mine]],
             statuses=[verdict.status for verdict in verdicts[mine]],
             truncated=[is_truncated(ids, eos_token_ids) for ids in response_ids[mine]],
-            sampling_logprobs=logprobs and logprobs[mine],
+            sampling_logprobs=logprobs[mine] if any(logprobs) else None,
         )
         groups.append(group)
     return groups

@@ -128,6 +128,7 @@ def test_the_surplus_comes_first_and_is_not_generated_again():
     surplus = [make_group([1.0, 0.0], "old 1"), make_group([1.0, 0.0], "old 2")]
     collected, taken = collect("k", surplus)
     assert names(collected.kept) == ["old 1", "old 2", "0", "1"] and taken == [2]
+    assert collected.kept_fraction == 1.0  # of those sampled
     assert names(collected.sampled) == ["0", "1"]
     collected, taken = collect("k", surplus, wanted=1)
     assert names(collected.kept) == ["old 1"] and names(collected.surplus) == ["old 2"]

@@ -18,6 +18,11 @@ PROMPTS = [[5, 6, 7, 8, 9], [10, 11], [12, 13, 14], [15]]
 
 
 def generate(model, prompts=PROMPTS, **changes):
+    return generate_both(model, prompts, **changes)[0]
+
+
+def generate_both(model, prompts, **changes):
+    """Return responses and log-probabilities."""
     settings = dict(
         samples_per_prompt=3,
         max_response_tokens=12,
@@ -25,7 +30,7 @@ def generate(model, prompts=PROMPTS, **changes):
         eos_token_ids=[2],
         pad_token_id=0,
     )
-    return generate_responses(model, prompts, **{**settings, **changes})[0]
+    return generate_responses(model, prompts, **{**settings, **changes})
 
 
 @pytest.fixture(params=["growing", "fixed"])
@@ -81,7 +86,7 @@ def test_prompts_that_wait_for_room_get_the_same_responses(kind, at_once, T, mon
     K = 3
     uniforms = torch.rand(len(prompts) * K, T, dtype=torch.float64)
     settings = dict(max_response_tokens=T, eos_token_ids=[2, 3, 4], uniforms=uniforms)
-    expected = generate(model, prompts, **settings)
+    expected, logprobs = generate_both(model, prompts, **settings)
     assert min(map(len, expected)) < 6 and max(map(len, expected)) > T // 2
     budget = at_once * (6 + K * T)  # tokens
     sizes, joined = [], []
@@ -99,7 +104,7 @@ def test_prompts_that_wait_for_room_get_the_same_responses(kind, at_once, T, mon
     monkeypatch.setattr(decoding, "_go_on", go_on)
     monkeypatch.setattr(siblings.Batch, "regroup", spy)
     reported = []
-    budgeted = generate(
+    budgeted, own_logprobs = generate_both(
         model,
         prompts,
         token_budget=budget,
@@ -107,6 +112,8 @@ def test_prompts_that_wait_for_room_get_the_same_responses(kind, at_once, T, mon
         **settings,
     )
     assert budgeted == expected
+    for own, others in zip(own_logprobs, logprobs, strict=True):
+        assert own == pytest.approx(others, abs=1e-4)
     assert max(sizes) <= budget
     assert T == 12 or any(joined) == (at_once > 1)  # a single one has no room to share
     assert len(dict(reported)) == len(reported) and all(expected[n] == ids for n, ids in reported)
@@ -120,9 +127,9 @@ def test_each_token_comes_with_the_log_probability_it_was_drawn_with(kind, plain
     if plain:
         monkeypatch.setattr(generate_module, "takes_siblings", lambda *_: False)
     prompts = [[5 + n % 20, *range(3, 3 + n % 6)] for n in range(7)]
-    sizes = dict(samples_per_prompt=3, max_response_tokens=30, token_budget=2 * (6 + 3 * 30))
-    settings = dict(**sizes, eos_token_ids=ends, pad_token_id=0)
-    responses, logprobs = generate_responses(model, prompts, temperature=0.7, **settings)
+    room = 2 * (6 + 3 * 30)  # tokens
+    settings = dict(max_response_tokens=30, token_budget=room, eos_token_ids=ends)
+    responses, logprobs = generate_both(model, prompts, temperature=0.7, **settings)
     assert min(map(len, responses)) < 6 and max(map(len, responses)) > 15
     for number, (ids, own) in enumerate(zip(responses, logprobs, strict=True)):
         prompt = prompts[number // 3]
@@ -130,8 +137,8 @@ def test_each_token_comes_with_the_log_probability_it_was_drawn_with(kind, plain
             logits = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
         expected = (logits / 0.7).log_softmax(-1)[range(len(ids)), ids].tolist()
         assert own == pytest.approx(expected, abs=1e-4)
-    settings["samples_per_prompt"] = 1
-    assert generate_responses(model, prompts, temperature=0.0, **settings)[1] is None
+    greedy = dict(temperature=0.0, samples_per_prompt=1)
+    assert generate_both(model, prompts, **greedy, **settings)[1] is None
 
 
 def test_drawing_inverts_the_distribution_at_its_temperature():

@@ -20,7 +20,7 @@ from generation.generate import generate_responses
 from generation.groups import MIN_KEPT_FRACTION, Collected, Group
 from generation.seeds import draw_uniforms
 from generation.siblings import takes_siblings
-from models.batches import Rollouts, cut_by_tokens, pad_rows
+from models.batches import Rollouts, cut_by_tokens, pad_rows, send
 from verifiers import STATUSES, Verdict, Verifier
 
 _TOLERANCE = 1e-6  # of the filter's bounds: 4 of 5 right is 0.8 despite rounding
@@ -41,6 +41,7 @@ def collect_rollouts(
     accuracy_high: float,
     max_rounds: int,
     kept_fraction: float,
+    max_surplus_age: int,
 ) -> Collected:
     """Repeat lines 3 to 6 until prompts_wanted groups are kept or max_rounds are over.
 
@@ -52,11 +53,14 @@ def collect_rollouts(
         sample_groups: generates and verifies responses, one group per prompt, in order.
         surplus: kept groups left over from the iteration before.
         kept_fraction: share of groups that the filter kept recently, in [0, 1].
+        max_surplus_age: iterations; older groups of the surplus are dropped.
 
     Returns:
         at most prompts_wanted kept groups; fewer only if max_rounds ended the search.
     """
-    passed, sampled, rounds = list(surplus), [], 0
+    aged = [replace(group, age=group.age + 1) for group in surplus]
+    usable = [group for group in aged if group.age <= max_surplus_age]
+    passed, sampled, rounds = list(usable), [], 0
     while len(passed) < prompts_wanted and rounds < max_rounds:
         missing = prompts_wanted - len(passed)
         groups = sample_groups(  # lines 4 and 5
@@ -65,10 +69,15 @@ def collect_rollouts(
         sampled += groups
         # Line 6: the online prompt filter.
         passed += [group for group in groups if is_kept(group, accuracy_low, accuracy_high)]
-        kept_fraction = (len(passed) - len(surplus)) / len(sampled)
+        kept_fraction = (len(passed) - len(usable)) / len(sampled)
         rounds += 1
     return Collected(
-        passed[:prompts_wanted], passed[prompts_wanted:], sampled, kept_fraction, rounds
+        kept=passed[:prompts_wanted],
+        surplus=passed[prompts_wanted:],
+        sampled=sampled,
+        kept_fraction=kept_fraction,
+        rounds=rounds,
+        expired=len(aged) - len(usable),
     )
 
 
@@ -103,6 +112,7 @@ def sample_groups(
     lengths = [len(prompt["prompt_ids"]) for prompt in prompts]
     count = K * len(prompts)
     response_ids: list[list[int]] = [[] for _ in range(count)]
+    logprobs: list[list[float]] = [[] for _ in range(count)]
     submitted = _Submitted(verifier, tokenizer, prompts, K)
     with timer("seconds_generate"), progress(total=count, desc="generate", unit="response") as bar:
         for batch in _make_batches(model, lengths, K, T, rollout_tokens):
@@ -111,7 +121,7 @@ def sample_groups(
             def submit(place: int, ids: list[int], rows: list[int] = rows) -> None:
                 bar.update(submitted.add(rows[place], ids))
 
-            responses = generate_responses(  # line 4: y ~ pi_theta(. | x)
+            responses, own_logprobs = generate_responses(  # line 4: y ~ pi_theta(. | x)
                 model,
                 [prompts[prompt]["prompt_ids"] for prompt in batch],
                 samples_per_prompt=K,
@@ -126,9 +136,11 @@ def sample_groups(
             for place, ids in enumerate(responses):
                 response_ids[rows[place]] = ids
                 submit(place, ids)
+                if own_logprobs is not None:
+                    logprobs[rows[place]] = own_logprobs[place]
     with timer("seconds_verify"), progress(total=count, desc="verify", unit="response") as bar:
         texts, verdicts = submitted.collect(bar.update)  # line 5: r_o
-    return _make_groups(prompts, response_ids, texts, verdicts, eos_token_ids)
+    return _make_groups(prompts, response_ids, logprobs, texts, verdicts, eos_token_ids)
 
 
 def _make_batches(
@@ -191,17 +203,25 @@ def make_rollouts(
     responses = [ids for group in groups for ids in group.response_ids]  # B lists
     outcome_rewards = [reward for group in groups for reward in group.outcome_rewards]
     rollouts = pad_rows(prompts, responses, outcome_rewards, pad_token_id, device)
-    return replace(rollouts, siblings=siblings)
+    drawn = [logprobs for group in groups for logprobs in group.sampling_logprobs]  # B lists
+    padded = [own + [0.0] * (rollouts.response_length - len(own)) for own in drawn]
+    sampling_logprobs = send(padded, device, torch.float32)  # (B, T)
+    return replace(rollouts, siblings=siblings, sampling_logprobs=sampling_logprobs)
 
 
 def _make_groups(
     prompts: Sequence[dict],
     response_ids: list[list[int]],
+    logprobs: list[list[float]],
     texts: list[str],
     verdicts: list[Verdict],
     eos_token_ids: list[int],
 ) -> list[Group]:
-    """Return one group per prompt; the lists hold K entries per prompt, in order."""
+    """Return one group per prompt; the lists hold K entries per prompt, in order.
+
+    Args:
+        logprobs: of each token as it was drawn; empty lists if it was the likeliest.
+    """
     samples_per_prompt = len(texts) // max(1, len(prompts))
     groups = []
     for number, prompt in enumerate(prompts):
@@ -213,6 +233,7 @@ def _make_groups(
             outcome_rewards=[verdict.reward for verdict in verdicts[mine]],
             statuses=[verdict.status for verdict in verdicts[mine]],
             truncated=[is_truncated(ids, eos_token_ids) for ids in response_ids[mine]],
+            sampling_logprobs=logprobs[mine] if any(logprobs) else None,
         )
         groups.append(group)
     return groups
@@ -229,6 +250,7 @@ def compute_metrics(collected: Collected) -> dict:
         "prompts": len(collected.kept),
         "prompts_sampled": len(collected.sampled),
         "prompts_surplus": len(collected.surplus),
+        "prompts_expired": collected.expired,
         "rollout_rounds": collected.rounds,
         "response_tokens": _mean(lengths),
         "truncated_fraction": _mean(truncated),

@@ -26,7 +26,7 @@ from generation.groups import Collected, Group
 from generation.seeds import derive_seed
 from memory import estimate
 from models.batches import Rollouts
-from policy import ppo_loss
+from policy import importance_weights, ppo_loss
 from prm import implicit_process_rewards, prm_accuracy, prm_loss
 from reporting.run_log import PhaseTimer
 from training import checkpoint, processes
@@ -64,6 +64,7 @@ TEMPERATURE = 1.0  # of sampling, and of the log-probabilities trained on
 ACCURACY_LOW = 0.2  # prompt filter: least mean outcome reward, inclusive
 ACCURACY_HIGH = 0.8  # prompt filter: largest mean outcome reward, inclusive
 MAX_ROLLOUT_ROUNDS = 8  # of sampling in an iteration; then it trains on the prompts it has
+MAX_SURPLUS_AGE = 4  # iterations; prompts that passed, but had no room for longer, are dropped
 MAX_EMPTY_ITERATIONS = 3  # in a row, in which no prompt passes; then the run stops
 ROLLOUT_TOKENS = 131072  # at most, of prompts and responses that a process generates at once
 ROLLOUT_DTYPE = None  # "float32", "bfloat16" (by a copy of the policy); None: as MIXED_PRECISION
@@ -93,6 +94,8 @@ WHITEN = False  # True: advantages get mean 0, deviation 1 over the batch's resp
 
 # Policy
 CLIP_RANGE = 0.2  # epsilon of Eq. 6
+IMPORTANCE_CAP = 2.0  # largest weight of a token that another policy sampled; None: all are 1
+IMPORTANCE_LEVEL = "token"  # weight by the ratio of "token", "sequence" (of its whole response)
 POLICY_LR = 1e-4  # learning rate of AdamW, constant after the warm-up
 POLICY_WARMUP_STEPS = 5  # optimizer steps
 POLICY_GRADIENT_CLIP = 1.0  # largest gradient norm
@@ -156,6 +159,7 @@ def collect(run: Run, timer: PhaseTimer, iteration: int) -> Collected:
         accuracy_high=ACCURACY_HIGH,
         max_rounds=MAX_ROLLOUT_ROUNDS,
         kept_fraction=run.bookkeeper.kept_fraction,
+        max_surplus_age=MAX_SURPLUS_AGE,
     )
 
 
@@ -267,13 +271,17 @@ def update_policy(
             with synchronise:
                 logprobs, entropy = policy.module(*micro.model_inputs(), TEMPERATURE, True)
                 old = logprobs.detach() if old_logprobs is None else old_logprobs[index]
-                loss, metrics = ppo_loss(
-                    logprobs, old, advantages[index], micro.response_mask, CLIP_RANGE, token_count
+                mask, sampled = micro.response_mask, micro.sampling_logprobs
+                weights, metrics = importance_weights(
+                    old, sampled, mask, IMPORTANCE_CAP, IMPORTANCE_LEVEL, token_count
+                )
+                loss, ppo_metrics = ppo_loss(
+                    logprobs, old, advantages[index], mask, CLIP_RANGE, token_count, weights
                 )
                 # The loss is a sum over processes. Data-parallel training takes gradients' mean.
                 run.accelerator.backward(loss * run.accelerator.num_processes)
-            metrics["policy_loss"] = loss.detach()
-            metrics["entropy"] = (entropy * micro.response_mask).sum() / token_count
+            metrics |= {**ppo_metrics, "policy_loss": loss.detach()}
+            metrics["entropy"] = (entropy * mask).sum() / token_count
             for name, value in metrics.items():
                 sums[name] += value
         gradient_norms.append(take_step(policy))

@@ -78,7 +78,7 @@ def sample(model: str, prompt_ids: list[list[int]], tokenizer) -> list[list[int]
     loaded = load_model(model)
     responses = []
     for start in range(0, len(prompt_ids), _BATCH // _SAMPLES):
-        responses += generate.generate_responses(
+        sampled, _ = generate.generate_responses(
             loaded,
             prompt_ids[start : start + _BATCH // _SAMPLES],
             samples_per_prompt=_SAMPLES,
@@ -87,6 +87,7 @@ def sample(model: str, prompt_ids: list[list[int]], tokenizer) -> list[list[int]
             eos_token_ids=find_eos_token_ids(model, tokenizer),
             pad_token_id=find_pad_token_id(tokenizer),
         )
+        responses += sampled
     return responses
 
 

@@ -36,7 +36,7 @@ def force_lengths(lengths: Tensor, eos: int) -> Iterator[None]:
     """Force lengths in the decoding of this project, inside the with block."""
     draw = decoding.draw
 
-    def forced(logits: Tensor, responses: Tensor, step: int, sampling) -> Tensor:
+    def forced(logits: Tensor, responses: Tensor, step: int, sampling) -> tuple:
         nonlocal lengths
         lengths = lengths.to(logits.device)  # a copy at the first token alone
         is_last = lengths[responses] == step + 1

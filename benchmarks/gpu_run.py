@@ -58,7 +58,7 @@ def choose_attention(run: train_prime.Run, timer: Timer, iteration: int) -> obje
     return collect(run, timer, iteration)
 
 
-def draw_known_tokens(logits: torch.Tensor, *arguments: object) -> torch.Tensor:
+def draw_known_tokens(logits: torch.Tensor, *arguments: object) -> tuple:
     """Draw tokens that the tokenizer has; the model's vocabulary is larger."""
     logits = logits.clone()
     logits[:, _TOKENS:] = -torch.inf

@@ -94,7 +94,7 @@ def print_rollouts(name: str, model, prompts: list, lengths: torch.Tensor, repea
 
     def ours() -> None:
         with force_lengths(lengths, eos):
-            responses = generate_responses(
+            responses, _ = generate_responses(
                 model,
                 prompts,
                 samples_per_prompt=samples,

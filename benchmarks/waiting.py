@@ -33,7 +33,7 @@ def main() -> None:
     def generate(first: int, last: int) -> None:
         mine = lengths[first * _SAMPLES : last * _SAMPLES]
         with force_lengths(mine, _EOS):
-            responses = generate_responses(
+            responses, _ = generate_responses(
                 model,
                 prompts[first:last],
                 samples_per_prompt=_SAMPLES,

@@ -15,7 +15,12 @@ FREE_TO_CHANGE = """
 """.split()  # REPORT_EVERY is a constant of earlier versions
 
 # What constants that came later amount to in a run of before.
-EARLIER = {"STRICT_FORM": False}
+EARLIER = {
+    "STRICT_FORM": False,
+    "IMPORTANCE_CAP": None,
+    "IMPORTANCE_LEVEL": "token",
+    "MAX_SURPLUS_AGE": 4,  # none was older than 3
+}
 
 
 def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int:

@@ -67,8 +67,11 @@ def decode(
     prompts: Prompts,
     sampling: Sampling,
     on_response: Callable[[int, list[int]], object],
-) -> list[list[int]]:
+) -> tuple[list[list[int]], list[list[float]] | None]:
     """Return the token ids of K responses per prompt. The K of a prompt are contiguous.
+
+    Also return the log-probability that each token was drawn with; None where the likeliest is
+    taken.
 
     As many prompts as there is room for are decoded together. The others wait. When many responses
     have ended, the running ones move together and responses to waiting prompts take the room.
@@ -151,6 +154,8 @@ class _Responses:
         device = sampling.eos_token_ids.device
         # A column more: a response that is full, but still in the batch, writes there.
         self.tokens = torch.zeros(count, self.most + 1, dtype=torch.long, device=device)
+        is_drawn = sampling.uniforms is not None
+        self.logprobs = torch.zeros(self.tokens.shape, device=device) if is_drawn else None
         self.lengths = torch.full((count,), self.most, device=device)  # (R,) with EOS
         self.ended = torch.zeros(count, dtype=torch.bool, device=device)  # (R,) by EOS
         self.reported: set[int] = set()
@@ -158,8 +163,12 @@ class _Responses:
     def draw(self, batch: Batch, logits: Tensor) -> Tensor:
         """Draw a token (rows,) for each response of a batch from logits (n, b, V), and keep it."""
         numbers, ages = batch.responses.flatten(), batch.ages.flatten()
-        drawn = draw(logits.flatten(0, 1), numbers, ages.clamp(max=self.most - 1), self.sampling)
-        self.tokens[numbers, ages.clamp(max=self.most)] = drawn  # after an EOS: cut off later
+        steps = ages.clamp(max=self.most - 1)
+        drawn, logprobs = draw(logits.flatten(0, 1), numbers, steps, self.sampling)
+        place = numbers, ages.clamp(max=self.most)
+        self.tokens[place] = drawn  # after an EOS: cut off later
+        if self.logprobs is not None:
+            self.logprobs[place] = logprobs
         ends = is_eos(drawn, self.sampling.eos_token_ids) & ~self.ended[numbers]
         ends &= ages < self.most
         self.lengths[numbers] = torch.where(ends, ages + 1, self.lengths[numbers])
@@ -176,13 +185,18 @@ class _Responses:
                 on_response(number, self.tokens[number, : self.lengths[number]].tolist())
         return running
 
-    def as_lists(self) -> list[list[int]]:
+    def as_lists(self) -> tuple[list[list[int]], list[list[float]] | None]:
         lengths = self.lengths.tolist()
-        return [row[:length] for row, length in zip(self.tokens.tolist(), lengths)]
+        tokens = [row[:length] for row, length in zip(self.tokens.tolist(), lengths)]
+        if self.logprobs is None:
+            return tokens, None
+        return tokens, [row[:length] for row, length in zip(self.logprobs.tolist(), lengths)]
 
 
-def draw(logits: Tensor, responses: Tensor, steps: Tensor | int, sampling: Sampling) -> Tensor:
-    """Return a token (rows,) for each row of logits (rows, V), by inversion of the distribution.
+def draw(
+    logits: Tensor, responses: Tensor, steps: Tensor | int, sampling: Sampling
+) -> tuple[Tensor, Tensor | None]:
+    """Draw a token for each row of logits (rows, V), by inversion of the distribution.
 
     The token is the first whose cumulative probability exceeds a uniform number. Each token of a
     response has its own number, so the rest of the batch changes nothing.
@@ -190,9 +204,14 @@ def draw(logits: Tensor, responses: Tensor, steps: Tensor | int, sampling: Sampl
     Args:
         responses: (rows,) number of each row's response.
         steps: (rows,) or one for all: place of the token in its response.
+
+    Returns:
+        tokens (rows,).
+        the log-probability (rows,) that each was drawn with, at the temperature; None where the
+        likeliest token is taken.
     """
     if sampling.uniforms is None:
-        return logits.argmax(dim=-1)
+        return logits.argmax(dim=-1), None
     V, width = logits.shape[1], min(_BLOCK, logits.shape[1])
     scaled = logits if sampling.temperature == 1 else logits.float() / sampling.temperature
     probabilities = scaled.softmax(dim=-1, dtype=torch.float32)  # (rows, V)
@@ -207,7 +226,8 @@ def draw(logits: Tensor, responses: Tensor, steps: Tensor | int, sampling: Sampl
     block, level = _invert(sums, uniforms * sums.sum(dim=1, keepdim=True))
     columns = block * width + torch.arange(width, device=logits.device)  # (rows, width)
     inside = probabilities.gather(1, columns.clamp(max=V - 1)).double().masked_fill(columns >= V, 0)
-    return (block * width + _invert(inside, level)[0]).squeeze(1)
+    token = block * width + _invert(inside, level)[0]  # (rows, 1)
+    return token.squeeze(1), probabilities.gather(1, token).squeeze(1).log()
 
 
 def _invert(weights: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from transformers import (
     GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
     PreTrainedModel,
     StoppingCriteria,
     StoppingCriteriaList,
@@ -34,7 +36,7 @@ def generate_responses(
     token_budget: int | None = None,
     uniforms: Tensor | None = None,
     on_response: Callable[[int, list[int]], object] = lambda row, ids: None,
-) -> list[list[int]]:
+) -> tuple[list[list[int]], list[list[float]] | None]:
     """Return K responses per prompt as token ids. The K of a prompt are contiguous.
 
     A response ends with its first EOS, found by position, so the pad id may be an EOS id. Tokens
@@ -46,6 +48,11 @@ def generate_responses(
         uniforms: (n * K, T) in [0, 1): the random numbers that decide the tokens, whatever the
             batch. None draws new ones. A model that takes no siblings ignores them.
         on_response: called once for each response found to have ended, with its row and token ids.
+
+    Returns:
+        the token ids of each response.
+        the log-probability of each of its tokens under the distribution it was drawn from, at the
+        temperature; None at temperature 0.
     """
     width = max(map(len, prompt_ids))
     input_ids = torch.tensor([[pad_token_id] * (width - len(p)) + p for p in prompt_ids])  # (n, P)
@@ -53,10 +60,7 @@ def generate_responses(
     inputs = input_ids.to(model.device), attention_mask.to(model.device)
     settings = (max_response_tokens, temperature, eos_token_ids, pad_token_id)
     if not takes_siblings(model, width + max_response_tokens):
-        watch = _Watch(width, eos_token_ids, on_response)
-        config = make_generation_config(samples_per_prompt, *settings)
-        output = _generate(model, *inputs, config, stopping_criteria=StoppingCriteriaList([watch]))
-        return [until_eos(row, eos_token_ids) for row in output[:, width:].tolist()]
+        return _generate_plainly(model, *inputs, samples_per_prompt, settings, on_response)
     shape = (len(prompt_ids) * samples_per_prompt, max_response_tokens)
     if uniforms is None and temperature > 0:
         uniforms = torch.rand(shape, dtype=torch.float64)
@@ -65,7 +69,7 @@ def generate_responses(
         temperature=temperature,
         eos_token_ids=torch.tensor(eos_token_ids, device=model.device),
     )
-    responses: list[list[int]] = []
+    decoded = []
 
     # generate() prepares the inputs as the model needs them, then calls this, not its own loop.
     def decode_instead(model: PreTrainedModel, input_ids: Tensor, *_, **__) -> Tensor:
@@ -76,12 +80,44 @@ def generate_responses(
             max_response_tokens=max_response_tokens,
             token_budget=token_budget or sys.maxsize,
         )
-        responses.extend(decode(model, prompts, sampling, on_response))
+        decoded.append(decode(model, prompts, sampling, on_response))
         return input_ids
 
     config = make_generation_config(1, *settings)  # 1: decode() makes the K itself
     _generate(model, *inputs, config, custom_generate=decode_instead)
-    return responses
+    return decoded[0]
+
+
+def _generate_plainly(
+    model: PreTrainedModel,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    samples_per_prompt: int,
+    settings: tuple[int, float, list[int], int],
+    on_response: Callable[[int, list[int]], object],
+) -> tuple[list[list[int]], list[list[float]] | None]:
+    """Return what generate_responses() returns, by the model's own loop.
+
+    Args:
+        settings: max_response_tokens, temperature, eos_token_ids, pad_token_id.
+    """
+    _, temperature, eos_token_ids, _ = settings
+    width = input_ids.shape[1]
+    recorder = _Recorder(temperature) if temperature > 0 else None
+    watch = _Watch(width, eos_token_ids, on_response, recorder)
+    output = _generate(
+        model,
+        input_ids,
+        attention_mask,
+        make_generation_config(samples_per_prompt, *settings),
+        logits_processor=LogitsProcessorList([recorder] if recorder else []),
+        stopping_criteria=StoppingCriteriaList([watch]),
+    )
+    responses = [until_eos(row, eos_token_ids) for row in output[:, width:].tolist()]
+    if not recorder:
+        return responses, None
+    logprobs = torch.stack(recorder.logprobs, dim=1).tolist()  # (n * K, T)
+    return responses, [row[: len(ids)] for row, ids in zip(logprobs, responses)]
 
 
 @torch.no_grad()
@@ -106,21 +142,45 @@ def _generate(
         model.generation_config = own_config
 
 
+class _Recorder(LogitsProcessor):
+    """Records the log-probability of each token that is drawn. It changes no logit.
+
+    generate() could return the logits of all steps. These are T times as large as those of one.
+    """
+
+    def __init__(self, temperature: float):
+        self.temperature = temperature
+        self.logprobs: list[Tensor] = []  # (n * K,) of each step
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        self.logits = scores  # (n * K, V), before generate() divides by the temperature
+        return scores
+
+    def record(self, tokens: Tensor) -> None:
+        """Record the tokens (n * K,) that were drawn from the logits seen last."""
+        table = (self.logits / self.temperature).log_softmax(dim=-1)  # (n * K, V)
+        self.logprobs.append(table.gather(1, tokens.unsqueeze(1)).squeeze(1))
+
+
 class _Watch(StoppingCriteria):
-    """Reports each response that has ended. It never stops the generation."""
+    """Sees each token drawn, and reports each response that has ended. It stops nothing."""
 
     def __init__(
         self,
         prompt_width: int,
         eos_token_ids: list[int],
         on_response: Callable[[int, list[int]], object],
+        recorder: _Recorder | None,
     ):
         self.prompt_width = prompt_width
+        self.recorder = recorder
         self.eos_token_ids = eos_token_ids
         self.on_response = on_response
         self.reported: set[int] = set()
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **_) -> Tensor:
+        if self.recorder:
+            self.recorder.record(input_ids[:, -1])
         if (input_ids.shape[1] - self.prompt_width) % _REPORT_EVERY == 0:
             self.report(input_ids)
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)

@@ -19,6 +19,9 @@ class Group:
     statuses: list[str]  # K, status of each verdict
     truncated: list[bool]  # K, True if the length limit came before EOS
     question: str | None = None  # its text, without template and system prompt
+    # K lists: log pi_sampler of each token, as it was drawn; None if it was the likeliest.
+    sampling_logprobs: list[list[float]] | None = None
+    age: int = 0  # iterations since it was sampled
 
     @property
     def accuracy(self) -> float:
@@ -34,3 +37,4 @@ class Collected:
     sampled: list[Group]  # all groups of this iteration, in order
     kept_fraction: float  # share of sampled groups that passed; as before if none was sampled
     rounds: int
+    expired: int = 0  # surplus groups that were too old, and dropped

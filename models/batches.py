@@ -21,6 +21,7 @@ class Rollouts:
     outcome_rewards: Tensor  # (B,) in [0, 1]
     lengths: tuple[list[int], list[int]]  # prompt and response tokens of each row, for the host
     siblings: int = 1  # consecutive rows that share their prompt and may be computed as one
+    sampling_logprobs: Tensor | None = None  # (B, T) log pi_sampler, 0 at padding; None: unknown
 
     @property
     def response_length(self) -> int:
@@ -65,6 +66,7 @@ def select_rows(rollouts: Rollouts, rows: Sequence[int], siblings: int = 1) -> R
     prompt_width = rollouts.input_ids.shape[1] - rollouts.response_length
     columns = slice(prompt_width - max(prompts), prompt_width + max(responses))
     index = send(rows, rollouts.input_ids.device)  # (b,)
+    drawn = rollouts.sampling_logprobs
     return Rollouts(
         input_ids=rollouts.input_ids[index, columns],
         attention_mask=rollouts.attention_mask[index, columns],
@@ -72,6 +74,7 @@ def select_rows(rollouts: Rollouts, rows: Sequence[int], siblings: int = 1) -> R
         outcome_rewards=rollouts.outcome_rewards[index],
         lengths=(prompts, responses),
         siblings=siblings,
+        sampling_logprobs=None if drawn is None else drawn[index, : max(responses)],
     )
 
 

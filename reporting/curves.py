@@ -32,8 +32,8 @@ def draw_curves(runs: dict[str, Metrics], path: Path) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    figure = Figure(figsize=(8, 10), dpi=100, layout="constrained")
-    panels = figure.subplots(4, 2).ravel()
+    figure = Figure(figsize=(8, 12.5), dpi=100, layout="constrained")
+    panels = figure.subplots(5, 2).ravel()
     _draw(panels[0], runs, "accuracy", "%", train_accuracy="sampled", eval_accuracy="held-out")
     _draw(panels[1], runs, "prompts that pass the filter", "%", kept_fraction="kept")
     _draw(panels[2], runs, "PRM: pairs ranked right", "%", prm_accuracy="PRM")
@@ -44,7 +44,9 @@ def draw_curves(runs: dict[str, Metrics], path: Path) -> None:
     scales = {"process_return_largest": "largest return", "process_reward_mean": "mean reward"}
     _draw(panel, runs, "process rewards", "beta x nats", **scales)
     panel.set_yscale("symlog", linthresh=1e-3)
-    _draw_seconds(panels[7], runs)
+    _draw(panels[7], runs, "policy: KL from its sampler", "nats", sampler_kl="KL")
+    _draw(panels[8], runs, "tokens with a capped weight", "%", capped_fraction="capped")
+    _draw_seconds(panels[9], runs)
     for panel in panels:
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)

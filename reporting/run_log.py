@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from checks.errors import UserError
 from checks.files import replace_file, writing
 from checks.saved_constants import write_constants
-from generation.groups import Collected
+from generation.groups import Collected, Group
 from reporting import run_report
 from reporting.response_files import list_iterations, make_records
 from reporting.steps import token_texts
@@ -37,9 +37,10 @@ _COLUMNS = {  # metric: heading of its column
     "seconds": "total s",
 }
 _HEADER_EVERY = 20  # lines
+_MOST_SAMPLER_KL = 1e-3  # nats a token: nine times what bfloat16 and a surplus were seen to give
 UPDATE_METRICS = """
     prm_accuracy prm_loss prm_gradient_norm process_reward_mean process_return_largest
-    policy_loss entropy clip_fraction approx_kl policy_gradient_norm
+    policy_loss entropy clip_fraction approx_kl sampler_kl capped_fraction policy_gradient_norm
 """.split()  # null in metrics.jsonl if nothing was updated
 
 
@@ -248,6 +249,17 @@ class RunLog:
                 f"{metrics['rollout_rounds']} rounds; the accuracy of all sampled responses is "
                 f"{metrics['train_accuracy']:.3f}"
             )
+        if expired := metrics["prompts_expired"]:
+            self.print(
+                f"  {expired} surplus prompt(s) dropped: their responses were sampled more than "
+                "MAX_SURPLUS_AGE iterations ago"
+            )
+        if (metrics["sampler_kl"] or 0.0) > _MOST_SAMPLER_KL:
+            self.print(
+                f"  WARNING: sampler_kl is {metrics['sampler_kl']:.4f}, above {_MOST_SAMPLER_KL}: "
+                "the responses come from another policy than the one in training. Lower "
+                'MAX_SURPLUS_AGE, or set ROLLOUT_DTYPE = "float32".'
+            )
         timeouts, errors = metrics["verdicts_timeout"], metrics["verdicts_error"]
         if timeouts or errors:
             self.print(f"  verifier: {timeouts} time-outs and {errors} errors, given reward 0")
@@ -267,10 +279,15 @@ def make_iteration_records(
         decode: turns token ids into text.
         process_rewards, advantages: (B, T) of the kept groups; None if none are kept.
     """
+
+    def make(group: Group) -> Iterator[dict]:
+        for record, logprobs in zip(make_records(group, decode), group.sampling_logprobs):
+            yield {**record, "sampling_logprobs": _rounded(logprobs)}
+
     values_of = torch.stack((process_rewards, advantages)).tolist() if collected.kept else ()
     rows = zip(*values_of)  # one copy to the host, not two a response
     for group in collected.kept:
-        for record, values in zip(make_records(group, decode), rows):
+        for record, values in zip(make(group), rows):
             length = len(record["response_ids"])
             own_rewards, own_advantages = (_rounded(own[:length]) for own in values)
             record |= {"process_rewards": own_rewards, "advantages": own_advantages}
@@ -279,7 +296,7 @@ def make_iteration_records(
     for group in collected.sampled:
         if id(group) not in kept:
             decision = "surplus" if id(group) in surplus else "filtered out"
-            for record in make_records(group, decode):
+            for record in make(group):
                 yield {**record, "decision": decision}
 
 

@@ -6,6 +6,7 @@ processes, and no project code but its data types. Equations and lines are those
 """
 
 import math
+from collections import defaultdict
 
 import torch
 from torch import Tensor, nn
@@ -36,12 +37,12 @@ class Trained:
         self.optimizer.zero_grad()
 
 
-def rows_of(groups: list[Group]) -> list[tuple[list[int], list[int], float]]:
-    """Return prompt, response and outcome reward of every response, prompt after prompt."""
+def rows_of(groups: list[Group]) -> list[tuple[list[int], list[int], list[float], float]]:
+    """Return prompt, response, its log pi_sampler and its outcome reward, prompt after prompt."""
     rows = []
     for group in groups:
-        for ids, reward in zip(group.response_ids, group.outcome_rewards):
-            rows.append((group.prompt_ids, ids, reward))
+        columns = group.response_ids, group.sampling_logprobs, group.outcome_rewards
+        rows += [(group.prompt_ids, *row) for row in zip(*columns)]
     return rows
 
 
@@ -53,7 +54,7 @@ def distributions(model: nn.Module, prompt: list, ids: list, c: dict) -> Tensor:
 
 def logprobs(model: nn.Module, groups: list[Group], c: dict) -> list[Tensor]:
     """Return log pi(y_t | y_<t) of every response, (T,) each."""
-    tables = [(distributions(model, prompt, ids, c), ids) for prompt, ids, _ in rows_of(groups)]
+    tables = [(distributions(model, prompt, ids, c), ids) for prompt, ids, *_ in rows_of(groups)]
     return [torch.stack([table[t, y] for t, y in enumerate(ids)]) for table, ids in tables]
 
 
@@ -121,8 +122,8 @@ def compute_advantages(rewards: list[Tensor], groups: list[Group], c: dict) -> l
     else:
         process = [returns_to_go(row, gamma) for row in centred(rewards, K, kind)]
     outcome = centred([torch.tensor([reward]) for *_, reward in rows_of(groups)], K, kind)
-    pairs = zip(outcome, process)
-    advantages = [c["OUTCOME_COEF"] * own + c["PROCESS_COEF"] * row for own, row in pairs]
+    weights = c["OUTCOME_COEF"], c["PROCESS_COEF"]
+    advantages = [weights[0] * own + weights[1] * row for own, row in zip(outcome, process)]
     if c["WHITEN"]:
         flat = torch.cat(advantages)
         deviation = torch.sqrt(flat.var() + 1e-8)
@@ -158,23 +159,27 @@ def update_prm(
 def update_policy(
     policy: Trained, old: list[Tensor], advantages: list[Tensor], groups: list[Group], c: dict
 ) -> dict:
-    """Line 10, Eq. 6: the clipped loss, a mean over the tokens of each optimizer step."""
-    K, epsilon, policy.norms = c["SAMPLES_PER_PROMPT"], c["CLIP_RANGE"], [0.0]
+    """Line 10, Eq. 6: the clipped loss times min( pi_old / pi_sampler, cap ), means over tokens."""
+    K, epsilon, cap = c["SAMPLES_PER_PROMPT"], c["CLIP_RANGE"], c["IMPORTANCE_CAP"]
     steps = shares(len(groups), c["OPTIMIZER_STEPS"])
-    metrics = dict.fromkeys(("policy_loss", "entropy", "clip_fraction", "approx_kl"), 0.0)
+    metrics, policy.norms = defaultdict(float), [0.0]
     for share in steps:
         span = slice(K * share.start, K * share.stop)
-        count, loss = sum(len(ids) for _, ids, _ in rows_of(groups)[span]), 0.0
+        count, loss = sum(len(ids) for _, ids, *_ in rows_of(groups)[span]), 0.0
         for row, old_row, A in zip(rows_of(groups)[span], old[span], advantages[span]):
             table = distributions(policy.model, row[0], row[1], c)
             log_ratio = torch.stack([table[t, y] for t, y in enumerate(row[1])]) - old_row
             ratio = torch.exp(log_ratio)
             clipped = torch.clamp(ratio, 1 - epsilon, 1 + epsilon)
-            loss = loss - torch.minimum(ratio * A, clipped * A).sum() / count
-            weight = 1 / count / len(steps)
-            metrics["entropy"] -= float((table.exp() * table).sum()) * weight
-            metrics["clip_fraction"] += float((clipped * A < ratio * A).sum()) * weight
-            metrics["approx_kl"] += float((ratio - 1 - log_ratio).sum()) * weight
+            drawn = torch.tensor(row[2])
+            w = torch.exp(old_row - drawn)
+            w = w.prod().expand_as(w) if c["IMPORTANCE_LEVEL"] == "sequence" else w
+            w, is_capped = (w.clamp(max=cap), w > cap) if cap else (w**0, w < 0)
+            loss = loss - (w * torch.minimum(ratio * A, clipped * A)).sum() / count
+            terms = dict(entropy=-table.exp() * table, clip_fraction=clipped * A < ratio * A)
+            terms |= dict(approx_kl=ratio - 1 - log_ratio, sampler_kl=drawn - old_row)
+            for name, values in {**terms, "capped_fraction": is_capped}.items():
+                metrics[name] += float(values.detach().sum()) / count / len(steps)
         metrics["policy_loss"] += float(loss) / len(steps)
         policy.step(loss)
     return {**metrics, "policy_gradient_norm": max(policy.norms)}

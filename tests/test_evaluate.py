@@ -60,7 +60,7 @@ def canned(monkeypatch):
             made.extend(texts)
             ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
             responses = [[*own, tokenizer.eos_token_id] for own in ids]
-            return [response for response in responses for _ in range(samples_per_prompt)]
+            return [response for response in responses for _ in range(samples_per_prompt)], None
 
         monkeypatch.setattr(rollout, "generate_responses", generate_responses)
         return made

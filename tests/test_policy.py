@@ -14,6 +14,7 @@ def test_ppo_loss_matches_a_slow_loop():
     old = logprobs + 0.3 * torch.randn(4, 6, generator=generator, dtype=torch.float64)
     advantages = torch.randn(4, 6, generator=generator, dtype=torch.float64)
     mask = (torch.rand(4, 6, generator=generator) < 0.7).long()
+    weights = 2 * torch.rand(4, 6, generator=generator, dtype=torch.float64)
     total, clipped, kl, count = 0.0, 0, 0.0, 0
     for i in range(4):
         for t in range(6):
@@ -21,11 +22,11 @@ def test_ppo_loss_matches_a_slow_loop():
                 ratio = math.exp(logprobs[i, t] - old[i, t])
                 limited = min(max(ratio, 0.8), 1.2)
                 advantage = advantages[i, t].item()
-                total -= min(ratio * advantage, limited * advantage)
+                total -= weights[i, t].item() * min(ratio * advantage, limited * advantage)
                 clipped += limited * advantage < ratio * advantage
                 kl += ratio - 1 - math.log(ratio)
                 count += 1
-    loss, metrics = ppo_loss(logprobs, old, advantages, mask, 0.2)
+    loss, metrics = ppo_loss(logprobs, old, advantages, mask, 0.2, weights=weights)
     assert loss.item() == pytest.approx(total / count)
     assert metrics["clip_fraction"].item() == pytest.approx(clipped / count)
     assert 0 < metrics["clip_fraction"] < 1

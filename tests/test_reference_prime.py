@@ -43,6 +43,8 @@ BASE = dict(
 )
 STEPS = dict(OPTIMIZER_STEPS=4, POLICY_LR=1e-2)  # with which the ratio leaves 1
 CLIPPED = dict(POLICY_GRADIENT_CLIP=0.01, PRM_GRADIENT_CLIP=0.01)
+# With which later iterations begin with what was sampled before the policy moved.
+SURPLUS = dict(ACCURACY_LOW=0.3, ACCURACY_HIGH=0.6, POLICY_LR=1e-2)
 SETTINGS = {  # name: what is set, and the setting that it must differ from
     "default": ({}, None),
     "SEED": (dict(SEED=1), "default"),
@@ -87,6 +89,11 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
     "POLICY_WARMUP_STEPS": (dict(POLICY_WARMUP_STEPS=4), "default"),
     "POLICY_GRADIENT_CLIP": (dict(POLICY_GRADIENT_CLIP=0.01), "default"),
     "WEIGHT_DECAY": (dict(WEIGHT_DECAY=0.5), "default"),
+    "surplus": (SURPLUS, "default"),
+    "IMPORTANCE_CAP": (dict(**SURPLUS, IMPORTANCE_CAP=1.2), "surplus"),
+    "IMPORTANCE_CAP none": (dict(**SURPLUS, IMPORTANCE_CAP=None), "surplus"),
+    "IMPORTANCE_LEVEL": (dict(**SURPLUS, IMPORTANCE_LEVEL="sequence"), "surplus"),
+    "MAX_SURPLUS_AGE": (dict(**SURPLUS, MAX_SURPLUS_AGE=0), "surplus"),
     "all at once": (
         dict(**STEPS, **CLIPPED, WHITEN=True, GAMMA=0.9, PRM_UPDATE="before", WEIGHT_DECAY=0.1),
         "OPTIMIZER_STEPS",
@@ -165,6 +172,9 @@ def run_setting(name: str, models: dict[str, str], folder: Path) -> tuple:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_script_and_its_twin_agree(name, models, tmp_path):
     records, metrics, c, start = run_setting(name, models, tmp_path / "run")
+    uses_surplus = any(group.age for groups, *_ in records for group in groups)
+    should = SURPLUS.items() <= SETTINGS[name][0].items() and name != "MAX_SURPLUS_AGE"
+    assert uses_surplus or not should  # a setting for surplus has one
     for module in start:
         module.activate()
     policy = twin.Trained(start[0].model, c, "POLICY")

@@ -207,14 +207,15 @@ def test_curves_show_the_metrics(tmp_path, monkeypatch):
         {"iteration": 0, "train_accuracy": 0.25, "eval_accuracy": 0.5, "prm_loss": 0.7},
         {"iteration": 1, "train_accuracy": 0.5, "eval_accuracy": None, "prm_loss": None},
         {"iteration": 2, "train_accuracy": 0.75, "eval_accuracy": 1.0, "eval_accuracy_before": 0.9,
-         "seconds_generate": 3.0},
+         "seconds_generate": 3.0, "sampler_kl": 0.01, "capped_fraction": 0.02},
     ]  # fmt: skip
     curves.draw_curves({"run": lines}, tmp_path / "curves.png")
     [figure] = drawn
     accuracy, held_out = figure.axes[0].lines
     assert accuracy.get_xydata().tolist() == [[0, 25], [1, 50], [2, 75]]
     assert held_out.get_xydata().tolist() == [[0, 50], [2, 90], [3, 100]]
-    assert [line.get_xydata().tolist() for line in figure.axes[3].lines] == [[[0, 0.7]]]
+    for number, point in ((3, [0, 0.7]), (7, [2, 0.01]), (8, [2, 2])):
+        assert [line.get_xydata().tolist() for line in figure.axes[number].lines] == [[point]]
     curves.draw_curves({"a": lines, "b": lines}, tmp_path / "curves.png")
     assert len(drawn[1].axes[0].lines) == 2 * 2 + 2  # and two for the legend
 

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ import rollout
 from generation import generate as generate_module
 from generation.generate import generate_responses
 from generation.groups import Group
-from models.batches import cut_by_tokens
+from models.batches import cut_by_tokens, select_rows
 from rollout import collect_rollouts, compute_metrics, is_kept, make_rollouts
 from verifiers import Verdict
 
@@ -32,6 +33,7 @@ def make_group(outcome_rewards: list[float], name: str = "") -> Group:
         outcome_rewards=outcome_rewards,
         statuses=["correct" if reward == 1 else "wrong" for reward in outcome_rewards],
         truncated=[False] * count,
+        sampling_logprobs=[[-0.5, -1.5]] * count,
     )
 
 
@@ -59,7 +61,7 @@ def generate(model, prompts, **changes):
         eos_token_ids=[2],
         pad_token_id=0,
     )
-    return generate_responses(model, prompts, **{**settings, **changes})
+    return generate_responses(model, prompts, **{**settings, **changes})[0]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_filter_takes_partial_rewards():
     assert not is_kept(make_group([0.1, 0.1, 0.1, 0.3]), 0.2, 0.8)
 
 
-def collect(pattern: str, surplus=(), wanted=4, max_rounds=8, kept_fraction=1.0):
+def collect(pattern: str, surplus=(), wanted=4, max_rounds=8, kept_fraction=1.0, max_surplus_age=4):
     """Collect from a stream of groups: k passes the filter, . does not."""
     taken = []
 
@@ -101,6 +103,7 @@ def collect(pattern: str, surplus=(), wanted=4, max_rounds=8, kept_fraction=1.0)
         accuracy_high=0.8,
         max_rounds=max_rounds,
         kept_fraction=kept_fraction,
+        max_surplus_age=max_surplus_age,
     )
     return collected, taken
 
@@ -125,10 +128,23 @@ def test_the_surplus_comes_first_and_is_not_generated_again():
     surplus = [make_group([1.0, 0.0], "old 1"), make_group([1.0, 0.0], "old 2")]
     collected, taken = collect("k", surplus)
     assert names(collected.kept) == ["old 1", "old 2", "0", "1"] and taken == [2]
+    assert collected.kept_fraction == 1.0  # of those sampled
     assert names(collected.sampled) == ["0", "1"]
     collected, taken = collect("k", surplus, wanted=1)
     assert names(collected.kept) == ["old 1"] and names(collected.surplus) == ["old 2"]
     assert taken == [] and collected.kept_fraction == 1.0
+
+
+def test_a_surplus_group_that_is_too_old_is_dropped_and_counted():
+    surplus = [replace(make_group([1.0, 0.0], f"old {age}"), age=age) for age in (2, 0, 1)]
+    collected, taken = collect("k", surplus, wanted=2, max_surplus_age=2)
+    assert names(collected.kept) == ["old 0", "old 1"] and taken == []
+    assert [group.age for group in collected.kept] == [1, 2] and collected.expired == 1
+    collected, taken = collect("k.", surplus, max_surplus_age=0)
+    assert names(collected.kept) == ["0", "2", "4", "6"] and taken == [4, 4]
+    assert collected.kept_fraction == 0.5  # the share of what was sampled, as always
+    assert {group.age for group in collected.kept} == {0}
+    assert compute_metrics(collected)["prompts_expired"] == 3
 
 
 def test_rounds_are_limited_in_number_and_size():
@@ -293,6 +309,12 @@ def test_each_response_gets_its_own_verdict_whenever_it_ended(model, plain, monk
         assert group.statuses == [f"truth {number}"] * 4
         texts = [" ".join(str(token) for token in ids if token != 2) for ids in group.response_ids]
         assert group.responses == texts
+        for ids, logprobs in zip(group.response_ids, group.sampling_logprobs, strict=True):
+            with torch.no_grad():
+                logits = model(torch.tensor([group.prompt_ids + ids])).logits[0]
+            table = logits.log_softmax(-1)[len(group.prompt_ids) - 1 : -1]  # (T, V)
+            expected = table[range(len(ids)), ids].tolist()
+            assert logprobs == pytest.approx(expected, abs=1e-5)
         assert group.outcome_rewards == [len(text) / 1000 for text in texts]
 
 
@@ -307,7 +329,9 @@ def test_batches_are_cut_by_their_padded_tokens():
 
 def test_rollouts_are_padded_left_and_right():
     one = make_group([1.0, 0.0])
-    other = Group(**{**vars(one), "prompt_ids": [7], "response_ids": [[8], [9, 9, 2]]})
+    drawn = [[-0.25], [-1.0, -2.0, -3.0]]
+    changes = {"prompt_ids": [7], "response_ids": [[8], [9, 9, 2]], "sampling_logprobs": drawn}
+    other = Group(**{**vars(one), **changes})
     rollouts = make_rollouts([one, other], pad_token_id=0, device=CPU)
     assert rollouts.input_ids.tolist() == [
         [1, 2, 3, 4, 0],
@@ -318,3 +342,6 @@ def test_rollouts_are_padded_left_and_right():
     assert rollouts.response_mask.tolist() == [[1, 1, 0], [1, 1, 0], [1, 0, 0], [1, 1, 1]]
     assert rollouts.attention_mask[:, :2].tolist() == [[1, 1], [1, 1], [0, 1], [0, 1]]
     assert rollouts.outcome_rewards.tolist() == [1.0, 0.0, 1.0, 0.0]
+    own = [[-0.5, -1.5, 0.0], [-0.5, -1.5, 0.0], [-0.25, 0.0, 0.0], [-1.0, -2.0, -3.0]]
+    assert rollouts.sampling_logprobs.tolist() == own
+    assert select_rows(rollouts, [2, 1]).sampling_logprobs.tolist() == [[-0.25, 0.0], [-0.5, -1.5]]

@@ -33,6 +33,8 @@ def test_a_run_leaves_what_the_docs_say(prime_run):
     for line in metrics:
         assert all(line[name] is not None for name in expected.split())
         assert line["verdicts_timeout"] == line["verdicts_error"] == 0
+        # Without a surplus, in float32, what sampled is the policy in training.
+        assert abs(line["sampler_kl"]) < 1e-5 and line["capped_fraction"] == 0
         parts = sum(v for k, v in line.items() if k.startswith("seconds_"))
         assert 0 < parts <= line["seconds"] * 1.05 + 0.5
     assert [line["eval_accuracy"] is not None for line in metrics] == [True, False, True]
@@ -54,7 +56,8 @@ def test_rollouts_are_saved_with_their_rewards(prime_run):
     assert len(trained) == 16
     for record in trained:
         length = len(record["response_ids"])
-        assert len(record["process_rewards"]) == len(record["advantages"]) == length
+        for name in ("process_rewards", "advantages", "sampling_logprobs"):
+            assert len(record[name]) == length
         assert record["outcome_reward"] in (0.0, 1.0) and record["status"] in (
             "correct",
             "wrong",

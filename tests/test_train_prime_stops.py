@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
+from groups import make_group
 from small_runs import (
     SMALL_RUN,
     edit_script,
@@ -29,6 +31,8 @@ def test_a_killed_run_resumes_to_the_same_metrics_and_weights(tmp_path, script_e
     settings = {**SMALL_RUN, "ACCURACY_LOW": 0.2, "ACCURACY_HIGH": 0.8, "NUM_ITERATIONS": 4}
     settings |= {"SAVE_EVERY": 2, "EVAL_EVERY": 2, "OUTPUT_DIR": str(tmp_path / "runs")}
     whole = run_here(tmp_path, **{**settings, "RUN_NAME": "whole"})
+    before, after = read_metrics(whole)[1:3]
+    assert before["prompts_surplus"] and abs(after["sampler_kl"]) > 1e-5  # and weights of its own
     settings["RUN_NAME"] = "killed"
     script = edit_script("train_prime.py", tmp_path / "killed.py", **settings)
     killed = tmp_path / "runs" / "killed"
@@ -62,16 +66,25 @@ def test_a_checkpoint_made_with_other_constants_is_refused(prime_run, tmp_path):
         run_here(tmp_path, **settings, RESUME=False)
 
 
-def test_a_run_of_before_a_constant_came_goes_on_as_it_was(prime_run, tmp_path):
+def test_a_run_of_before_a_constant_came_goes_on_as_it_was(prime_run, tmp_path, capsys):
     old = tmp_path / "runs" / "old"
     shutil.copytree(prime_run, old)
     content = json.loads((old / "constants.json").read_text())
-    assert content["constants"].pop("STRICT_FORM")
+    for name in ("STRICT_FORM", "IMPORTANCE_CAP", "IMPORTANCE_LEVEL", "MAX_SURPLUS_AGE"):
+        assert content["constants"].pop(name)
     (old / "constants.json").write_text(json.dumps(content))
     settings = dict(RUN_NAME="old", NUM_ITERATIONS=3, EVAL_EVERY=2)
-    with pytest.raises(UserError, match="STRICT_FORM: was False, is True"):
+    with pytest.raises(UserError) as error:
         run_here(tmp_path, **settings)
-    run_here(tmp_path, **settings, STRICT_FORM=False)
+    assert "STRICT_FORM: was False, is True" in str(error.value)
+    assert "IMPORTANCE_CAP: was None, is 2.0" in str(error.value)
+    path = old / "checkpoint" / "000003" / "loop_state.json"
+    state = json.loads(path.read_text())
+    group = {**asdict(make_group(["1", "2"], "1")), "sampling_logprobs": [[-1.0], [-2.0]]}
+    before = {name: group[name] for name in group if name not in ("sampling_logprobs", "age")}
+    path.write_text(json.dumps({**state, "surplus": [before, group]}))
+    run_here(tmp_path, **settings, STRICT_FORM=False, IMPORTANCE_CAP=None)
+    assert "1 surplus prompt(s) dropped: an earlier version" in capsys.readouterr().out
 
 
 def test_a_complete_run_says_so_and_a_longer_one_goes_on(prime_run, tmp_path, capsys):

@@ -34,7 +34,13 @@ class Bookkeeper:
             return 0
         state = self.saver.resume(saved)
         self.stream.load_state_dict(state["stream"])
-        self.surplus = [Group(**group) for group in state["surplus"]]
+        saved_groups = [Group(**group) for group in state["surplus"]]
+        self.surplus = [group for group in saved_groups if group.sampling_logprobs]
+        if lost := len(saved_groups) - len(self.surplus):
+            self.log.print(
+                f"  {lost} surplus prompt(s) dropped: an earlier version sampled their responses, "
+                "and did not record with what log-probabilities"
+            )
         self.kept_fraction = state["kept_fraction"]
         return int(saved.name)
 

@@ -118,7 +118,7 @@ def test_the_embedded_model_is_small_and_has_the_accuracy_of_the_docs():
         abilities=None,
         constant="EVAL_DATA",
     )
-    responses = generate_responses(
+    responses, _ = generate_responses(
         model,
         list(prompts["prompt_ids"]),
         samples_per_prompt=1,

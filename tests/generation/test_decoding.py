@@ -18,6 +18,11 @@ PROMPTS = [[5, 6, 7, 8, 9], [10, 11], [12, 13, 14], [15]]
 
 
 def generate(model, prompts=PROMPTS, **changes):
+    return generate_both(model, prompts, **changes)[0]
+
+
+def generate_both(model, prompts, **changes):
+    """Return responses and log-probabilities."""
     settings = dict(
         samples_per_prompt=3,
         max_response_tokens=12,
@@ -66,7 +71,8 @@ def test_every_response_is_what_its_own_random_numbers_say_whatever_the_batch():
             with torch.no_grad():
                 logits = model(torch.tensor([prompt])).logits[:, -1]
             sampling = Sampling(uniforms, 1.0, torch.tensor([2]))
-            assert draw(logits, torch.tensor([number]), step, sampling).tolist() == [token]
+            own, _ = draw(logits, torch.tensor([number]), step, sampling)
+            assert own.tolist() == [token]
             prompt.append(token)
         assert ids[-1] in (2, 3, 4) or len(ids) == 40
 
@@ -80,7 +86,7 @@ def test_prompts_that_wait_for_room_get_the_same_responses(kind, at_once, T, mon
     K = 3
     uniforms = torch.rand(len(prompts) * K, T, dtype=torch.float64)
     settings = dict(max_response_tokens=T, eos_token_ids=[2, 3, 4], uniforms=uniforms)
-    expected = generate(model, prompts, **settings)
+    expected, logprobs = generate_both(model, prompts, **settings)
     assert min(map(len, expected)) < 6 and max(map(len, expected)) > T // 2
     budget = at_once * (6 + K * T)  # tokens
     sizes, joined = [], []
@@ -98,7 +104,7 @@ def test_prompts_that_wait_for_room_get_the_same_responses(kind, at_once, T, mon
     monkeypatch.setattr(decoding, "_go_on", go_on)
     monkeypatch.setattr(siblings.Batch, "regroup", spy)
     reported = []
-    budgeted = generate(
+    budgeted, own_logprobs = generate_both(
         model,
         prompts,
         token_budget=budget,
@@ -106,9 +112,33 @@ def test_prompts_that_wait_for_room_get_the_same_responses(kind, at_once, T, mon
         **settings,
     )
     assert budgeted == expected
+    for own, others in zip(own_logprobs, logprobs, strict=True):
+        assert own == pytest.approx(others, abs=1e-4)
     assert max(sizes) <= budget
     assert T == 12 or any(joined) == (at_once > 1)  # a single one has no room to share
     assert len(dict(reported)) == len(reported) and all(expected[n] == ids for n, ids in reported)
+
+
+@pytest.mark.usefixtures("shapes")
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma2"])
+def test_each_token_comes_with_the_log_probability_it_was_drawn_with(kind, plain, monkeypatch):
+    model, ends = make_model(kind), [2, 3, 4]
+    if plain:
+        monkeypatch.setattr(generate_module, "takes_siblings", lambda *_: False)
+    prompts = [[5 + n % 20, *range(3, 3 + n % 6)] for n in range(7)]
+    room = 2 * (6 + 3 * 30)  # tokens
+    settings = dict(max_response_tokens=30, token_budget=room, eos_token_ids=ends)
+    responses, logprobs = generate_both(model, prompts, temperature=0.7, **settings)
+    assert min(map(len, responses)) < 6 and max(map(len, responses)) > 15
+    for number, (ids, own) in enumerate(zip(responses, logprobs, strict=True)):
+        prompt = prompts[number // 3]
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
+        expected = (logits / 0.7).log_softmax(-1)[range(len(ids)), ids].tolist()
+        assert own == pytest.approx(expected, abs=1e-4)
+    greedy = dict(temperature=0.0, samples_per_prompt=1)
+    assert generate_both(model, prompts, **greedy, **settings)[1] is None
 
 
 def test_drawing_inverts_the_distribution_at_its_temperature():
@@ -116,10 +146,11 @@ def test_drawing_inverts_the_distribution_at_its_temperature():
     count = 200_000
     uniforms = torch.rand(count, 1, dtype=torch.float64)
     sampling = Sampling(uniforms, 0.7, torch.tensor([2]))
-    drawn = draw(logits.expand(count, -1), torch.arange(count), 0, sampling)
+    drawn, logprobs = draw(logits.expand(count, -1), torch.arange(count), 0, sampling)
     shares = torch.bincount(drawn, minlength=5) / count
     expected = (logits[0] / 0.7).softmax(-1)
     assert shares[3] == 0
+    torch.testing.assert_close(logprobs, expected.log()[drawn])
     torch.testing.assert_close(shares, expected, atol=0.005, rtol=0)
     weights = torch.tensor([[0.0, 0.25, 0.5, 0.0]], dtype=torch.float64)
     for level in (0.75, 0.8):  # rounded up to the total, or beyond: the last possible token
@@ -130,7 +161,7 @@ def test_drawing_inverts_the_distribution_at_its_temperature():
         sampling = Sampling(
             torch.full((1, 1), uniform, dtype=torch.float64), 1.0, torch.tensor([2])
         )
-        assert draw(logits, torch.tensor([0]), 0, sampling).tolist() == [token]
+        assert draw(logits, torch.tensor([0]), 0, sampling)[0].tolist() == [token]
 
 
 @pytest.mark.parametrize("vocabulary", [3, 4, 8, 11])
@@ -141,10 +172,11 @@ def test_drawing_by_blocks_is_drawing_from_the_whole(vocabulary, monkeypatch):
     cumulated = logits.double().softmax(-1).cumsum(-1)
     uniforms = torch.linspace(0, 1, 1001, dtype=torch.float64)[:-1, None]
     sampling = Sampling(uniforms, 1.0, torch.tensor([2]))
-    drawn = draw(logits.expand(1000, -1), torch.arange(1000), 0, sampling)
+    drawn, logprobs = draw(logits.expand(1000, -1), torch.arange(1000), 0, sampling)
     expected = torch.searchsorted(cumulated.repeat(1000, 1), uniforms, right=True).squeeze(1)
     assert (drawn != expected).sum() <= 1  # float32 may round one over an edge
     assert not torch.isinf(logits[0, drawn]).any()
+    torch.testing.assert_close(logprobs, logits[0].log_softmax(-1)[drawn])
 
 
 class FakeGraph:

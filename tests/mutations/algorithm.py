@@ -1,6 +1,7 @@
 """Faults in the equations: advantages, process rewards, the losses."""
 
 from mutations.fault import faults
+from mutations.wiring import felt
 
 FAULTS = [
     *faults(
@@ -139,8 +140,8 @@ FAULTS = [
         ("padding is in the loss", "loss = -(surrogate * mask).sum()", "loss = -surrogate.sum()"),
         (
             "the token count of the optimizer step is ignored",
-            "mask.sum() if token_count is None else token_count",
-            "mask.sum()",
+            "mask.sum() if token_count is None else token_count\n    log_ratio = (log",
+            "mask.sum()\n    log_ratio = (log",
         ),
         ("the ratio is linear", "ratio = log_ratio.exp()", "ratio = 1 + log_ratio"),
         (
@@ -157,6 +158,66 @@ FAULTS = [
             "the log-ratio of padding is not masked",
             "(logprobs - old_logprobs) * mask",
             "(logprobs - old_logprobs)",
+        ),
+        (
+            "importance weights act below 1 alone",
+            "surrogate = weights * surrogate",
+            "surrogate = weights.clamp(max=1) * surrogate",
+        ),
+    ),
+    *faults(
+        "policy.py",
+        "test_importance.py",
+        (
+            "importance weights are those of the sampler against the policy",
+            "(old_logprobs - sampling_logprobs) * mask",
+            "(sampling_logprobs - old_logprobs) * mask",
+        ),
+        (
+            "what stands in the padding has a part in a response's weight",
+            "(old_logprobs - sampling_logprobs) * mask",
+            "(old_logprobs - sampling_logprobs)",
+        ),
+        ("the cap is not applied", "weights.clamp(max=cap), metrics", "weights, metrics"),
+        ("every weight is of its response", 'if level == "sequence":', "if True:"),
+        ("rounding is corrected too", "log_ratio.abs() > _ROUNDING", "log_ratio.abs() >= 0"),
+        (
+            "rounding adds up over a response",
+            "log_weights = log_weights.sum(dim=-1, keepdim=True) * mask",
+            "log_weights = log_ratio.sum(dim=-1, keepdim=True) * mask",
+        ),
+        ("the sampler's KL has the wrong sign", "-log_ratio.sum() / div", "log_ratio.sum() / div"),
+        (
+            "capped tokens are counted, not their share of the step",
+            "((weights > cap) * mask).sum() / divisor",
+            "((weights > cap) * mask).sum() / mask.sum()",
+        ),
+    ),
+    *felt(
+        "train_prime.py",
+        (
+            "surplus",
+            "the loss leaves out the importance weights",
+            "mask, CLIP_RANGE, token_count, weights",
+            "mask, CLIP_RANGE, token_count",
+        ),
+        (
+            "IMPORTANCE_CAP",
+            "IMPORTANCE_CAP is ignored",
+            "old, sampled, mask, IMPORTANCE_CAP, IMPORTANCE_LEVEL",
+            "old, sampled, mask, 2.0, IMPORTANCE_LEVEL",
+        ),
+        (
+            "IMPORTANCE_LEVEL",
+            "IMPORTANCE_LEVEL is ignored",
+            "old, sampled, mask, IMPORTANCE_CAP, IMPORTANCE_LEVEL",
+            'old, sampled, mask, IMPORTANCE_CAP, "token"',
+        ),
+        (
+            "MAX_SURPLUS_AGE",
+            "MAX_SURPLUS_AGE is ignored",
+            "max_surplus_age=MAX_SURPLUS_AGE",
+            "max_surplus_age=4",
         ),
     ),
 ]

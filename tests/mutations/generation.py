@@ -64,6 +64,16 @@ FAULTS = [
             "logits.float()",
         ),
         (
+            "a token's recorded log-probability ignores the temperature",
+            "probabilities.gather(1, token)",
+            "logits.softmax(dim=-1).gather(1, token)",
+        ),
+        (
+            "a full response loses its last log-probability to a token behind it",
+            "self.logprobs[place] = logprobs",
+            "self.logprobs[numbers, steps] = logprobs",
+        ),
+        (
             "a token of no probability can be drawn",
             "minimum(highest), right=True)",
             "minimum(highest))",
@@ -98,7 +108,7 @@ FAULTS = [
         ),
         (
             "a full response loses its last token to the one behind it",
-            "self.tokens[numbers, ages.clamp(max=self.most)] = drawn",
+            "self.tokens[place] = drawn",
             "self.tokens[numbers, ages.clamp(max=self.most - 1)] = drawn",
         ),
         (
@@ -234,8 +244,13 @@ FAULTS = [
         ),
         (
             "plain generation ends with padding",
-            "return [until_eos(row, eos_token_ids) for row in",
-            "return [row for row in",
+            "responses = [until_eos(row, eos_token_ids) for row in",
+            "responses = [row for row in",
+        ),
+        (
+            "plain generation records log-probabilities at temperature 1",
+            "(self.logits / self.temperature)",
+            "self.logits",
         ),
         (
             "plain generation reports a response at every look",

@@ -43,6 +43,11 @@ FAULTS = [
         f"reporting/test_run_log.py {LEFT}"
         f" {STOPS}::test_nothing_hangs_where_no_prompt_passes_the_filter",
         (
+            "no warning where another policy sampled",
+            '(metrics["sampler_kl"] or 0.0) > _MOST_SAMPLER_KL',
+            '(metrics["sampler_kl"] or 0.0) > 1',
+        ),
+        (
             "every response has the first one's rewards",
             "zip(*values_of)",
             "zip(*(own[:1] * len(own) for own in values_of))",

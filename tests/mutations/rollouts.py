@@ -22,7 +22,7 @@ FAULTS = [
             "< accuracy_high - _TOLERANCE",
         ),
         ("rounding is not tolerated", "_TOLERANCE = 1e-6", "_TOLERANCE = 0.0"),
-        ("the surplus is not used", "rounds = list(surplus), [], 0", "rounds = [], [], 0"),
+        ("the surplus is not used", "rounds = list(usable), [], 0", "rounds = [], [], 0"),
         ("one round too many", "and rounds < max_rounds", "and rounds <= max_rounds"),
         (
             "a round samples as if none were kept yet",
@@ -36,10 +36,18 @@ FAULTS = [
         ),
         (
             "the share kept counts the surplus",
-            "(len(passed) - len(surplus)) / len(sampled)",
+            "(len(passed) - len(usable)) / len(sampled)",
             "len(passed) / len(sampled)",
         ),
-        ("the new surplus is lost", "passed[prompts_wanted:], sampled", "[], sampled"),
+        ("the new surplus is lost", "surplus=passed[prompts_wanted:]", "surplus=[]"),
+        ("the surplus never grows old", "age=group.age + 1", "age=group.age"),
+        ("the surplus is dropped early", "group.age <= max_surplus", "group.age < max_surplus"),
+        ("what was too old is not counted", "expired=len(aged) - len(usable)", "expired=0"),
+        (
+            "a response gets the log-probabilities of another batch's",
+            "logprobs[rows[place]] = own_logprobs[place]",
+            "logprobs[place] = own_logprobs[place]",
+        ),
         ("earlier rounds are not counted as sampled", "sampled += groups", "sampled = groups"),
         (
             "verdicts come in the order of submission",

@@ -200,7 +200,7 @@ FAULTS = [
         (
             "default",
             "the entropy is a mean per micro-batch",
-            "(entropy * micro.response_mask).sum() / token_count",
+            "(entropy * mask).sum() / token_count",
             "(entropy * micro.response_mask).sum() / micro.response_mask.sum()",
         ),
         (

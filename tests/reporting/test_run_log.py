@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -48,7 +49,9 @@ def test_the_advice_on_giving_up_is_for_what_happened(accuracy, words):
 
 
 def test_every_response_is_written_once_with_values_of_its_own():
-    kept, surplus, dropped = (make_group(["1", str(n)], "1") for n in (2, 3, 4))
+    groups = (make_group(["1", str(n)], "1") for n in (2, 3, 4))
+    drawn = [[-0.25], [-0.5]]
+    kept, surplus, dropped = (replace(group, sampling_logprobs=drawn) for group in groups)
     collected = Collected([kept], [surplus], [surplus, kept, dropped], 0.5, 1)
     rows = torch.arange(8.0).view(2, 4)
     kept = collected.kept[0]
@@ -62,6 +65,26 @@ def test_every_response_is_written_once_with_values_of_its_own():
         assert record["advantages"] == (-rows[row, :length]).tolist()
         assert record["response"] == kept.responses[row]
     assert "process_rewards" not in records[2]
+    assert [record["sampling_logprobs"] for record in records] == 3 * drawn
+
+
+GOOD = dict(prompts=4, verdicts_timeout=0, verdicts_error=0, verdicts_copied=0)
+GOOD |= dict(prompts_expired=0, sampler_kl=0.0)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [
+        (dict(prompts_expired=3), ["3 surplus prompt(s) dropped", "MAX_SURPLUS_AGE iterations"]),
+        (dict(sampler_kl=0.5), ["0.5000, above 0.001", "MAX_SURPLUS_AGE", "ROLLOUT_DTYPE"]),
+        (dict(sampler_kl=0.0009), []),
+        (dict(sampler_kl=None), []),  # nothing was updated
+    ],
+)
+def test_what_the_sampler_does_wrong_is_said(tmp_path, capsys, metrics, words):
+    RunLog(tmp_path, True).print_warnings({**GOOD, **metrics}, 4)
+    output = capsys.readouterr().out
+    assert all(word in output for word in words) and bool(output) is bool(words)
 
 
 def test_what_is_no_number_is_null_in_metrics(tmp_path):

@@ -1,6 +1,7 @@
 """Any number of processes, models whole or split: the same update, resumed and interrupted."""
 
 import json
+import math
 import os
 import time
 from dataclasses import asdict
@@ -53,7 +54,7 @@ SPLIT = {
 
 @pytest.fixture(scope="module")
 def groups(tmp_path_factory) -> list[dict]:
-    """Responses of the embedded model to five prompts, right ones and wrong ones."""
+    """Responses to five prompts, right ones and wrong ones, as if another policy sampled them."""
     folder = tmp_path_factory.mktemp("groups")
     settings = {**SMALL_RUN, "PROMPTS_PER_ITERATION": 5, "NUM_ITERATIONS": 1, "EVAL_DATA": None}
     settings |= {"ACCURACY_LOW": 0.2, "ACCURACY_HIGH": 0.8, "OUTPUT_DIR": str(folder)}
@@ -67,7 +68,11 @@ def groups(tmp_path_factory) -> list[dict]:
         script.main()
     finally:
         script.rollout.collect_rollouts = collect
-    return [asdict(group) for group in collected[0].kept]
+    groups = [asdict(group) for group in collected[0].kept]
+    for group in groups:
+        drawn = group["sampling_logprobs"]
+        group["sampling_logprobs"] = [[p + math.sin(t) for t, p in enumerate(own)] for own in drawn]
+    return groups
 
 
 def update(folder: Path, environment: dict, groups: list[dict], processes: int) -> dict:
@@ -107,6 +112,7 @@ def alone(tmp_path_factory, groups) -> dict:
 @pytest.mark.parametrize("processes", [1, 2, 4])
 def test_an_update_is_the_same(tmp_path, script_environment, groups, alone, processes):
     several, before = alone, read_weights(Path(SFT_MODEL))
+    assert 0.1 < alone["whole"]["metrics"]["capped_fraction"] < 0.9
     if processes > 1:
         several = update(tmp_path / "n", script_environment, groups, processes)
     for mode, result in several.items():

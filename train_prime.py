@@ -86,7 +86,6 @@ PRM_OPTIMIZER_STEPS = 4  # per iteration, each on its share of the prompts
 OUTCOME_COEF = 1.0  # weight of the outcome returns
 PROCESS_COEF = 1.0  # weight of the process returns; 0: outcome-only RLOO, no PRM, no reference
 PROCESS_SCALE = "batch"  # "none", "batch" (divide by the batch's largest absolute return-to-go)
-PROCESS_GRANULARITY = "token"  # "token", "response" (their sum is one reward of the response)
 GAMMA = 1.0  # gamma of Eq. 5, discount of process rewards per token
 ADVANTAGE_ESTIMATOR = "rloo"  # what rewards are compared with: "rloo", "grpo", "reinforce"
 WHITEN = False  # True: advantages get mean 0, deviation 1 over the batch's response tokens
@@ -188,7 +187,6 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
         process_coef=PROCESS_COEF,
         whiten=WHITEN,
         process_scale=PROCESS_SCALE,
-        process_granularity=PROCESS_GRANULARITY,
         estimator=ADVANTAGE_ESTIMATOR,
     )  # (B, T)
     with timer("seconds_policy"), on_device(policy.module, policy.optimizer):

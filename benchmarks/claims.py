@@ -58,7 +58,6 @@ ARMS = {  # name: constants that differ from HARD
     "oracle, spread": {"PRM_UPDATE": "none"},
     "update after": {"PRM_UPDATE": "after"},
     "reference policy": {"PRM_REFERENCE": "policy"},
-    "response rewards": {"PROCESS_GRANULARITY": "response"},
     "scale none": {"PROCESS_SCALE": "none"},
     "gamma 1": {"GAMMA": 1.0},
     "process 0.5": {"PROCESS_COEF": 0.5},

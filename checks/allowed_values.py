@@ -36,7 +36,6 @@ def check_training_constants(constants: dict) -> None:
             "PROCESS_SCALE": ("none", "batch"),
             "ADVANTAGE_ESTIMATOR": ("rloo", "grpo", "reinforce"),
             "ROLLOUT_DTYPE": ("float32", "bfloat16"),
-            "PROCESS_GRANULARITY": ("token", "response"),
             "LOG_WITH": _TRACKERS,
             **dict.fromkeys(_SWITCHES, (True, False)),
         },

@@ -8,11 +8,10 @@ processes, and no project code but its data types. Equations and lines are those
 import math
 
 import torch
+from reference_estimators import compute_advantages, returns_to_go
 from torch import Tensor, nn
 
 from generation.groups import Group
-
-ROUNDING = 1e-4  # below it PROCESS_SCALE = "batch" divides nothing; added to "grpo"'s deviation
 
 
 class Trained:
@@ -87,49 +86,6 @@ def pair_accuracy(rewards: list[Tensor], groups: list[Group]) -> float:
     return right / pairs if pairs else math.nan
 
 
-def centred(rows: list[Tensor], K: int, estimator: str) -> list[Tensor]:
-    """Return rewards against their baseline; "rloo": Eq. 4, and the brackets of Eq. 5."""
-    batch, result = torch.cat(rows), []
-    for i, row in enumerate(rows):
-        first = i // K * K
-        group = torch.cat(rows[first : first + K])
-        others = [rows[j].mean() for j in range(first, first + K) if j != i]
-        if estimator == "rloo":
-            result.append(row - sum(others) / (K - 1))
-        elif estimator == "grpo":
-            result.append((row - group.mean()) / (group.std() + ROUNDING))
-        else:
-            result.append(row - batch.mean())
-    return result
-
-
-def returns_to_go(row: Tensor, gamma: float) -> Tensor:
-    """Return sum_{s >= t} gamma^(s-t) r_s for every t."""
-    T = len(row)
-    return torch.stack([sum(gamma ** (s - t) * row[s] for s in range(t, T)) for t in range(T)])
-
-
-def compute_advantages(rewards: list[Tensor], groups: list[Group], c: dict) -> list[Tensor]:
-    """Eq. 5, line 9: outcome and process returns, each against its baseline, weighed and summed."""
-    gamma, K, kind = c["GAMMA"], c["SAMPLES_PER_PROMPT"], c["ADVANTAGE_ESTIMATOR"]
-    largest = max(float(returns_to_go(row, gamma).abs().max()) for row in rewards)
-    if c["PROCESS_SCALE"] == "batch" and largest > ROUNDING:
-        rewards = [row / largest for row in rewards]
-    if c["PROCESS_GRANULARITY"] == "response":
-        sums = centred([row.sum().view(1) for row in rewards], K, kind)
-        process = [own.expand(len(row)) for own, row in zip(sums, rewards)]
-    else:
-        process = [returns_to_go(row, gamma) for row in centred(rewards, K, kind)]
-    outcome = centred([torch.tensor([reward]) for *_, reward in rows_of(groups)], K, kind)
-    pairs = zip(outcome, process)
-    advantages = [c["OUTCOME_COEF"] * own + c["PROCESS_COEF"] * row for own, row in pairs]
-    if c["WHITEN"]:
-        flat = torch.cat(advantages)
-        deviation = torch.sqrt(flat.var() + 1e-8)
-        advantages = [(row - flat.mean()) / deviation for row in advantages]
-    return advantages
-
-
 def update_prm(
     prm: Trained, ref_logprobs: list[Tensor], groups: list[Group], c: dict
 ) -> tuple[list[Tensor], dict]:
@@ -190,5 +146,6 @@ def iterate(
     rewards, metrics = [torch.zeros_like(row) for row in old], {}
     if prm:
         rewards, metrics = update_prm(prm, ref_logprobs, groups, c)
-    advantages = compute_advantages(rewards, groups, c)
+    outcomes = [reward for *_, reward in rows_of(groups)]
+    advantages = compute_advantages(rewards, outcomes, None, c)
     return rewards, advantages, metrics | update_policy(policy, old, advantages, groups, c)

@@ -75,7 +75,6 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
     "PROCESS_COEF": (dict(PROCESS_COEF=3.0), "default"),
     "PROCESS_COEF 0": (dict(PROCESS_COEF=0), "default"),
     "PROCESS_SCALE": (dict(PROCESS_SCALE="none"), "default"),
-    "PROCESS_GRANULARITY": (dict(PROCESS_GRANULARITY="response"), "default"),
     "GAMMA": (dict(GAMMA=0.7), "default"),
     "GAMMA, scale none": (dict(GAMMA=0.7, PROCESS_SCALE="none", BETA=1.0), "PROCESS_SCALE"),
     "ADVANTAGE_ESTIMATOR grpo": (dict(ADVANTAGE_ESTIMATOR="grpo"), "default"),

@@ -157,7 +157,7 @@ def test_outcome_only_loads_one_model_and_trains_it(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "constants",
     [
-        dict(PRM_UPDATE="before", PRM_REFERENCE="policy", PROCESS_GRANULARITY="response"),
+        dict(PRM_UPDATE="before", PRM_REFERENCE="policy"),
         dict(OPTIMIZER_STEPS=2, PRM_OPTIMIZER_STEPS=4, PROCESS_SCALE="none", GAMMA=0.99),
         dict(MIXED_PRECISION="bf16", GRADIENT_CHECKPOINTING=True, WHITEN=False, EVAL_DATA=None),
     ],

@@ -44,7 +44,6 @@ def start(tmp_path, monkeypatch):
         ),
         (dict(PRM_REFERENCE="prm"), "PRM_REFERENCE = 'prm' is unknown"),
         (dict(PROCESS_SCALE="max"), "PROCESS_SCALE = 'max' is unknown"),
-        (dict(PROCESS_GRANULARITY="step"), "PROCESS_GRANULARITY = 'step' is unknown"),
         (dict(MIXED_PRECISION="fp16"), "MIXED_PRECISION = 'fp16' is unknown"),
         (dict(LOG_WITH="paper"), "LOG_WITH = 'paper' is unknown"),
         (dict(NUM_ITERATIONS=2.5), "NUM_ITERATIONS = 2.5 must be a whole number"),

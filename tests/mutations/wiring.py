@@ -29,15 +29,6 @@ FAULTS = [
         ),
     ),
     *felt(
-        "advantage.py",
-        (
-            "PROCESS_GRANULARITY",
-            "a response's one process reward is not scaled",
-            "response_rewards = (scaled * response_mask)",
-            "response_rewards = (process_rewards * response_mask)",
-        ),
-    ),
-    *felt(
         "prm.py",
         (
             "default",
@@ -81,12 +72,6 @@ FAULTS = [
             "PROCESS_SCALE is ignored",
             "process_scale=PROCESS_SCALE,",
             'process_scale="batch",',
-        ),
-        (
-            "PROCESS_GRANULARITY",
-            "PROCESS_GRANULARITY is ignored",
-            "process_granularity=PROCESS_GRANULARITY,",
-            'process_granularity="token",',
         ),
         (
             "ADVANTAGE_ESTIMATOR grpo",

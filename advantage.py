@@ -28,8 +28,7 @@ def rloo(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
     Returns:
         (B, T) centred rewards, 0 where there is none.
     """
-    means = (rewards * mask).sum(-1) / mask.sum(-1).clamp(min=1)  # (B,)
-    groups = means.view(-1, samples_per_prompt)  # (prompts, K)
+    groups = _response_means(rewards, mask, samples_per_prompt)  # (prompts, K)
     others = (groups.sum(dim=1, keepdim=True) - groups) / (samples_per_prompt - 1)
     return (rewards - others.view(-1, 1)) * mask
 
@@ -42,8 +41,7 @@ def grpo(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
     Mean and deviation are over the K response means, not over tokens. The deviation is that of a
     sample: it divides by K - 1.
     """
-    means = (rewards * mask).sum(-1) / mask.sum(-1).clamp(min=1)  # (B,)
-    groups = means.view(-1, samples_per_prompt)  # (prompts, K)
+    groups = _response_means(rewards, mask, samples_per_prompt)  # (prompts, K)
     mean, deviation = groups.mean(dim=1), groups.std(dim=1) + _ROUNDING  # (prompts,)
     mean, deviation = (v.repeat_interleave(samples_per_prompt)[:, None] for v in (mean, deviation))
     return (rewards - mean) / deviation * mask
@@ -221,6 +219,12 @@ def whitened(values: Tensor, response_mask: Tensor) -> Tensor:
     mean = (values * mask).sum() / count
     variance = ((values - mean).square() * mask).sum() / (count - 1).clamp(min=1)
     return (values - mean) * torch.rsqrt(variance + 1e-8) * mask
+
+
+def _response_means(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
+    """Return m^j, the mean reward of each response, (prompts, K)."""
+    means = (rewards * mask).sum(-1) / mask.sum(-1).clamp(min=1)  # (B,)
+    return means.view(-1, samples_per_prompt)
 
 
 def _discounted_sums(values: Tensor, gamma: float) -> Tensor:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from checks import files, model_files
+from checks.constants import list_roles
 from checks.errors import UserError
 from checks.saved_constants import check_same_constants, read_saved_constants
 
@@ -15,7 +16,7 @@ FREE_TO_CHANGE = """
 """.split()  # REPORT_EVERY is a constant of earlier versions
 
 # What constants that came later amount to in a run of before.
-EARLIER = {"STRICT_FORM": False}
+_EARLIER = {"STRICT_FORM": False, "VALUE": None}
 
 
 def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int:
@@ -36,7 +37,8 @@ def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int
             "RUN_NAME, or delete the folder."
         )
     if saved:
-        check_same_constants(c, {**EARLIER, **(old_constants or {})}, folder, FREE_TO_CHANGE)
+        old = translate_earlier(old_constants or {}, c)
+        check_same_constants(c, old, folder, FREE_TO_CHANGE)
     config = model_files.load_config(c["MODEL"], "MODEL")
     if c["PRM_MODEL"]:
         model_files.load_config(c["PRM_MODEL"], "PRM_MODEL")
@@ -45,9 +47,29 @@ def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int
     longest = c["MAX_PROMPT_TOKENS"] + c["MAX_RESPONSE_TOKENS"]
     model_files.check_length(config, longest, "MAX_PROMPT_TOKENS and MAX_RESPONSE_TOKENS")
     size = model_files.count_parameters(config)
-    trained = 2 if c["PROCESS_COEF"] else 1
+    if c["VALUE"] == "head":
+        model_files.count_value_parameters(config)  # or explain why there is no such model
+    trained = len(list_roles(c))
     exported = trained + c["KEEP_BEST"]
     if c["LORA_RANK"]:  # adapters are small next to their model
         trained, exported = 0, exported * c["LORA_MERGE"]
     files.check_folder(folder, "OUTPUT_DIR", size, num_trained=trained, num_exported=exported)
     return size
+
+
+def translate_earlier(old_constants: dict, constants: dict) -> dict:
+    """Return the constants of an earlier run as a run of today would have them.
+
+    Args:
+        constants: of today. Those of a value model count for nothing in a run that had none.
+    """
+    own = {n: v for n, v in constants.items() if n.startswith("VALUE_") or n == "GAE_LAMBDA"}
+    old = {**own, **_EARLIER, **old_constants}
+    if "PROCESS_GRANULARITY" not in old:
+        return old
+    # From before Eq. 7 and 8: these two names meant other baselines.
+    if old["ADVANTAGE_ESTIMATOR"] in ("grpo", "reinforce"):
+        old["ADVANTAGE_ESTIMATOR"] += " of an earlier version"
+    if old["PROCESS_GRANULARITY"] == "token":
+        del old["PROCESS_GRANULARITY"]
+    return old

@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from checks.constants import list_roles
 from checks.errors import UserError
 from checks.files import replace_file, writing
 from checks.saved_constants import write_constants
@@ -39,6 +40,7 @@ _COLUMNS = {  # metric: heading of its column
 _HEADER_EVERY = 20  # lines
 UPDATE_METRICS = """
     prm_accuracy prm_loss prm_gradient_norm process_reward_mean process_return_largest
+    value_loss value_explained_variance value_gradient_norm
     policy_loss entropy clip_fraction approx_kl policy_gradient_norm
 """.split()  # null in metrics.jsonl if nothing was updated
 
@@ -196,9 +198,11 @@ class RunLog:
             memory: the estimate, as text.
         """
         c, (prompts, dropped, held_out) = constants, counts
-        roles = "policy, PRM" if c["PROCESS_COEF"] else "policy (outcome-only RLOO: no PRM)"
-        if c["PROCESS_COEF"] and c["PRM_REFERENCE"] == "sft":
-            roles += ", reference"
+        trained = list_roles(c)
+        names = {"policy": "policy", "prm": "PRM", "value": "value model"}
+        roles = ", ".join(names[role] for role in trained)
+        roles += "" if "prm" in trained else " (outcome alone: no PRM)"
+        roles += ", reference" if "prm" in trained and c["PRM_REFERENCE"] == "sft" else ""
         responses = c["PROMPTS_PER_ITERATION"] * c["SAMPLES_PER_PROMPT"]
         per_step = responses // c["OPTIMIZER_STEPS"]
         per_process = -(-per_step // accelerator.num_processes)
@@ -225,7 +229,7 @@ class RunLog:
             if done > 0
             else f"{self.folder} is complete: raise NUM_ITERATIONS, or choose another RUN_NAME",
         }
-        if c["PROCESS_COEF"] and c["PRM_UPDATE"] == "none" and not c["PRM_MODEL"]:
+        if "prm" in trained and c["PRM_UPDATE"] == "none" and not c["PRM_MODEL"]:
             lines["note"] = "a frozen PRM that starts from MODEL gives no reward: set PRM_MODEL"
         for name, text in lines.items():
             self.print(f"{name:>9}  {text}")

@@ -37,6 +37,7 @@ from mutations import (
     rollouts,
     runs,
     training,
+    value,
     verifiers,
     wiring,
 )
@@ -51,6 +52,7 @@ FAULTS = [
     *generation.FAULTS,
     *models.FAULTS,
     *training.FAULTS,
+    *value.FAULTS,
     *checks.FAULTS,
     *evaluation.FAULTS,
     *reporting.FAULTS,

@@ -59,15 +59,6 @@ def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
     home = _HOST if c["OFFLOAD_MODELS"] else accelerator.device
     shared = _load_shared(c) if c["LORA_RANK"] else None
 
-    def load_value() -> ResponseLogprobs:
-        set_seed(c["SEED"])  # its head starts with random weights
-        if shared:
-            return ResponseValues(share_backbone(shared, c["MODEL"]), "value")
-        settings = c["MODEL"], c["GRADIENT_CHECKPOINTING"]
-        if c["SHARD"]:
-            return load_sharded(accelerator, *settings, for_values=True)
-        return ResponseValues(load_model(*settings, for_values=True))
-
     def load(model: str, adapter: str | None) -> ResponseLogprobs:
         if shared:
             return ResponseLogprobs(shared, adapter)
@@ -102,7 +93,7 @@ def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
         prm = prepare("PRM", load(c["PRM_MODEL"] or c["MODEL"], "prm"))
         if c["PRM_REFERENCE"] == "sft":
             reference = load(c["MODEL"], None).to(home)
-    value = prepare("value", load_value()) if "value" in trained else None
+    value = prepare("value", _load_value(accelerator, c, shared)) if "value" in trained else None
     return Roles(
         policy=policy,
         prm=prm,
@@ -123,6 +114,24 @@ def _load_shared(constants: dict) -> PreTrainedModel:
     set_seed(c["SEED"])  # adapters start with random weights
     add_adapters(model, list_roles(c), c["LORA_RANK"], c["LORA_ALPHA"])
     return model
+
+
+def _load_value(
+    accelerator: Accelerator, constants: dict, shared: PreTrainedModel | None
+) -> ResponseValues:
+    """Return the value model.
+
+    Args:
+        shared: the frozen model that all roles share, None if each has its own.
+    """
+    c = constants
+    set_seed(c["SEED"])  # its head starts with random weights
+    if shared:
+        return ResponseValues(share_backbone(shared, c["MODEL"]), "value")
+    settings = c["MODEL"], c["GRADIENT_CHECKPOINTING"]
+    if c["SHARD"]:
+        return load_sharded(accelerator, *settings, for_values=True)
+    return ResponseValues(load_model(*settings, for_values=True))
 
 
 def count_siblings(accelerator: Accelerator, constants: dict, roles: Roles) -> int:

@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM
 
 from checks.constants import read_constants
 from checks.training_run import FREE_TO_CHANGE
+from reporting.run_log import RunLog
 from training import start as start_module
 
 STEPS = dict(OPTIMIZER_STEPS=4, POLICY_LR=1e-2)  # with which the ratio leaves 1
@@ -143,6 +144,8 @@ def run_script(folder: Path, settings: dict) -> tuple[list, list[dict], dict, di
     script.learn = spy
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(start_module, "Verifier", StubVerifier)
+        patch.setattr(start_module.estimate, "check_run", lambda *_: "")  # slower than the run
+        patch.setattr(RunLog, "write_report", lambda *_: None)  # and so is this
         script.main()
     constants = {name: value for name, value in vars(script).items() if name.isupper()}
     return records, read_metrics(folder / constants["RUN_NAME"]), constants, start

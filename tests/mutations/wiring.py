@@ -66,7 +66,12 @@ FAULTS = [
         ),
         ("WHITEN", "WHITEN is ignored: never", "whiten=WHITEN,", "whiten=False,"),
         ("default", "WHITEN is ignored: always", "whiten=WHITEN,", "whiten=True,"),
-        ("GAMMA", "GAMMA is ignored", "gamma=GAMMA,", "gamma=1.0,"),
+        (
+            "GAMMA",
+            "GAMMA is ignored",
+            "gamma=GAMMA,\n        outcome",
+            "gamma=1.0,\n        outcome",
+        ),
         (
             "PROCESS_SCALE",
             "PROCESS_SCALE is ignored",

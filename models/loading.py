@@ -41,8 +41,10 @@ def load_model(
         level = logging.get_verbosity()
         if for_values:
             logging.set_verbosity_error()  # it would warn that the head is new
-        loaded = auto.from_pretrained(model, config=config, dtype=dtype)
-        logging.set_verbosity(level)
+        try:
+            loaded = auto.from_pretrained(model, config=config, dtype=dtype)
+        finally:
+            logging.set_verbosity(level)
     if gradient_checkpointing:
         loaded.activation_checkpointing_enable()
     return loaded.eval()

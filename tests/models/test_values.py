@@ -14,7 +14,7 @@ from models.values import ResponseValues, merge_value_adapter, share_backbone
 
 
 def make_value_model(folder, kind: str = "llama") -> ResponseValues:
-    config = AutoConfig.for_model(kind, **SIZES)
+    config = AutoConfig.for_model(kind, **SIZES, num_labels=1)
     torch.manual_seed(0)
     AutoModelForTokenClassification.from_config(config).save_pretrained(folder)
     return ResponseValues(load_model(str(folder), for_values=True))

@@ -67,8 +67,9 @@ def translate_earlier(old_constants: dict, constants: dict) -> dict:
     old = {**own, **_EARLIER, **old_constants}
     if "PROCESS_GRANULARITY" not in old:
         return old
-    # From before Eq. 7 and 8: these two names meant other baselines.
-    if old["ADVANTAGE_ESTIMATOR"] in ("grpo", "reinforce"):
+    # From before Eq. 7 and 8: these names meant other baselines, "grpo" of process rewards alone.
+    renamed = ("grpo", "reinforce") if old["PROCESS_COEF"] else ("reinforce",)
+    if old["ADVANTAGE_ESTIMATOR"] in renamed:
         old["ADVANTAGE_ESTIMATOR"] += " of an earlier version"
     if old["PROCESS_GRANULARITY"] == "token":
         del old["PROCESS_GRANULARITY"]

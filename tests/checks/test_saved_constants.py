@@ -34,14 +34,16 @@ def test_a_constant_that_came_later_is_named(tmp_path):
 
 
 def test_names_that_meant_another_estimator_are_not_taken_for_today_s(tmp_path):
-    now = dict(VALUE=None, VALUE_LR=1e-3, GAE_LAMBDA=1.0, STRICT_FORM=False, BETA=0.05)
-    before = dict(PROCESS_GRANULARITY="token", BETA=0.05)
+    now = dict(VALUE=None, VALUE_LR=1e-3, GAE_LAMBDA=1.0, STRICT_FORM=False, PROCESS_COEF=1.0)
+    before = dict(PROCESS_GRANULARITY="token", PROCESS_COEF=1.0)
 
     def check(estimator: str, **changes) -> None:
         old = translate_earlier({**before, "ADVANTAGE_ESTIMATOR": estimator, **changes}, now)
-        check_same_constants({**now, "ADVANTAGE_ESTIMATOR": estimator}, old, tmp_path, [])
+        new = {**now, "ADVANTAGE_ESTIMATOR": estimator}
+        check_same_constants(new, old, tmp_path, ["PROCESS_COEF"])
 
     check("rloo")
+    check("grpo", PROCESS_COEF=0)  # of outcomes it was what it is
     for estimator in ("grpo", "reinforce"):
         with pytest.raises(UserError, match=f"was '{estimator} of an earlier version', is"):
             check(estimator)

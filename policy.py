@@ -81,7 +81,7 @@ def value_loss(
 
 
 def explained_variance(values: Tensor, returns: Tensor, response_mask: Tensor) -> float:
-    """Return 1 - Var(R - V) / Var(R) over response tokens; nan if all returns are equal.
+    """Return 1 - Var(R - V) / Var(R) over response tokens; not finite if all returns are equal.
 
     Args:
         values, returns, response_mask: (B, T).

@@ -41,6 +41,21 @@ def check_training_constants(constants: dict) -> None:
             **dict.fromkeys(_SWITCHES, (True, False)),
         },
     )
+    _check_numbers(constants)
+    if constants["LORA_RANK"]:
+        _check_shared_model(constants)
+    if constants["ACCURACY_LOW"] > constants["ACCURACY_HIGH"]:
+        raise UserError("ACCURACY_LOW is above ACCURACY_HIGH, so no prompt passes: lower it.")
+    check_divides(constants, "PROMPTS_PER_ITERATION", "OPTIMIZER_STEPS")
+    check_divides(constants, "PROMPTS_PER_ITERATION", "PRM_OPTIMIZER_STEPS")
+    check_divides(constants, "PROMPTS_PER_ITERATION", "VALUE_OPTIMIZER_STEPS")
+    _check_value(constants)
+    _check_room(constants)
+    _check_tracker(constants["LOG_WITH"])
+
+
+def _check_numbers(constants: dict) -> None:
+    """Raise UserError if a number of train_prime.py is out of its range."""
     counts = (
         "EVAL_PROMPTS MAX_PROMPT_TOKENS PROMPTS_PER_ITERATION MAX_RESPONSE_TOKENS "
         "MAX_ROLLOUT_ROUNDS MAX_EMPTY_ITERATIONS ROLLOUT_TOKENS PRM_OPTIMIZER_STEPS "
@@ -71,16 +86,6 @@ def check_training_constants(constants: dict) -> None:
             "SAMPLES_PER_PROMPT": (2, _MANY),  # leave-one-out needs another response
         },
     )
-    if constants["LORA_RANK"]:
-        _check_shared_model(constants)
-    if constants["ACCURACY_LOW"] > constants["ACCURACY_HIGH"]:
-        raise UserError("ACCURACY_LOW is above ACCURACY_HIGH, so no prompt passes: lower it.")
-    check_divides(constants, "PROMPTS_PER_ITERATION", "OPTIMIZER_STEPS")
-    check_divides(constants, "PROMPTS_PER_ITERATION", "PRM_OPTIMIZER_STEPS")
-    check_divides(constants, "PROMPTS_PER_ITERATION", "VALUE_OPTIMIZER_STEPS")
-    _check_value(constants)
-    _check_room(constants)
-    _check_tracker(constants["LOG_WITH"])
 
 
 def _check_value(constants: dict) -> None:

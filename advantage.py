@@ -1,6 +1,7 @@
 """Advantages: outcome rewards and process rewards, each against its baseline, then summed.
 
-An estimator says what a reward is compared with: leave-one-out (the paper's), GRPO, REINFORCE.
+An estimator says what a reward is compared with: the other responses (RLOO, the paper's own), the
+group (GRPO), nothing (REINFORCE), or a value of every prefix (GAE, for PPO).
 
 Shapes: B rows = prompts x K responses, the K rows of a prompt contiguous; T response tokens.
 """
@@ -27,36 +28,80 @@ def rloo(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
     Returns:
         (B, T) centred rewards, 0 where there is none.
     """
-    means = (rewards * mask).sum(-1) / mask.sum(-1).clamp(min=1)  # (B,)
-    groups = means.view(-1, samples_per_prompt)  # (prompts, K)
+    groups = _response_means(rewards, mask, samples_per_prompt)  # (prompts, K)
     others = (groups.sum(dim=1, keepdim=True) - groups) / (samples_per_prompt - 1)
     return (rewards - others.view(-1, 1)) * mask
 
 
 def grpo(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
-    """Return rewards normalized over all rewards of a prompt (arXiv 2402.03300, 4.1.2 and 4.1.3):
+    """Return rewards normalized by the responses of their prompt (paper, Eq. 7):
 
-        (r_t^i - mean) / (deviation + 1e-4),   both over the rewards of all K responses
+        (r_t^i - mean_j m^j) / (std_j m^j + 1e-4),   m^j = mean reward of response j
 
-    The paper's Eq. 7 takes mean and deviation over the K response means m^j instead. For outcome
-    rewards the two are the same.
+    Mean and deviation are over the K response means, not over tokens. The deviation is that of a
+    sample: it divides by K - 1.
     """
-    groups = (rewards * mask).view(-1, samples_per_prompt * mask.shape[1])  # (prompts, K * T)
-    is_reward = mask.reshape(groups.shape)
-    count = is_reward.sum(dim=1, keepdim=True)
-    mean = groups.sum(dim=1, keepdim=True) / count
-    squares = ((groups - mean) * is_reward).square().sum(dim=1, keepdim=True)
-    deviation = (squares / (count - 1)).sqrt()
-    return ((groups - mean) / (deviation + _ROUNDING) * is_reward).view(mask.shape)
+    groups = _response_means(rewards, mask, samples_per_prompt)  # (prompts, K)
+    mean, deviation = groups.mean(dim=1), groups.std(dim=1) + _ROUNDING  # (prompts,)
+    mean, deviation = (v.repeat_interleave(samples_per_prompt)[:, None] for v in (mean, deviation))
+    return (rewards - mean) / deviation * mask
 
 
 def reinforce(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
-    """Return r_t^i - mean over all rewards of the batch. (The paper's Eq. 8 has no baseline.)"""
-    mean = (rewards * mask).sum() / mask.sum()
-    return (rewards - mean) * mask
+    """Return the rewards themselves: no baseline (paper, Eq. 8)."""
+    return rewards * mask
 
 
-_ESTIMATORS = {"rloo": rloo, "grpo": grpo, "reinforce": reinforce}
+def gae(
+    outcome_rewards: Tensor,
+    values: Tensor,
+    response_mask: Tensor,
+    gamma: float,
+    gae_lambda: float,
+) -> Tensor:
+    """Return generalized advantage estimates of the outcome reward (paper, section 5.4; PPO):
+
+        A_t = sum_{s >= t} (gamma lambda)^(s-t) delta_s,   delta_t = r_t + gamma V_(t+1) - V_t
+
+    r_t is the outcome reward at the last token and 0 before. V_t = V(y_<t); after the last token it
+    is 0. With gamma = lambda = 1, A_t = r_o - V(y_<t). A_t + V_t is what a value model learns.
+
+    Args:
+        outcome_rewards: (B,).
+        values: (B, T) V(y_<t), of the prompt and the tokens before each token.
+        response_mask: (B, T) 1 on response tokens.
+        gamma: discount per token.
+        gae_lambda: lambda in [0, 1]; 0: the next value alone, 1: the outcome alone.
+
+    Returns:
+        (B, T), 0 at padding.
+    """
+    mask = response_mask.to(values.dtype)
+    known = values * mask  # (B, T)
+    following = torch.cat([known[:, 1:], torch.zeros_like(known[:, :1])], dim=1)  # (B, T) V_(t+1)
+    is_last = mask - torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)  # (B, T)
+    deltas = is_last * outcome_rewards.unsqueeze(-1) + gamma * following - known
+    return _discounted_sums(deltas, gamma * gae_lambda) * mask
+
+
+def prm_values(process_rewards: Tensor) -> Tensor:
+    """Return the PRM's value of every prefix (paper, section 5.4):
+
+        v_phi(y_<t) = sum_{s < t} r_phi(y_s),   0 for the prompt alone
+
+    Args:
+        process_rewards: (B, T), 0 at padding.
+
+    Returns:
+        (B, T).
+    """
+    sums = process_rewards.cumsum(dim=-1)  # (B, T)
+    return torch.cat([torch.zeros_like(sums[:, :1]), sums[:, :-1]], dim=1)
+
+
+# What process rewards are compared with. A value of "gae" stands for the outcome alone, so process
+# rewards keep the baseline of Eq. 5.
+_BASELINES = {"rloo": rloo, "grpo": grpo, "reinforce": reinforce, "gae": rloo}
 
 
 def outcome_returns(
@@ -79,7 +124,7 @@ def outcome_returns(
         (B, T), 0 at padding.
     """
     rewards = outcome_rewards.unsqueeze(-1)  # (B, 1)
-    centre = _ESTIMATORS[estimator]
+    centre = _BASELINES[estimator]
     return centre(rewards, torch.ones_like(rewards), samples_per_prompt) * response_mask
 
 
@@ -103,13 +148,13 @@ def process_returns(
         response_mask: (B, T) 1 on response tokens.
         samples_per_prompt: K, at least 2.
         gamma: discount per token.
-        estimator: "rloo", "grpo", "reinforce".
+        estimator: "rloo", "grpo", "reinforce", "gae" (as "rloo").
 
     Returns:
         (B, T), 0 at padding.
     """
     mask = response_mask.to(process_rewards.dtype)
-    centred = _ESTIMATORS[estimator](process_rewards, mask, samples_per_prompt)  # (B, T)
+    centred = _BASELINES[estimator](process_rewards, mask, samples_per_prompt)  # (B, T)
     return _discounted_sums(centred, gamma) * mask
 
 
@@ -123,10 +168,11 @@ def prime_advantages(
     process_coef: float,
     whiten: bool,
     process_scale: str = "none",
-    process_granularity: str = "token",
     estimator: str = "rloo",
+    values: Tensor | None = None,
+    gae_lambda: float = 1.0,
 ) -> Tensor:
-    """Return the advantages (paper, Eq. 5; Algorithm 1, line 9), with weights of both terms:
+    """Return the advantages (paper, Eq. 5, 7, 8; Algorithm 1, line 9), with weights of both terms:
 
         A_t^i = outcome_coef * outcome_returns + process_coef * process_returns
 
@@ -135,13 +181,13 @@ def prime_advantages(
         process_rewards: (B, T).
         response_mask: (B, T) 1 on response tokens.
         samples_per_prompt: K, at least 2.
-        gamma: discount per token; it applies to process rewards only.
+        gamma: discount per token, of process rewards; with "gae" of the outcome reward too.
         whiten: subtract the mean and divide by the standard deviation over all response tokens.
         process_scale: "none", or "batch": process rewards are divided by their largest absolute
             return-to-go in the batch.
-        process_granularity: "token", or "response": the sum of a response's token rewards is one
-            reward, which gets the outcome reward's baseline and no discount.
-        estimator: "rloo" (paper), "grpo", "reinforce": what rewards are compared with.
+        estimator: "rloo" (paper), "grpo", "reinforce", "gae": what rewards are compared with.
+        values: (B, T) V(y_<t), for "gae" alone; process_scale does not touch them.
+        gae_lambda: lambda of gae().
 
     Returns:
         (B, T) advantages, 0 at padding.
@@ -150,14 +196,13 @@ def prime_advantages(
     if process_scale == "batch":
         largest = largest_return(process_rewards, response_mask, gamma)
         scaled = process_rewards / torch.where(largest > _ROUNDING, largest, 1.0)
-    if process_granularity == "response":
-        response_rewards = (scaled * response_mask).sum(dim=-1)  # (B,)
-        from_process = outcome_returns(
-            response_rewards, response_mask, samples_per_prompt, estimator
-        )
+    from_process = process_returns(scaled, response_mask, samples_per_prompt, gamma, estimator)
+    if estimator == "gae":
+        from_outcome = gae(outcome_rewards, values, response_mask, gamma, gae_lambda)
     else:
-        from_process = process_returns(scaled, response_mask, samples_per_prompt, gamma, estimator)
-    from_outcome = outcome_returns(outcome_rewards, response_mask, samples_per_prompt, estimator)
+        from_outcome = outcome_returns(
+            outcome_rewards, response_mask, samples_per_prompt, estimator
+        )
     advantages = outcome_coef * from_outcome + process_coef * from_process
     return whitened(advantages, response_mask) if whiten else advantages
 
@@ -174,6 +219,12 @@ def whitened(values: Tensor, response_mask: Tensor) -> Tensor:
     mean = (values * mask).sum() / count
     variance = ((values - mean).square() * mask).sum() / (count - 1).clamp(min=1)
     return (values - mean) * torch.rsqrt(variance + 1e-8) * mask
+
+
+def _response_means(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
+    """Return m^j, the mean reward of each response, (prompts, K)."""
+    means = (rewards * mask).sum(-1) / mask.sum(-1).clamp(min=1)  # (B,)
+    return means.view(-1, samples_per_prompt)
 
 
 def _discounted_sums(values: Tensor, gamma: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""The policy's loss: PPO's clipped surrogate, and the weights that make it true of its sampler.
+"""The losses of PPO: the clipped surrogate, weighted for its sampler; the clipped squared error.
 
 Shapes: B rows, T response tokens.
 """
@@ -101,3 +101,45 @@ def importance_weights(
     weights = log_weights.exp()
     metrics["capped_fraction"] = ((weights > cap) * mask).sum() / divisor
     return weights.clamp(max=cap), metrics
+
+
+def value_loss(
+    values: Tensor,
+    old_values: Tensor,
+    returns: Tensor,
+    response_mask: Tensor,
+    clip_range: float,
+    token_count: Tensor | float,
+) -> Tensor:
+    """Return the value model's loss, a mean over tokens (PPO; the reference code clips so too):
+
+        1/2 E_t[ max( (V_t - R_t)^2, (clip(V_t, old V_t - c, old V_t + c) - R_t)^2 ) ]
+
+    The larger error counts: a value has no gradient where it has left its old one by more than c
+    towards its return.
+
+    Args:
+        values: (B, T) of the value model in training.
+        old_values: (B, T) of the value model that the iteration started from.
+        returns: (B, T) R_t, what is learned.
+        response_mask: (B, T) 1 on response tokens.
+        clip_range: c, in units of the reward.
+        token_count: divisor of the sum: the response tokens of the whole optimizer step.
+
+    Returns:
+        scalar.
+    """
+    clipped = old_values + (values - old_values).clamp(-clip_range, clip_range)  # (B, T)
+    errors = torch.maximum((values - returns).square(), (clipped - returns).square())
+    return 0.5 * (errors * response_mask).sum() / token_count
+
+
+def explained_variance(values: Tensor, returns: Tensor, response_mask: Tensor) -> float:
+    """Return 1 - Var(R - V) / Var(R) over response tokens; not finite if all returns are equal.
+
+    Args:
+        values, returns, response_mask: (B, T).
+    """
+    is_token = response_mask.bool()
+    own = returns[is_token]  # (tokens,)
+    return (1 - (own - values[is_token]).var() / own.var()).item()

@@ -18,7 +18,7 @@ from accelerate.utils import set_seed
 from torch import Tensor
 
 import rollout
-from advantage import largest_return, prime_advantages
+from advantage import largest_return, prime_advantages, prm_values
 from checks.allowed_values import check_training_constants
 from checks.constants import follow_precision, read_constants
 from generation.ending import find_pad_token_id
@@ -33,14 +33,15 @@ from training import checkpoint, processes
 from training.micro_batches import split_rows
 from training.optimizer_steps import compute_logprobs, micro_batches, take_step
 from training.start import Run, start_run
+from training.value_update import update_value
 
 # Model
 MODEL = "embedded/arithmetic-sft"  # folder or hub id that policy, PRM and reference start from
 PRM_MODEL = None  # another model that the PRM starts from (same tokenizer); None: MODEL
 MIXED_PRECISION = "no"  # "no", "bf16": compute; trained weights are float32
 GRADIENT_CHECKPOINTING = False  # recompute activations in backward: less memory, more time
-SHARD = False  # True: each process holds a part of policy, PRM and reference (FSDP2)
-LORA_RANK = 0  # r; above 0: all roles share one frozen model, policy and PRM train adapters of it
+SHARD = False  # True: each process holds a part of every model but what generates (FSDP2)
+LORA_RANK = 0  # r; above 0: all roles share one frozen model and train adapters of it
 LORA_ALPHA = 32.0  # alpha; an adapter's output is multiplied by alpha / r
 LORA_MERGE = False  # True: policy/ and prm/ are written too, adapters merged into the model
 OFFLOAD_MODELS = False  # True: a model waits in host memory while a phase does not need it
@@ -85,12 +86,21 @@ PRM_OPTIMIZER_STEPS = 4  # per iteration, each on its share of the prompts
 
 # Advantages
 OUTCOME_COEF = 1.0  # weight of the outcome returns
-PROCESS_COEF = 1.0  # weight of the process returns; 0: outcome-only RLOO, no PRM, no reference
+PROCESS_COEF = 1.0  # weight of the process returns; 0: outcome alone, no PRM unless VALUE = "prm"
 PROCESS_SCALE = "batch"  # "none", "batch" (divide by the batch's largest absolute return-to-go)
-PROCESS_GRANULARITY = "token"  # "token", "response" (their sum is one reward of the response)
-GAMMA = 1.0  # gamma of Eq. 5, discount of process rewards per token
-ADVANTAGE_ESTIMATOR = "rloo"  # what rewards are compared with: "rloo", "grpo", "reinforce"
+GAMMA = 1.0  # gamma of Eq. 5, discount of process rewards per token; "gae": of the outcome too
+ADVANTAGE_ESTIMATOR = "rloo"  # "rloo" (Eq. 5), "grpo" (Eq. 7), "reinforce" (Eq. 8), "gae" (VALUE)
+GAE_LAMBDA = 1.0  # lambda of "gae"; 1: the outcome less the value
 WHITEN = False  # True: advantages get mean 0, deviation 1 over the batch's response tokens
+
+# Value of a prefix, for "gae"
+VALUE = None  # "head" (a third model, with a linear head), "prm" (running sum of its rewards)
+VALUE_LR = 1e-3  # learning rate of AdamW, constant after the warm-up
+VALUE_WARMUP_STEPS = 5  # optimizer steps
+VALUE_WARMUP_ITERATIONS = 0  # the first ones, in which only the value model trains
+VALUE_GRADIENT_CLIP = 1.0  # largest gradient norm
+VALUE_OPTIMIZER_STEPS = 1  # per iteration, each on its share of the prompts
+VALUE_CLIP_RANGE = 0.5  # a value may leave its old one by so much in an iteration
 
 # Policy
 CLIP_RANGE = 0.2  # epsilon of Eq. 6
@@ -100,7 +110,7 @@ POLICY_LR = 1e-4  # learning rate of AdamW, constant after the warm-up
 POLICY_WARMUP_STEPS = 5  # optimizer steps
 POLICY_GRADIENT_CLIP = 1.0  # largest gradient norm
 OPTIMIZER_STEPS = 1  # per iteration, each on its share of the prompts
-WEIGHT_DECAY = 0.0  # AdamW, policy and PRM
+WEIGHT_DECAY = 0.0  # AdamW, all trained models
 MICRO_BATCH_TOKENS = 4096  # of a process's forward pass; changes memory, not results
 
 # Run
@@ -164,7 +174,7 @@ def collect(run: Run, timer: PhaseTimer, iteration: int) -> Collected:
 
 
 def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> dict:
-    """Update PRM and policy on the kept prompts (lines 7 to 11); return the metrics of both."""
+    """Update PRM, value model and policy on the kept prompts (lines 7 to 11); return metrics."""
     if not collected.kept:
         run.log.write_rollouts(iteration, collected, run.tokenizer)
         return {}
@@ -178,10 +188,12 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
                 run.accelerator, policy.module, rollouts, TEMPERATURE, MICRO_BATCH_TOKENS
             )
     process_rewards = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)  # (B, T)
-    prm_metrics = {}
-    if prm:
+    trains_all = not run.roles.value or iteration >= VALUE_WARMUP_ITERATIONS
+    prm_metrics, policy_metrics = {}, {}
+    if prm and trains_all:
         with timer("seconds_prm"), on_device(prm.module, run.roles.reference, prm.optimizer):
             process_rewards, prm_metrics = update_prm(run, rollouts, old_logprobs)  # lines 7, 8
+    values, value_metrics = find_values(run, timer, rollouts, process_rewards)
     advantages = prime_advantages(  # line 9: Eq. 5
         rollouts.outcome_rewards,
         process_rewards,
@@ -192,15 +204,17 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
         process_coef=PROCESS_COEF,
         whiten=WHITEN,
         process_scale=PROCESS_SCALE,
-        process_granularity=PROCESS_GRANULARITY,
         estimator=ADVANTAGE_ESTIMATOR,
+        values=values,
+        gae_lambda=GAE_LAMBDA,
     )  # (B, T)
-    with timer("seconds_policy"), on_device(policy.module, policy.optimizer):
-        policy_metrics = update_policy(run, rollouts, advantages, old_logprobs)  # line 10: Eq. 6
-        run.roles.refresh_rollout_model()  # line 11
+    if trains_all:
+        with timer("seconds_policy"), on_device(policy.module, policy.optimizer):
+            policy_metrics = update_policy(run, rollouts, advantages, old_logprobs)  # 10: Eq. 6
+            run.roles.refresh_rollout_model()  # line 11
     run.log.write_rollouts(iteration, collected, run.tokenizer, process_rewards, advantages)
     run.log.print_samples(collected, run.tokenizer, process_rewards, LOG_SAMPLES)
-    return {**prm_metrics, **policy_metrics}
+    return {**prm_metrics, **value_metrics, **policy_metrics}
 
 
 def update_prm(run: Run, rollouts: Rollouts, old_logprobs: Tensor | None) -> tuple[Tensor, dict]:
@@ -252,6 +266,27 @@ def update_prm(run: Run, rollouts: Rollouts, old_logprobs: Tensor | None) -> tup
         "process_return_largest": largest_return(process_rewards, mask, GAMMA).item(),
     }
     return process_rewards, metrics
+
+
+def find_values(
+    run: Run, timer: PhaseTimer, rollouts: Rollouts, process_rewards: Tensor
+) -> tuple[Tensor | None, dict]:
+    """Return V(y_<t) (B, T), None without VALUE, and the metrics of the value model's update."""
+    value = run.roles.value
+    if not value:
+        return (prm_values(process_rewards) if VALUE == "prm" else None), {}
+    with timer("seconds_value"), run.roles.on_device(value.module, value.optimizer):
+        return update_value(
+            run.accelerator,
+            value,
+            rollouts,
+            samples_per_prompt=SAMPLES_PER_PROMPT,
+            optimizer_steps=VALUE_OPTIMIZER_STEPS,
+            micro_batch_tokens=MICRO_BATCH_TOKENS,
+            gamma=GAMMA,
+            gae_lambda=GAE_LAMBDA,
+            clip_range=VALUE_CLIP_RANGE,
+        )
 
 
 def update_policy(

@@ -30,7 +30,7 @@ from checks.saved_constants import (
     check_same_constants,
     read_saved_constants,
 )
-from checks.training_run import EARLIER, FREE_TO_CHANGE
+from checks.training_run import FREE_TO_CHANGE, translate_earlier
 from training.checkpoint import find_checkpoint
 
 OTHER_MODEL = "runs/other-facts-sft"  # made when first used
@@ -58,7 +58,6 @@ ARMS = {  # name: constants that differ from HARD
     "oracle, spread": {"PRM_UPDATE": "none"},
     "update after": {"PRM_UPDATE": "after"},
     "reference policy": {"PRM_REFERENCE": "policy"},
-    "response rewards": {"PROCESS_GRANULARITY": "response"},
     "scale none": {"PROCESS_SCALE": "none"},
     "gamma 1": {"GAMMA": 1.0},
     "process 0.5": {"PROCESS_COEF": 0.5},
@@ -244,7 +243,8 @@ def has_same_constants(folder: Path, settings: dict) -> bool:
     now = follow_precision({**read_constants(vars(train_prime)), **settings})
     free = [*FREE_TO_CHANGE, "PRM_MODEL"]  # a path, and it may have moved
     try:
-        check_same_constants(now, {**EARLIER, **read_saved_constants(folder)}, folder, free)
+        old = translate_earlier(read_saved_constants(folder), now)
+        check_same_constants(now, old, folder, free)
     except UserError as error:
         print(f"{folder.name}: FAILED: {error}", flush=True)
         return False

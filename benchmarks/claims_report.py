@@ -236,7 +236,6 @@ _FIGURES = {  # claim: how it is drawn, title, arms
             "RLOO",
             "update after",
             "reference policy",
-            "response rewards",
             "scale none",
             "gamma 1",
             "PRIME, no whitening",

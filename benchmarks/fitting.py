@@ -35,6 +35,7 @@ SETTINGS = dict(
     VERIFIER_WORKERS=1,
     CPU_THREADS=1,
 )
+VALUE = dict(ADVANTAGE_ESTIMATOR="gae", VALUE="head")
 RUNS = {
     "0.3 B sharded, 1 process": ("0.3 B", 1, dict(SHARD=True)),
     "0.3 B sharded, 2 processes": ("0.3 B", 2, dict(SHARD=True)),
@@ -42,6 +43,9 @@ RUNS = {
     "0.3 B whole": ("0.3 B", 1, {}),
     "0.3 B, adapters of rank 16": ("0.3 B", 1, dict(LORA_RANK=16)),
     "0.1 B whole, 2 processes": ("0.1 B", 2, {}),
+    "0.1 B whole, value model": ("0.1 B", 1, VALUE),
+    "0.1 B sharded, value model, 2": ("0.1 B", 2, dict(**VALUE, SHARD=True)),
+    "0.1 B, adapters, value model": ("0.1 B", 1, dict(**VALUE, LORA_RANK=16)),
     "0.1 B whole, bfloat16 copy": ("0.1 B", 1, dict(ROLLOUT_DTYPE="bfloat16")),
 }
 

@@ -34,27 +34,48 @@ def check_training_constants(constants: dict) -> None:
             "PRM_UPDATE": ("after", "before", "none"),
             "PRM_REFERENCE": ("sft", "policy"),
             "PROCESS_SCALE": ("none", "batch"),
-            "ADVANTAGE_ESTIMATOR": ("rloo", "grpo", "reinforce"),
+            "ADVANTAGE_ESTIMATOR": ("rloo", "grpo", "reinforce", "gae"),
+            "VALUE": ("head", "prm", None),
             "ROLLOUT_DTYPE": ("float32", "bfloat16"),
-            "PROCESS_GRANULARITY": ("token", "response"),
             "IMPORTANCE_LEVEL": ("token", "sequence"),
             "LOG_WITH": _TRACKERS,
             **dict.fromkeys(_SWITCHES, (True, False)),
         },
     )
+    _check_numbers(constants)
+    if constants["LORA_RANK"]:
+        _check_shared_model(constants)
+    if constants["ACCURACY_LOW"] > constants["ACCURACY_HIGH"]:
+        raise UserError("ACCURACY_LOW is above ACCURACY_HIGH, so no prompt passes: lower it.")
+    check_divides(constants, "PROMPTS_PER_ITERATION", "OPTIMIZER_STEPS")
+    check_divides(constants, "PROMPTS_PER_ITERATION", "PRM_OPTIMIZER_STEPS")
+    check_divides(constants, "PROMPTS_PER_ITERATION", "VALUE_OPTIMIZER_STEPS")
+    _check_value(constants)
+    _check_room(constants)
+    _check_tracker(constants["LOG_WITH"])
+
+
+def _check_numbers(constants: dict) -> None:
+    """Raise UserError if a number of train_prime.py is out of its range."""
     counts = (
         "EVAL_PROMPTS MAX_PROMPT_TOKENS PROMPTS_PER_ITERATION MAX_RESPONSE_TOKENS "
         "MAX_ROLLOUT_ROUNDS MAX_EMPTY_ITERATIONS ROLLOUT_TOKENS PRM_OPTIMIZER_STEPS "
-        "OPTIMIZER_STEPS MICRO_BATCH_TOKENS NUM_ITERATIONS EVAL_EVERY SAVE_EVERY"
+        "OPTIMIZER_STEPS VALUE_OPTIMIZER_STEPS MICRO_BATCH_TOKENS NUM_ITERATIONS EVAL_EVERY "
+        "SAVE_EVERY"
     ).split()
     optional_counts = [n for n in ("VERIFIER_WORKERS", "CPU_THREADS") if constants[n] is not None]
     positive = (
-        "LORA_ALPHA TEMPERATURE VERIFIER_TIMEOUT BETA PRM_GRADIENT_CLIP POLICY_GRADIENT_CLIP"
+        "LORA_ALPHA TEMPERATURE VERIFIER_TIMEOUT BETA PRM_GRADIENT_CLIP POLICY_GRADIENT_CLIP "
+        "VALUE_GRADIENT_CLIP VALUE_CLIP_RANGE"
     ).split()
-    not_negative = "PRM_LR OUTCOME_COEF PROCESS_COEF CLIP_RANGE POLICY_LR WEIGHT_DECAY".split()
+    not_negative = (
+        "PRM_LR OUTCOME_COEF PROCESS_COEF CLIP_RANGE POLICY_LR VALUE_LR WEIGHT_DECAY"
+    ).split()
     from_zero = (
-        "LORA_RANK PRM_WARMUP_STEPS POLICY_WARMUP_STEPS SEED LOG_SAMPLES MAX_SURPLUS_AGE"
+        "LORA_RANK PRM_WARMUP_STEPS POLICY_WARMUP_STEPS VALUE_WARMUP_STEPS "
+        "VALUE_WARMUP_ITERATIONS SEED LOG_SAMPLES MAX_SURPLUS_AGE"
     ).split()
+    shares = ("ACCURACY_LOW", "ACCURACY_HIGH", "GAMMA", "GAE_LAMBDA")
     caps = [name for name in ["IMPORTANCE_CAP"] if constants[name] is not None]
     check_ranges(
         constants,
@@ -63,19 +84,31 @@ def check_training_constants(constants: dict) -> None:
             **dict.fromkeys(positive, (1e-9, _MANY)),
             **dict.fromkeys(not_negative, (0.0, _MANY)),
             **dict.fromkeys(from_zero, (0, _MANY)),
-            **dict.fromkeys(("ACCURACY_LOW", "ACCURACY_HIGH", "GAMMA"), (0.0, 1.0)),
+            **dict.fromkeys(shares, (0.0, 1.0)),
             **dict.fromkeys(caps, (1.0, _MANY)),
             "SAMPLES_PER_PROMPT": (2, _MANY),  # leave-one-out needs another response
         },
     )
-    if constants["LORA_RANK"]:
-        _check_shared_model(constants)
-    if constants["ACCURACY_LOW"] > constants["ACCURACY_HIGH"]:
-        raise UserError("ACCURACY_LOW is above ACCURACY_HIGH, so no prompt passes: lower it.")
-    check_divides(constants, "PROMPTS_PER_ITERATION", "OPTIMIZER_STEPS")
-    check_divides(constants, "PROMPTS_PER_ITERATION", "PRM_OPTIMIZER_STEPS")
-    _check_room(constants)
-    _check_tracker(constants["LOG_WITH"])
+
+
+def _check_value(constants: dict) -> None:
+    """Raise UserError if VALUE does not fit the estimator, or gives no value."""
+    c = constants
+    if (c["ADVANTAGE_ESTIMATOR"] == "gae") != (c["VALUE"] is not None):
+        raise UserError(
+            f"ADVANTAGE_ESTIMATOR = {c['ADVANTAGE_ESTIMATOR']!r} does not go with VALUE = "
+            f'{c["VALUE"]!r}: "gae" needs VALUE = "head" or "prm", the others need VALUE = None.'
+        )
+    if c["VALUE"] == "prm" and c["PRM_UPDATE"] == "none" and not c["PRM_MODEL"]:
+        raise UserError(
+            'VALUE = "prm" needs a PRM that differs from its reference, or all values are 0: set '
+            'PRM_MODEL to a trained one, or PRM_UPDATE to "after" or "before".'
+        )
+    if c["VALUE_WARMUP_ITERATIONS"] and c["VALUE"] != "head":
+        raise UserError(
+            f"VALUE_WARMUP_ITERATIONS = {c['VALUE_WARMUP_ITERATIONS']} trains a value model alone: "
+            'set VALUE = "head" and ADVANTAGE_ESTIMATOR = "gae", or VALUE_WARMUP_ITERATIONS = 0.'
+        )
 
 
 def _check_room(constants: dict) -> None:

@@ -55,6 +55,13 @@ def follow_precision(constants: Constants) -> Constants:
     return Constants({**constants, "ROLLOUT_DTYPE": dtype})
 
 
+def list_roles(constants: dict) -> list[str]:
+    """Return the models that a run of train_prime.py trains: "policy", "prm", "value"."""
+    c = constants
+    needs_prm = c["PROCESS_COEF"] or c["VALUE"] == "prm"
+    return ["policy", *["prm"] * bool(needs_prm), *["value"] * (c["VALUE"] == "head")]
+
+
 def _read_recipe(path: str) -> dict[str, object]:
     """Return the constants that a recipe sets: a file of lines NAME = value."""
     try:

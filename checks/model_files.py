@@ -1,11 +1,13 @@
 """Checks of a model's folder or hub id before its weights load: configuration, tokenizer, size."""
 
+import copy
 from pathlib import Path
 
 import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForTokenClassification,
     AutoTokenizer,
     PretrainedConfig,
     PreTrainedTokenizerBase,
@@ -96,6 +98,25 @@ def count_parameters(config: PretrainedConfig) -> int:
     """Return how many parameters a model of this configuration has, without building it."""
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config).num_parameters()
+
+
+def count_value_parameters(config: PretrainedConfig) -> int:
+    """Return how many parameters a value model has: the model, a linear head for its own.
+
+    Raises:
+        UserError: transformers has no such form of the model.
+    """
+    own = copy.deepcopy(config)
+    own.num_labels = 1
+    try:
+        with torch.device("meta"):
+            return AutoModelForTokenClassification.from_config(own).num_parameters()
+    except ValueError as error:
+        raise UserError(
+            f'VALUE = "head": transformers has no form of a {config.model_type} model with a head '
+            'for every token (AutoModelForTokenClassification). Set VALUE = "prm", or take another '
+            "MODEL."
+        ) from error
 
 
 def _check_path(model: str, constant: str) -> None:

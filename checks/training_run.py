@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from checks import files, model_files
+from checks.constants import list_roles
 from checks.errors import UserError
 from checks.saved_constants import check_same_constants, read_saved_constants
 
@@ -20,6 +21,7 @@ EARLIER = {
     "IMPORTANCE_CAP": None,
     "IMPORTANCE_LEVEL": "token",
     "MAX_SURPLUS_AGE": 4,  # none was older than 3
+    "VALUE": None,
 }
 
 
@@ -41,7 +43,8 @@ def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int
             "RUN_NAME, or delete the folder."
         )
     if saved:
-        check_same_constants(c, {**EARLIER, **(old_constants or {})}, folder, FREE_TO_CHANGE)
+        old = translate_earlier(old_constants or {}, c)
+        check_same_constants(c, old, folder, FREE_TO_CHANGE)
     config = model_files.load_config(c["MODEL"], "MODEL")
     if c["PRM_MODEL"]:
         model_files.load_config(c["PRM_MODEL"], "PRM_MODEL")
@@ -50,9 +53,30 @@ def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int
     longest = c["MAX_PROMPT_TOKENS"] + c["MAX_RESPONSE_TOKENS"]
     model_files.check_length(config, longest, "MAX_PROMPT_TOKENS and MAX_RESPONSE_TOKENS")
     size = model_files.count_parameters(config)
-    trained = 2 if c["PROCESS_COEF"] else 1
+    if c["VALUE"] == "head":
+        model_files.count_value_parameters(config)  # or explain why there is no such model
+    trained = len(list_roles(c))
     exported = trained + c["KEEP_BEST"]
     if c["LORA_RANK"]:  # adapters are small next to their model
         trained, exported = 0, exported * c["LORA_MERGE"]
     files.check_folder(folder, "OUTPUT_DIR", size, num_trained=trained, num_exported=exported)
     return size
+
+
+def translate_earlier(old_constants: dict, constants: dict) -> dict:
+    """Return the constants of an earlier run as a run of today would have them.
+
+    Args:
+        constants: of today. Those of a value model count for nothing in a run that had none.
+    """
+    own = {n: v for n, v in constants.items() if n.startswith("VALUE_") or n == "GAE_LAMBDA"}
+    old = {**own, **EARLIER, **old_constants}
+    if "PROCESS_GRANULARITY" not in old:
+        return old
+    # From before Eq. 7 and 8: these names meant other baselines, "grpo" of process rewards alone.
+    renamed = ("grpo", "reinforce") if old["PROCESS_COEF"] else ("reinforce",)
+    if old["ADVANTAGE_ESTIMATOR"] in renamed:
+        old["ADVANTAGE_ESTIMATOR"] += " of an earlier version"
+    if old["PROCESS_GRANULARITY"] == "token":
+        del old["PROCESS_GRANULARITY"]
+    return old

@@ -10,6 +10,7 @@ import copy
 import math
 import weakref
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -64,14 +65,18 @@ def extrapolate_activations(
     few, more = (min(all_layers, layers) for layers in TRIED_LAYERS)
     sizes = {}
     for layers in {few, more}:
-        run = _generate_once if phase == "generate" else _train_once
+        run = _generate_once if phase == "generate" else partial(_train_once, phase=phase)
         sizes[layers] = run(constants, with_layers(config, layers), num_processes, device_type)
     slope = (sizes[more] - sizes[few]) / max(1, more - few)
     return int(sizes[few] + slope * (all_layers - few))
 
 
 def _train_once(
-    constants: dict, config: PretrainedConfig, num_processes: int, device_type: str
+    constants: dict,
+    config: PretrainedConfig,
+    num_processes: int,
+    device_type: str,
+    phase: str = "policy",
 ) -> int:
     """Return the most bytes alive at once in a training pass over a full micro-batch."""
     c = constants
@@ -93,6 +98,9 @@ def _train_once(
                 parameter.register_post_accumulate_grad_hook(_drop_gradient)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             output, states = _run_backbone(model, rows, length, bf16)
+            if phase == "value":  # its head gives one number a token
+                states.sum().backward()
+                return
             chunk = count_at_once(config, device_type)
             states = states[: min(tokens, 2 * chunk)]  # further chunks repeat these
             ids = torch.zeros(len(states), dtype=torch.long)

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from checks import machine, model_files
+from checks.constants import list_roles
 from checks.errors import UserError
 from memory.activations import TRIED_LAYERS, extrapolate_activations, list_generated, with_layers
 from models.adapters import add_adapters, is_adapter
@@ -21,6 +22,7 @@ _LESS_OF_A_MODEL = ("SHARD = True on several processes", "OFFLOAD_MODELS = True"
 _ADVICE = {  # how to make a part smaller; the first word is the constant to change
     "policy": (*_LESS_OF_A_MODEL, 'ROLLOUT_DTYPE = "bfloat16"'),
     "PRM": _LESS_OF_A_MODEL,
+    "value": _LESS_OF_A_MODEL,
     "reference": _LESS_OF_A_MODEL,
     "rollout copy": ('ROLLOUT_DTYPE = "bfloat16"', "OFFLOAD_MODELS = True", "LORA_RANK = 16"),
     "gradients": ("SHARD = True on several processes", "LORA_RANK = 16"),
@@ -42,7 +44,7 @@ _USELESS_TWICE = "SHARD OFFLOAD_MODELS OFFLOAD_OPTIMIZERS LORA_RANK GRADIENT_CHE
 
 
 class Estimate(dict):
-    """Bytes by phase ("generate", "PRM", "policy") and, in each phase, by part."""
+    """Bytes by phase ("generate", "PRM", "value", "policy") and, in each phase, by part."""
 
     @property
     def total(self) -> int:
@@ -97,11 +99,12 @@ def estimate_memory(
     c = constants
     on_cpu = device_type == "cpu"
     parts = num_processes if c["SHARD"] else 1
-    trained = {role: model_files.count_parameters(own) / parts for role, own in configs.items()}
+    trained = {role: _count(role, own) / parts for role, own in configs.items()}
     resident = {role: int(_FLOAT * size) for role, size in trained.items()}
     whole = model_files.count_parameters(configs["policy"]) * _rollout_bytes(c)
     if c["LORA_RANK"]:
         trained = {role: _count_adapter(c, own) for role, own in configs.items()}
+        # The head of a value model is small next to an adapter.
         resident = {role: int(_FLOAT * size) for role, size in trained.items()}
         resident["policy"] += whole  # the model that all roles share
     else:
@@ -109,13 +112,12 @@ def estimate_memory(
             resident["reference"] = resident["policy"]
         if c["SHARD"] or c["ROLLOUT_DTYPE"] != "float32":
             resident["rollout copy"] = whole
-    steps = {
-        role: n for role, n in trained.items() if role == "policy" or c["PRM_UPDATE"] != "none"
-    }
+    steps = {role: n for role, n in trained.items() if role != "PRM" or c["PRM_UPDATE"] != "none"}
     generating = "rollout copy" if "rollout copy" in resident else "policy"
-    used = {"generate": [generating], "PRM": ["PRM", "reference"], "policy": ["policy"]}
+    used = {"generate": [generating], "PRM": ["PRM", "reference"]}
+    used |= {"value": ["value"], "policy": ["policy"]}
     estimate = Estimate()
-    for phase in ("generate", *(role for role in ("PRM", "policy") if role in configs)):
+    for phase in ("generate", *(role for role in ("PRM", "value", "policy") if role in configs)):
         kept = used[phase] if c["OFFLOAD_MODELS"] and not on_cpu else resident
         own = {name: size for name, size in resident.items() if name in kept}
         gradients = steps.get(phase, 0)
@@ -142,9 +144,12 @@ def estimate_memory(
 
 
 def load_configs(constants: dict) -> dict[str, PretrainedConfig]:
-    """Return the configurations of the policy and, if there is one, the PRM."""
+    """Return the configurations of the policy and, if there are such, PRM and value model."""
     configs = {"policy": model_files.load_config(constants["MODEL"], "MODEL")}
-    if constants["PROCESS_COEF"]:
+    trained = list_roles(constants)
+    if "value" in trained:
+        configs["value"] = configs["policy"]
+    if "prm" in trained:
         other = constants["PRM_MODEL"]
         configs["PRM"] = model_files.load_config(other, "PRM_MODEL") if other else configs["policy"]
     return configs
@@ -226,6 +231,13 @@ def describe(constants: dict, request: str) -> str:
     size = model_files.count_parameters(configs["policy"]) / 1e9
     title = f"{constants['MODEL']}, {size:.2f} B parameters, {count} process(es) on {kind}"
     return f"{title}\n{estimate.as_table()}\n{verdict}"
+
+
+def _count(role: str, config: PretrainedConfig) -> int:
+    """Return how many parameters the model of a role has."""
+    if role == "value":
+        return model_files.count_value_parameters(config)
+    return model_files.count_parameters(config)
 
 
 def _rollout_bytes(constants: dict) -> int:

@@ -1,5 +1,6 @@
 """LoRA adapters (through peft): several roles share one frozen model in memory."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -7,7 +8,7 @@ from peft import AutoPeftModelForCausalLM, LoraConfig
 from transformers import PreTrainedModel
 
 
-def add_adapters(model: PreTrainedModel, names: tuple[str, ...], rank: int, alpha: float) -> None:
+def add_adapters(model: PreTrainedModel, names: Sequence[str], rank: int, alpha: float) -> None:
     """Freeze a model and add adapters, in float32, to all linear layers except the head.
 
     An adapter adds alpha / rank * B A x. B starts at zero, so each role starts as the plain model.

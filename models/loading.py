@@ -2,7 +2,13 @@
 
 import torch
 from accelerate import init_empty_weights
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForTokenClassification,
+    PreTrainedModel,
+)
+from transformers.utils import logging
 
 
 def load_model(
@@ -10,6 +16,7 @@ def load_model(
     gradient_checkpointing: bool = False,
     dtype: torch.dtype = torch.float32,
     empty: bool = False,
+    for_values: bool = False,
 ) -> PreTrainedModel:
     """Return a causal LM that computes the same function in training as in generation.
 
@@ -17,17 +24,27 @@ def load_model(
 
     Args:
         empty: leave out the weights: they are on torch's meta device and take no memory.
+        for_values: in place of the head for tokens, a new linear one that gives one number.
     """
     config = AutoConfig.from_pretrained(model)
     for name, value in config.to_dict().items():
         if ("dropout" in name or name.endswith("pdrop")) and isinstance(value, float):
             setattr(config, name, 0.0)
+    auto = AutoModelForTokenClassification if for_values else AutoModelForCausalLM
+    if for_values:
+        config.num_labels, config.classifier_dropout = 1, 0.0  # unset, this dropout would be 0.1
     if empty:
         with init_empty_weights():
-            loaded = AutoModelForCausalLM.from_config(config, dtype=dtype)
+            loaded = auto.from_config(config, dtype=dtype)
         loaded.tie_weights()  # the context above undoes it
     else:
-        loaded = AutoModelForCausalLM.from_pretrained(model, config=config, dtype=dtype)
+        level = logging.get_verbosity()
+        if for_values:
+            logging.set_verbosity_error()  # it would warn that the head is new
+        try:
+            loaded = auto.from_pretrained(model, config=config, dtype=dtype)
+        finally:
+            logging.set_verbosity(level)
     if gradient_checkpointing:
         loaded.activation_checkpointing_enable()
     return loaded.eval()

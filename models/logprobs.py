@@ -10,6 +10,7 @@ import copy
 import logging
 from dataclasses import replace
 from functools import cache, partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from transformers.utils import ModelOutput
 from generation.siblings import attends_to_all
 from models import varlen
 from models.adapters import activate_adapter
-from models.batches import pad_rows
+from models.batches import Rollouts, pad_rows
 from models.packing import Packed, pack, pack_flat
 
 # Logits in a chunk of the head. A few float32 copies of a chunk are in memory at a time. On a CPU a
@@ -42,6 +43,8 @@ class ResponseLogprobs(nn.Module):
     backward pass.
     """
 
+    least_spread = 1.0  # of values, to which an error of flat rows is compared
+
     def __init__(self, model: PreTrainedModel, adapter: str | None = None):
         super().__init__()
         self.model = model
@@ -56,6 +59,14 @@ class ResponseLogprobs(nn.Module):
     def is_sharded(self) -> bool:
         """Whether the weights are split over processes."""
         return any(isinstance(parameter, DTensor) for parameter in self.parameters())
+
+    def save(self, folder: Path, weights: dict[str, Tensor] | None) -> None:
+        """Write a Hugging Face folder; of a model with adapters, this role's adapter alone.
+
+        Args:
+            weights: gathered ones of a sharded model, None for the model's own.
+        """
+        self.model.save_pretrained(folder, state_dict=weights)
 
     def activate(self) -> None:
         """Let a shared model compute as this role, until another role is activated."""
@@ -83,8 +94,25 @@ class ResponseLogprobs(nn.Module):
             logprobs: (B, T) float32, 0 at padding.
             entropy: (B, T) float32 in nats, without gradient, 0 at padding; None if not asked for.
         """
+        output, states, packed = self.run_backbone(input_ids, attention_mask, lengths, siblings)
+        head = isolate_head(self.model, output)
+        chunk = count_at_once(self.model.config, states.device.type)
+        values = apply_head(head, states, packed.tokens, temperature, chunk, with_entropy)
+        shape = (len(input_ids), max(lengths[1]))
+        logprobs, entropy = (v if v is None else put_back(v, packed, shape) for v in values)
+        return logprobs, entropy  # (B, T) each
+
+    def run_backbone(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        lengths: tuple[list[int], list[int]],
+        siblings: int,
+    ) -> tuple[ModelOutput, Tensor, Packed]:
+        """Return the backbone's output, the hidden states (N, H) before each of the N response
+        tokens, and where these tokens are. The arguments are those of forward().
+        """
         self.activate()
-        response_length = max(lengths[1])
         is_flat = self.flat and attends_to_all(self.model.config, input_ids.shape[1])
         packed = (pack_flat if is_flat else pack)(input_ids, attention_mask, lengths, siblings)
         # The backbone alone: the model's own forward would apply the head to all columns at once.
@@ -96,13 +124,7 @@ class ResponseLogprobs(nn.Module):
             **({"segments": packed.segments} if is_flat else {}),
         )
         states = output.last_hidden_state.flatten(0, 1).index_select(0, packed.predictors)  # (N, H)
-        head = isolate_head(self.model, output)
-        chunk = count_at_once(self.model.config, states.device.type)
-        values = apply_head(head, states, packed.tokens, temperature, chunk, with_entropy)
-        empty = torch.zeros(len(input_ids), response_length, device=states.device)  # (B, T)
-        index = (packed.places // response_length, packed.places % response_length)
-        logprobs, entropy = (v if v is None else empty.index_put(index, v) for v in values)
-        return logprobs, entropy  # (B, T) each
+        return output, states, packed
 
     def _as_scores(self, packed: Packed) -> Tensor:
         """Return a mask to add to attention scores, in their precision, which all kinds take."""
@@ -135,14 +157,14 @@ class ResponseLogprobs(nn.Module):
         prompts, responses = [[5, 6, 7, 8]] * 2 + [[9]] * 2, [[10], [11, 12, 13], [14, 15], [16]]
         rows = [[[i % vocabulary for i in ids] for ids in part] for part in (prompts, responses)]
         batch = replace(pad_rows(*rows, [0.0] * 4, 0, self.model.device), siblings=2)
-        expected, _ = self(*batch.model_inputs(), 1.0)  # (4, 3)
+        expected = self._try(batch)  # (4, 3)
         self.model.set_attn_implementation(varlen.ATTENTION)
         try:
             self.flat = True
-            error = (self(*batch.model_inputs(), 1.0)[0] - expected).abs().max()
+            error = (self._try(batch) - expected).abs().max()
             reason = f"flat rows differ by {error:.2f}"
-            # NaN does not agree.
-            agrees = bool(error <= _TOLERANCE * expected[expected != 0].std().clamp(min=1.0))
+            spread = expected[expected != 0].std().clamp(min=self.least_spread)
+            agrees = bool(error <= _TOLERANCE * spread)  # NaN does not agree
         except torch.OutOfMemoryError:
             raise  # says nothing about the model
         except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError) as fault:
@@ -153,11 +175,21 @@ class ResponseLogprobs(nn.Module):
             _tell_padded(self.model.config.model_type, reason)
         return agrees
 
+    def _try(self, batch: Rollouts) -> Tensor:
+        """Return one value for every response token, (B, T)."""
+        return self(*batch.model_inputs(), 1.0)[0]
+
 
 @cache
 def _tell_padded(model_type: str, reason: str) -> None:
     """Warn once, not for every role."""
     _log.warning("%s is trained on padded rows, which is slower: %s.", model_type, reason)
+
+
+def put_back(values: Tensor, packed: Packed, shape: tuple[int, int]) -> Tensor:
+    """Return values (N,) of response tokens at their places in (B, T), 0 at padding."""
+    empty = torch.zeros(shape, device=values.device)
+    return empty.index_put((packed.places // shape[1], packed.places % shape[1]), values)
 
 
 def count_at_once(config: PretrainedConfig, device_type: str) -> int:

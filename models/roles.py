@@ -11,12 +11,14 @@ from torch import nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
+from checks.constants import list_roles
 from generation.siblings import takes_siblings
 from models.adapters import add_adapters
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
 from models.sharding import fill_empty, load_sharded, whole
 from models.trainee import Trainee, linear_warmup, make_trainee
+from models.values import ResponseValues, share_backbone
 
 _HOST = torch.device("cpu")
 
@@ -26,7 +28,8 @@ class Roles:
     """The models that are trained, their reference, and the model that generates."""
 
     policy: Trainee
-    prm: Trainee | None  # None if PROCESS_COEF is 0
+    prm: Trainee | None  # None if nothing needs its rewards
+    value: Trainee | None  # None unless VALUE is "head"
     reference: ResponseLogprobs | None  # None without a PRM, or with PRM_REFERENCE = "policy"
     rollout_model: PreTrainedModel  # the policy's model, or a copy of it
     device: torch.device  # where models compute
@@ -35,7 +38,7 @@ class Roles:
 
     @property
     def trainees(self) -> list[Trainee]:
-        return [trainee for trainee in (self.policy, self.prm) if trainee]
+        return [trainee for trainee in (self.policy, self.prm, self.value) if trainee]
 
     def on_device(self, *parts: nn.Module | Optimizer | None) -> AbstractContextManager:
         """Hold parts on the device in this context. Offload them after it, if the run offloads."""
@@ -84,14 +87,17 @@ def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
         fill_empty(rollout_model, home)
         rollout_model.tie_weights()  # fill_empty separated tied weights
         copy_weights(source, rollout_model)
+    trained = list_roles(c)
     prm = reference = None
-    if c["PROCESS_COEF"]:
+    if "prm" in trained:
         prm = prepare("PRM", load(c["PRM_MODEL"] or c["MODEL"], "prm"))
         if c["PRM_REFERENCE"] == "sft":
             reference = load(c["MODEL"], None).to(home)
+    value = prepare("value", _load_value(accelerator, c, shared)) if "value" in trained else None
     return Roles(
         policy=policy,
         prm=prm,
+        value=value,
         reference=reference,
         rollout_model=rollout_model,
         device=accelerator.device,
@@ -106,9 +112,26 @@ def _load_shared(constants: dict) -> PreTrainedModel:
     dtype = getattr(torch, c["ROLLOUT_DTYPE"])
     model = load_model(c["MODEL"], c["GRADIENT_CHECKPOINTING"], dtype)
     set_seed(c["SEED"])  # adapters start with random weights
-    names = ("policy", "prm") if c["PROCESS_COEF"] else ("policy",)
-    add_adapters(model, names, c["LORA_RANK"], c["LORA_ALPHA"])
+    add_adapters(model, list_roles(c), c["LORA_RANK"], c["LORA_ALPHA"])
     return model
+
+
+def _load_value(
+    accelerator: Accelerator, constants: dict, shared: PreTrainedModel | None
+) -> ResponseValues:
+    """Return the value model.
+
+    Args:
+        shared: the frozen model that all roles share, None if each has its own.
+    """
+    c = constants
+    set_seed(c["SEED"])  # its head starts with random weights
+    if shared:
+        return ResponseValues(share_backbone(shared, c["MODEL"]), "value")
+    settings = c["MODEL"], c["GRADIENT_CHECKPOINTING"]
+    if c["SHARD"]:
+        return load_sharded(accelerator, *settings, for_values=True)
+    return ResponseValues(load_model(*settings, for_values=True))
 
 
 def count_siblings(accelerator: Accelerator, constants: dict, roles: Roles) -> int:
@@ -120,7 +143,8 @@ def count_siblings(accelerator: Accelerator, constants: dict, roles: Roles) -> i
         constants: of train_prime.py.
     """
     positions = constants["MAX_PROMPT_TOKENS"] + constants["MAX_RESPONSE_TOKENS"]
-    modules = [trainee.module for trainee in roles.trainees] + [roles.reference]
+    # A value model has the policy's backbone, so it is not tried.
+    modules = [t.module for t in roles.trainees if t is not roles.value] + [roles.reference]
     models = [accelerator.unwrap_model(module).model for module in modules if module]
     if constants["SHARD"]:
         alike = len({type(model) for model in models}) == 1

@@ -9,20 +9,25 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
+from models.values import ResponseValues
 
 
 def load_sharded(
-    accelerator: Accelerator, model: str, gradient_checkpointing: bool = False
+    accelerator: Accelerator,
+    model: str,
+    gradient_checkpointing: bool = False,
+    for_values: bool = False,
 ) -> ResponseLogprobs:
     """Return a sharded causal LM in float32: each of n processes holds 1/n of every weight.
 
     The main process reads the weights and hands them out. No other process ever holds them all.
+
+    Args:
+        for_values: it is a value model.
     """
-    is_main = accelerator.is_main_process
-    return shard(
-        accelerator,
-        ResponseLogprobs(load_model(model, gradient_checkpointing, empty=not is_main)),
-    )
+    settings = dict(empty=not accelerator.is_main_process, for_values=for_values)
+    loaded = load_model(model, gradient_checkpointing, **settings)
+    return shard(accelerator, (ResponseValues if for_values else ResponseLogprobs)(loaded))
 
 
 def shard(accelerator: Accelerator, module: ResponseLogprobs) -> ResponseLogprobs:

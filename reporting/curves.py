@@ -16,6 +16,7 @@ _PHASES = {  # key of metrics.jsonl: its name in the figure
     "seconds_generate": "generate",
     "seconds_verify": "verify",
     "seconds_prm": "PRM",
+    "seconds_value": "value",
     "seconds_policy": "policy",
     "seconds_evaluate": "evaluate",
 }

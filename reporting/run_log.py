@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from checks.constants import list_roles
 from checks.errors import UserError
 from checks.files import replace_file, writing
 from checks.saved_constants import write_constants
@@ -40,6 +41,7 @@ _HEADER_EVERY = 20  # lines
 _MOST_SAMPLER_KL = 1e-3  # nats a token: nine times what bfloat16 and a surplus were seen to give
 UPDATE_METRICS = """
     prm_accuracy prm_loss prm_gradient_norm process_reward_mean process_return_largest
+    value_loss value_explained_variance value_gradient_norm
     policy_loss entropy clip_fraction approx_kl sampler_kl capped_fraction policy_gradient_norm
 """.split()  # null in metrics.jsonl if nothing was updated
 
@@ -197,9 +199,11 @@ class RunLog:
             memory: the estimate, as text.
         """
         c, (prompts, dropped, held_out) = constants, counts
-        roles = "policy, PRM" if c["PROCESS_COEF"] else "policy (outcome-only RLOO: no PRM)"
-        if c["PROCESS_COEF"] and c["PRM_REFERENCE"] == "sft":
-            roles += ", reference"
+        trained = list_roles(c)
+        names = {"policy": "policy", "prm": "PRM", "value": "value model"}
+        roles = ", ".join(names[role] for role in trained)
+        roles += "" if "prm" in trained else " (outcome alone: no PRM)"
+        roles += ", reference" if "prm" in trained and c["PRM_REFERENCE"] == "sft" else ""
         responses = c["PROMPTS_PER_ITERATION"] * c["SAMPLES_PER_PROMPT"]
         per_step = responses // c["OPTIMIZER_STEPS"]
         per_process = -(-per_step // accelerator.num_processes)
@@ -226,7 +230,7 @@ class RunLog:
             if done > 0
             else f"{self.folder} is complete: raise NUM_ITERATIONS, or choose another RUN_NAME",
         }
-        if c["PROCESS_COEF"] and c["PRM_UPDATE"] == "none" and not c["PRM_MODEL"]:
+        if "prm" in trained and c["PRM_UPDATE"] == "none" and not c["PRM_MODEL"]:
             lines["note"] = "a frozen PRM that starts from MODEL gives no reward: set PRM_MODEL"
         for name, text in lines.items():
             self.print(f"{name:>9}  {text}")

@@ -38,6 +38,7 @@ from mutations import (
     rollouts,
     runs,
     training,
+    value,
     verifiers,
     wiring,
 )
@@ -52,6 +53,7 @@ FAULTS = [
     *generation.FAULTS,
     *models.FAULTS,
     *training.FAULTS,
+    *value.FAULTS,
     *checks.FAULTS,
     *evaluation.FAULTS,
     *reporting.FAULTS,

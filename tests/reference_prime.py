@@ -9,11 +9,10 @@ import math
 from collections import defaultdict
 
 import torch
+from reference_estimators import compute_advantages, gae, prm_values, returns_to_go
 from torch import Tensor, nn
 
 from generation.groups import Group
-
-ROUNDING = 1e-4  # below it PROCESS_SCALE = "batch" divides nothing; added to "grpo"'s deviation
 
 
 class Trained:
@@ -88,49 +87,6 @@ def pair_accuracy(rewards: list[Tensor], groups: list[Group]) -> float:
     return right / pairs if pairs else math.nan
 
 
-def centred(rows: list[Tensor], K: int, estimator: str) -> list[Tensor]:
-    """Return rewards against their baseline; "rloo": Eq. 4, and the brackets of Eq. 5."""
-    batch, result = torch.cat(rows), []
-    for i, row in enumerate(rows):
-        first = i // K * K
-        group = torch.cat(rows[first : first + K])
-        others = [rows[j].mean() for j in range(first, first + K) if j != i]
-        if estimator == "rloo":
-            result.append(row - sum(others) / (K - 1))
-        elif estimator == "grpo":
-            result.append((row - group.mean()) / (group.std() + ROUNDING))
-        else:
-            result.append(row - batch.mean())
-    return result
-
-
-def returns_to_go(row: Tensor, gamma: float) -> Tensor:
-    """Return sum_{s >= t} gamma^(s-t) r_s for every t."""
-    T = len(row)
-    return torch.stack([sum(gamma ** (s - t) * row[s] for s in range(t, T)) for t in range(T)])
-
-
-def compute_advantages(rewards: list[Tensor], groups: list[Group], c: dict) -> list[Tensor]:
-    """Eq. 5, line 9: outcome and process returns, each against its baseline, weighed and summed."""
-    gamma, K, kind = c["GAMMA"], c["SAMPLES_PER_PROMPT"], c["ADVANTAGE_ESTIMATOR"]
-    largest = max(float(returns_to_go(row, gamma).abs().max()) for row in rewards)
-    if c["PROCESS_SCALE"] == "batch" and largest > ROUNDING:
-        rewards = [row / largest for row in rewards]
-    if c["PROCESS_GRANULARITY"] == "response":
-        sums = centred([row.sum().view(1) for row in rewards], K, kind)
-        process = [own.expand(len(row)) for own, row in zip(sums, rewards)]
-    else:
-        process = [returns_to_go(row, gamma) for row in centred(rewards, K, kind)]
-    outcome = centred([torch.tensor([reward]) for *_, reward in rows_of(groups)], K, kind)
-    weights = c["OUTCOME_COEF"], c["PROCESS_COEF"]
-    advantages = [weights[0] * own + weights[1] * row for own, row in zip(outcome, process)]
-    if c["WHITEN"]:
-        flat = torch.cat(advantages)
-        deviation = torch.sqrt(flat.var() + 1e-8)
-        advantages = [(row - flat.mean()) / deviation for row in advantages]
-    return advantages
-
-
 def update_prm(
     prm: Trained, ref_logprobs: list[Tensor], groups: list[Group], c: dict
 ) -> tuple[list[Tensor], dict]:
@@ -154,6 +110,37 @@ def update_prm(
     returns = torch.cat([returns_to_go(row, c["GAMMA"]) for row in rewards])
     metrics["process_return_largest"] = float(returns.abs().max())
     return rewards, metrics
+
+
+def prefix_values(model: nn.Module, groups: list[Group]) -> list[Tensor]:
+    """Return V(y_<t) of every response, (T,) each: the head's number at the token before."""
+    outputs = [
+        model(input_ids=torch.tensor([p + ids]), use_cache=False) for p, ids, _ in rows_of(groups)
+    ]
+    pairs = zip(outputs, rows_of(groups))
+    return [output.logits[0, len(prompt) - 1 : -1, 0] for output, (prompt, *_) in pairs]
+
+
+def update_value(value: Trained, groups: list[Group], c: dict) -> tuple[list[Tensor], dict]:
+    """Values of all prefixes, and PPO's steps on the clipped squared error to the returns."""
+    K, width, value.norms = c["SAMPLES_PER_PROMPT"], c["VALUE_CLIP_RANGE"], [0.0]
+    old = [row.detach() for row in prefix_values(value.model, groups)]
+    pairs = zip(rows_of(groups), old)
+    returns = [gae(row[2], v, c["GAMMA"], c["GAE_LAMBDA"]) + v for row, v in pairs]
+    steps, mean_loss = shares(len(groups), c["VALUE_OPTIMIZER_STEPS"]), 0.0
+    for share in steps:
+        span = slice(K * share.start, K * share.stop)
+        count, loss = sum(len(row) for row in old[span]), 0.0
+        own = prefix_values(value.model, [groups[i] for i in share])
+        for new, before, R in zip(own, old[span], returns[span]):
+            clipped = torch.maximum(torch.minimum(new, before + width), before - width)
+            loss = loss + torch.maximum((new - R) ** 2, (clipped - R) ** 2).sum() / 2 / count
+        mean_loss += float(loss) / len(steps)
+        value.step(loss)
+    left = torch.cat(returns) - torch.cat(old)
+    metrics = {"value_loss": mean_loss, "value_gradient_norm": max(value.norms)}
+    metrics["value_explained_variance"] = float(1 - left.var() / torch.cat(returns).var())
+    return old, metrics
 
 
 def update_policy(
@@ -186,14 +173,28 @@ def update_policy(
 
 
 def iterate(
-    policy: Trained, prm: Trained | None, reference: nn.Module, groups: list[Group], c: dict
+    models: dict[str, Trained], reference: nn.Module, groups: list[Group], iteration: int, c: dict
 ) -> tuple[list[Tensor], list[Tensor], dict]:
-    """Do lines 7 to 11 of one iteration; return process rewards, advantages and metrics."""
+    """Do lines 7 to 11 of one iteration; return process rewards, advantages and metrics.
+
+    Args:
+        models: "policy", and "PRM" and "value" if there are such.
+    """
+    policy, prm, value = (models.get(name) for name in ("policy", "PRM", "value"))
+    only_value = value and iteration < c["VALUE_WARMUP_ITERATIONS"]
     with torch.no_grad():
         old = logprobs(policy.model, groups, c)
         ref_logprobs = old if c["PRM_REFERENCE"] == "policy" else logprobs(reference, groups, c)
-    rewards, metrics = [torch.zeros_like(row) for row in old], {}
-    if prm:
+    rewards, values, metrics = [torch.zeros_like(row) for row in old], None, {}
+    if prm and not only_value:
         rewards, metrics = update_prm(prm, ref_logprobs, groups, c)
-    advantages = compute_advantages(rewards, groups, c)
-    return rewards, advantages, metrics | update_policy(policy, old, advantages, groups, c)
+    if c["VALUE"] == "prm":
+        values = [prm_values(row) for row in rewards]
+    if value:
+        values, own = update_value(value, groups, c)
+        metrics |= own
+    outcomes = [reward for *_, reward in rows_of(groups)]
+    advantages = compute_advantages(rewards, outcomes, values, c)
+    if not only_value:
+        metrics |= update_policy(policy, old, advantages, groups, c)
+    return rewards, advantages, metrics

@@ -67,6 +67,26 @@ SMALL_RUN = dict(  # of train_prime.py: seconds on a CPU, every phase
 )
 
 
+TINY_RUN = dict(  # of train_prime.py, for a model of tiny_models.py
+    TRAIN_DATA=str(ROOT / "tests" / "chains.jsonl"),
+    EVAL_DATA=None,
+    PROMPTS_PER_ITERATION=4,
+    MAX_RESPONSE_TOKENS=12,
+    ACCURACY_LOW=0.0,
+    ACCURACY_HIGH=1.0,
+    MICRO_BATCH_TOKENS=150,
+    POLICY_LR=1e-3,
+    PRM_LR=1e-2,
+    POLICY_WARMUP_STEPS=1,
+    PRM_WARMUP_STEPS=1,
+    PRM_OPTIMIZER_STEPS=2,
+    NUM_ITERATIONS=3,
+    SAVE_EVERY=100,
+    EVAL_EVERY=100,
+    CPU_THREADS=1,
+)
+
+
 def launch(
     script: Path, environment: dict, *options: str, arguments: Sequence[str] = ()
 ) -> subprocess.Popen:

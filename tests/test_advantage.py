@@ -5,7 +5,14 @@ import statistics
 import pytest
 import torch
 
-from advantage import outcome_returns, prime_advantages, process_returns, whitened
+from advantage import (
+    gae,
+    outcome_returns,
+    prime_advantages,
+    prm_values,
+    process_returns,
+    whitened,
+)
 
 
 def make_batch(prompts: int, samples_per_prompt: int, length: int, seed: int = 0):
@@ -78,24 +85,22 @@ def test_hand_worked_group_of_four():
 
 
 def slow_centred(rewards: list[list[float]], K: int, estimator: str) -> list[list[float]]:
-    """GRPO and REINFORCE, reward by reward."""
+    """Eq. 7 and 8, reward by reward."""
     centred = []
     for i, own in enumerate(rewards):
         first = i // K * K
-        group = [r for row in rewards[first : first + K] for r in row]
-        everything = [r for row in rewards for r in row]
-        if estimator == "grpo":
-            mean, deviation = statistics.fmean(group), statistics.stdev(group) + 1e-4
-        else:
-            mean, deviation = statistics.fmean(everything), 1.0
+        means = [statistics.fmean(row) for row in rewards[first : first + K]]
+        mean, deviation = statistics.fmean(means), statistics.stdev(means) + 1e-4
+        if estimator == "reinforce":
+            mean, deviation = 0.0, 1.0
         centred.append([(r - mean) / deviation for r in own])
     return centred
 
 
 @pytest.mark.parametrize("estimator", ["grpo", "reinforce"])
 @pytest.mark.parametrize("gamma", [1.0, 0.9])
-def test_other_estimators_match_a_slow_loop_over_their_equations(estimator, gamma):
-    K = 4
+@pytest.mark.parametrize("K", [2, 4, 8])
+def test_other_estimators_match_a_slow_loop_over_their_equations(estimator, gamma, K):
     outcomes, process, mask = make_batch(3, K, length=7)
     from_outcome = outcome_returns(outcomes, mask, K, estimator)
     from_process = process_returns(process, mask, K, gamma, estimator)
@@ -116,25 +121,94 @@ def test_other_estimators_match_a_slow_loop_over_their_equations(estimator, gamm
 def test_hand_worked_estimators():
     outcomes = torch.tensor([1.0, 0.0, 1.0, 1.0])  # two prompts of two
     mask = torch.ones(4, 1)
-    # leave-one-out: against the other one; GRPO: mean 1/2, deviation sqrt(1/2); batch mean 3/4
+    # leave-one-out: against the other one; GRPO: mean 1/2, deviation sqrt(1/2); REINFORCE: itself
     assert outcome_returns(outcomes, mask, 2)[:, 0].tolist() == [1, -1, 0, 0]
     grpo = outcome_returns(outcomes, mask, 2, "grpo")[:, 0].tolist()
     assert grpo == pytest.approx([0.5**0.5, -(0.5**0.5), 0, 0], abs=2e-4)
-    reinforce = outcome_returns(outcomes, mask, 2, "reinforce")[:, 0].tolist()
-    assert reinforce == [0.25, -0.75, 0.25, 0.25]
+    assert outcome_returns(outcomes, mask, 2, "reinforce")[:, 0].tolist() == [1, 0, 1, 1]
+
+
+def test_hand_worked_process_returns_of_the_estimators():
+    process = torch.tensor([[1.0, 3.0], [4.0, 9.0]])
+    mask = torch.tensor([[1, 1], [1, 0]])
+    # response means 2 and 4: mean 3, deviation sqrt(2). Over the three tokens it would be 8/3
+    # row 0: (3 - 3) / sqrt(2) = 0, and before it (1 - 3) / sqrt(2) more; row 1: 1 / sqrt(2)
+    grpo = process_returns(process, mask, 2, 1.0, "grpo")
+    assert grpo.flatten().tolist() == pytest.approx([-(2**0.5), 0, 0.5**0.5, 0], abs=3e-4)
+    # no baseline; gamma 1/2: 1 + 3/2
+    assert process_returns(process, mask, 2, 1.0, "reinforce").tolist() == [[4, 3], [4, 0]]
+    assert process_returns(process, mask, 2, 0.5, "reinforce").tolist() == [[2.5, 3], [4, 0]]
+
+
+def slow_gae(outcome: float, values: list[float], gamma: float, decay: float) -> list[float]:
+    """The definition, token by token: a reward at the last token, value 0 after it."""
+    last = len(values) - 1
+    rewards = [outcome if t == last else 0.0 for t in range(len(values))]
+    following = [*values[1:], 0.0]
+    deltas = [r + gamma * f - v for r, f, v in zip(rewards, following, values)]
+    return [
+        sum((gamma * decay) ** (s - t) * deltas[s] for s in range(t, last + 1))
+        for t in range(last + 1)
+    ]
+
+
+@pytest.mark.parametrize("K", [2, 4, 8])
+@pytest.mark.parametrize("gamma", [1.0, 0.9])
+@pytest.mark.parametrize("gae_lambda", [0.0, 0.5, 1.0])
+def test_gae_matches_a_slow_loop_over_its_equation(K, gamma, gae_lambda):
+    outcomes, values, mask = make_batch(3, K, length=7, seed=K)
+    advantages = gae(outcomes, values, mask, gamma, gae_lambda)
+    for i, (row, keep) in enumerate(zip(values, mask.bool())):
+        expected = slow_gae(outcomes[i].item(), row[keep].tolist(), gamma, gae_lambda)
+        assert advantages[i, keep].tolist() == pytest.approx(expected, abs=1e-12)
+        assert not advantages[i, ~keep].any()
+        if gamma == gae_lambda == 1:  # the paper's PPO: A_t = r_o - V(y_<t)
+            torch.testing.assert_close(advantages[i, keep], outcomes[i] - row[keep])
+
+
+def test_hand_worked_gae():
+    outcomes, values = torch.tensor([1.0, 0.0]), torch.tensor([[0.5, 0.25, 0.75], [0.5, 9.0, 9.0]])
+    mask = torch.tensor([[1, 1, 1], [1, 0, 0]])
+    # deltas of row 0: 0.25 - 0.5 = -0.25; 0.75 - 0.25 = 0.5; 1 - 0.75 = 0.25. Row 1: 0 - 0.5
+    for gae_lambda, expected in (
+        (0.0, [-0.25, 0.5, 0.25]),
+        (0.5, [0.0625, 0.625, 0.25]),  # 0.5 + 0.25 / 2; -0.25 + 0.625 / 2
+        (1.0, [0.5, 0.75, 0.25]),  # 1 - value
+    ):
+        rows = gae(outcomes, values, mask, 1.0, gae_lambda).tolist()
+        assert rows == [expected, [-0.5, 0, 0]]
+    # gamma 1/2, lambda 1: 1/4 - 0.5, 1/2 - 0.25, 1 - 0.75
+    assert gae(outcomes, values, mask, 0.5, 1.0)[0].tolist() == [-0.25, 0.25, 0.25]
+
+
+def test_the_prm_s_value_is_the_sum_of_the_rewards_before_a_token():
+    process = torch.tensor([[1.0, 2.0, -4.0], [3.0, 0.0, 0.0]])
+    assert prm_values(process).tolist() == [[0, 1, 3], [0, 3, 3]]
+    # the paper's third variant: A_t = r_o - v_phi(y_<t)
+    mask, outcomes = torch.tensor([[1, 1, 1], [1, 0, 0]]), torch.tensor([1.0, 0.0])
+    settings = dict(gamma=1.0, outcome_coef=1.0, process_coef=0.0, whiten=False, estimator="gae")
+    values = prm_values(process)
+    advantages = prime_advantages(outcomes, process, mask, 2, **settings, values=values)
+    assert advantages.tolist() == [[1, 0, -2], [0, 0, 0]]
 
 
 def test_the_estimator_reaches_both_terms():
     outcomes, process, mask = make_batch(3, 4, length=7)
-    settings = dict(gamma=1.0, outcome_coef=2.0, process_coef=3.0, whiten=False)
-    for estimator in ("rloo", "grpo", "reinforce"):
-        expected = 2 * outcome_returns(outcomes, mask, 4, estimator)
-        expected += 3 * process_returns(process, mask, 4, 1.0, estimator)
-        advantages = prime_advantages(outcomes, process, mask, 4, **settings, estimator=estimator)
+    values = torch.rand_like(process)
+    settings = dict(gamma=0.9, outcome_coef=2.0, process_coef=3.0, whiten=False)
+    for estimator in ("rloo", "grpo", "reinforce", "gae"):
+        if estimator == "gae":  # a value of the outcome; process rewards keep their own baseline
+            expected = 2 * gae(outcomes, values, mask, 0.9, 0.5)
+            expected += 3 * process_returns(process, mask, 4, 0.9, "rloo")
+        else:
+            expected = 2 * outcome_returns(outcomes, mask, 4, estimator)
+            expected += 3 * process_returns(process, mask, 4, 0.9, estimator)
+        own = dict(estimator=estimator, values=values, gae_lambda=0.5)
+        advantages = prime_advantages(outcomes, process, mask, 4, **settings, **own)
         torch.testing.assert_close(advantages, expected)
 
 
-@pytest.mark.parametrize("estimator", ["rloo", "grpo", "reinforce"])
+@pytest.mark.parametrize("estimator", ["rloo", "grpo"])
 def test_equal_rewards_have_no_advantage(estimator):
     _, _, mask = make_batch(2, 4, length=5)
     same = torch.full(mask.shape, 0.7)
@@ -176,26 +250,19 @@ def test_batch_scale_leaves_rounding_noise_alone():
     torch.testing.assert_close(noisy, expected, atol=1e-3, rtol=0)
 
 
-def test_response_granularity_treats_the_sum_as_one_reward():
-    outcomes, process, mask = make_batch(3, 4, length=6)
-    settings = dict(gamma=1.0, process_coef=1.0, whiten=False, process_granularity="response")
-    advantages = prime_advantages(outcomes, process, mask, 4, outcome_coef=0.0, **settings)
-    sums = [row[keep.bool()].sum().item() for row, keep in zip(process, mask)]
-    for i in range(len(outcomes)):
-        expected = slow_outcome_return(sums, i, 4)
-        assert advantages[i, 0].item() == pytest.approx(expected, abs=1e-12)
-
-
+@pytest.mark.parametrize("estimator", ["rloo", "grpo", "reinforce", "gae"])
 @pytest.mark.parametrize("process_scale", ["none", "batch"])
-def test_padding_and_what_lies_in_it_change_nothing(process_scale):
+def test_padding_and_what_lies_in_it_change_nothing(process_scale, estimator):
     outcomes, process, mask = make_batch(3, 4, length=6)
+    values = torch.rand_like(process)
     settings = dict(gamma=0.95, outcome_coef=1.0, process_coef=1.0, whiten=True)
-    settings["process_scale"] = process_scale
-    expected = prime_advantages(outcomes, process, mask, 4, **settings)
+    settings |= dict(process_scale=process_scale, estimator=estimator, gae_lambda=0.5)
+    expected = prime_advantages(outcomes, process, mask, 4, **settings, values=values)
     wide_mask = torch.cat([mask, torch.zeros(12, 3, dtype=mask.dtype)], dim=1)
     garbage = torch.full((12, 3), 1e6, dtype=process.dtype)
     wide_process = torch.cat([process.masked_fill(mask == 0, -1e6), garbage], dim=1)
-    wide = prime_advantages(outcomes, wide_process, wide_mask, 4, **settings)
+    wide_values = torch.cat([values.masked_fill(mask == 0, 1e6), garbage], dim=1)
+    wide = prime_advantages(outcomes, wide_process, wide_mask, 4, **settings, values=wide_values)
     torch.testing.assert_close(wide[:, :6], expected)
     assert wide[:, 6:].abs().max() == 0
 
@@ -203,5 +270,5 @@ def test_padding_and_what_lies_in_it_change_nothing(process_scale):
 def test_inputs_are_not_written_into():
     batch = make_batch(2, 4, length=5)
     copies = [tensor.clone() for tensor in batch]
-    prime_advantages(*batch, 4, 0.9, 1.0, 1.0, True, "batch", "token")
+    prime_advantages(*batch, 4, 0.9, 1.0, 1.0, True, "batch")
     assert all(torch.equal(tensor, copy) for tensor, copy in zip(batch, copies))

@@ -14,34 +14,18 @@ from pathlib import Path
 import pytest
 import reference_prime as twin
 import torch
-from small_runs import ROOT, load_script, read_metrics
+from small_runs import TINY_RUN, load_script, read_metrics
 from stub_verifier import StubVerifier
 from tiny_models import save_tiny_model
 from transformers import AutoModelForCausalLM
 
 from checks.constants import read_constants
 from checks.training_run import FREE_TO_CHANGE
+from reporting.run_log import RunLog
 from training import start as start_module
 
-BASE = dict(
-    TRAIN_DATA=str(ROOT / "tests" / "chains.jsonl"),
-    EVAL_DATA=None,
-    PROMPTS_PER_ITERATION=4,
-    MAX_RESPONSE_TOKENS=12,
-    ACCURACY_LOW=0.0,
-    ACCURACY_HIGH=1.0,
-    MICRO_BATCH_TOKENS=150,
-    POLICY_LR=1e-3,
-    PRM_LR=1e-2,
-    POLICY_WARMUP_STEPS=1,
-    PRM_WARMUP_STEPS=1,
-    PRM_OPTIMIZER_STEPS=2,
-    NUM_ITERATIONS=3,
-    SAVE_EVERY=100,
-    EVAL_EVERY=100,
-    CPU_THREADS=1,
-)
 STEPS = dict(OPTIMIZER_STEPS=4, POLICY_LR=1e-2)  # with which the ratio leaves 1
+PPO = dict(ADVANTAGE_ESTIMATOR="gae", VALUE="head", VALUE_LR=1e-2, VALUE_WARMUP_STEPS=1)
 CLIPPED = dict(POLICY_GRADIENT_CLIP=0.01, PRM_GRADIENT_CLIP=0.01)
 # With which later iterations begin with what was sampled before the policy moved.
 SURPLUS = dict(ACCURACY_LOW=0.3, ACCURACY_HIGH=0.6, POLICY_LR=1e-2)
@@ -77,12 +61,28 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
     "PROCESS_COEF": (dict(PROCESS_COEF=3.0), "default"),
     "PROCESS_COEF 0": (dict(PROCESS_COEF=0), "default"),
     "PROCESS_SCALE": (dict(PROCESS_SCALE="none"), "default"),
-    "PROCESS_GRANULARITY": (dict(PROCESS_GRANULARITY="response"), "default"),
     "GAMMA": (dict(GAMMA=0.7), "default"),
     "GAMMA, scale none": (dict(GAMMA=0.7, PROCESS_SCALE="none", BETA=1.0), "PROCESS_SCALE"),
     "ADVANTAGE_ESTIMATOR grpo": (dict(ADVANTAGE_ESTIMATOR="grpo"), "default"),
     "ADVANTAGE_ESTIMATOR reinforce": (dict(ADVANTAGE_ESTIMATOR="reinforce"), "default"),
     "WHITEN": (dict(WHITEN=True), "default"),
+    "VALUE head": (PPO, "default"),
+    "VALUE prm": (
+        dict(ADVANTAGE_ESTIMATOR="gae", VALUE="prm", PROCESS_COEF=0, BETA=1.0),
+        "PROCESS_COEF 0",
+    ),
+    "VALUE and LORA_RANK": (dict(**PPO, LORA_RANK=4), "LORA_RANK"),
+    "GAE_LAMBDA": (dict(**PPO, GAE_LAMBDA=0.5, PROCESS_COEF=0), "VALUE head"),
+    "GAMMA, gae": (dict(**PPO, GAMMA=0.7), "VALUE head"),
+    "VALUE_LR": ({**PPO, "VALUE_LR": 3e-3}, "VALUE head"),
+    "VALUE_WARMUP_STEPS": ({**PPO, "VALUE_WARMUP_STEPS": 4}, "VALUE head"),
+    "VALUE_WARMUP_ITERATIONS": (dict(**PPO, VALUE_WARMUP_ITERATIONS=1), "VALUE head"),
+    "VALUE_GRADIENT_CLIP": (dict(**PPO, VALUE_GRADIENT_CLIP=0.01), "VALUE head"),
+    "VALUE_OPTIMIZER_STEPS": (dict(**PPO, VALUE_OPTIMIZER_STEPS=4), "VALUE head"),
+    "VALUE_CLIP_RANGE": (
+        dict(**PPO, VALUE_OPTIMIZER_STEPS=4, VALUE_CLIP_RANGE=0.01),
+        "VALUE_OPTIMIZER_STEPS",
+    ),
     "OPTIMIZER_STEPS": (STEPS, "default"),
     "CLIP_RANGE": (dict(**STEPS, CLIP_RANGE=0.02), "OPTIMIZER_STEPS"),
     "POLICY_LR": (dict(POLICY_LR=3e-4), "default"),
@@ -121,24 +121,24 @@ def models(tmp_path_factory) -> dict[str, str]:
     return {name: save_tiny_model(tmp_path_factory.mktemp(name), n) for n, name in enumerate(names)}
 
 
-def run_script(folder: Path, settings: dict) -> tuple[list, list[dict], dict, list]:
+def run_script(folder: Path, settings: dict) -> tuple[list, list[dict], dict, dict]:
     """Run train_prime.py.
 
     Returns:
         what each iteration kept, its process rewards and advantages, and the weights after it.
         metrics.
         constants.
-        the models before the first iteration.
+        the models before the first iteration, by name of the role.
     """
     script = load_script("train_prime.py", folder, **settings, OUTPUT_DIR=str(folder))
-    records, start, learn = [], [], script.learn
+    records, start, learn = [], {}, script.learn
 
     def spy(run, timer, iteration, collected):
         written = []
         run.log.write_rollouts = lambda *values: written.append(values[3:])
         trainees = run.roles.trainees
         if not start:
-            start.extend(copy.deepcopy(trainee.module) for trainee in trainees)
+            start.update({own.name: copy.deepcopy(own.module) for own in trainees})
         metrics = learn(run, timer, iteration, collected)
         after = []
         for trainee in trainees:
@@ -151,6 +151,8 @@ def run_script(folder: Path, settings: dict) -> tuple[list, list[dict], dict, li
     script.learn = spy
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(start_module, "Verifier", StubVerifier)
+        patch.setattr(start_module.estimate, "check_run", lambda *_: "")  # slower than the run
+        patch.setattr(RunLog, "write_report", lambda *_: None)  # and so is this
         script.main()
     constants = {name: value for name, value in vars(script).items() if name.isupper()}
     return records, read_metrics(folder / constants["RUN_NAME"]), constants, start
@@ -164,7 +166,7 @@ WEIGHTS: dict[
 def run_setting(name: str, models: dict[str, str], folder: Path) -> tuple:
     changes = {key: models.get(value, value) for key, value in SETTINGS[name][0].items()}
     folder.mkdir()
-    run = run_script(folder, {**BASE, "MODEL": models["tiny"], **changes})
+    run = run_script(folder, {**TINY_RUN, "MODEL": models["tiny"], **changes})
     WEIGHTS[name] = run[0][-1][2]
     return run
 
@@ -175,24 +177,26 @@ def test_the_script_and_its_twin_agree(name, models, tmp_path):
     uses_surplus = any(group.age for groups, *_ in records for group in groups)
     should = SURPLUS.items() <= SETTINGS[name][0].items() and name != "MAX_SURPLUS_AGE"
     assert uses_surplus or not should  # a setting for surplus has one
-    for module in start:
+    for module in start.values():
         module.activate()
-    policy = twin.Trained(start[0].model, c, "POLICY")
-    prm = twin.Trained(start[1].model, c, "PRM") if c["PROCESS_COEF"] else None
+    trained = {role: twin.Trained(own.model, c, role.upper()) for role, own in start.items()}
+    assert ("PRM" in trained) == (c["PROCESS_COEF"] != 0 or c["VALUE"] == "prm")
     reference = AutoModelForCausalLM.from_pretrained(c["MODEL"])
-    for (groups, tensors, after), line in zip(records, metrics, strict=True):
-        rewards, advantages, expected = twin.iterate(policy, prm, reference, groups, c)
+    for iteration, ((groups, tensors, after), line) in enumerate(
+        zip(records, metrics, strict=True)
+    ):
+        rewards, advantages, expected = twin.iterate(trained, reference, groups, iteration, c)
         for tensor, rows in zip(tensors, (rewards, advantages)):
             for values, row in zip(tensor, rows):
                 torch.testing.assert_close(values[: len(row)], row, atol=2e-4, rtol=1e-3)
                 assert not values[len(row) :].any()
         for key, value in expected.items():
             assert line[key] == pytest.approx(value, abs=1e-5, rel=5e-4, nan_ok=True), key
-        for weights, trained in zip(after, [policy, prm]):
-            values = {n: p for n, p in trained.model.named_parameters() if p.requires_grad}
+        for weights, own in zip(after, trained.values(), strict=True):
+            values = {n: p for n, p in own.model.named_parameters() if p.requires_grad}
             assert weights.keys() == values.keys()
             errors = torch.cat([(weights[n] - values[n].detach()).abs().flatten() for n in values])
-            assert errors.max() < 10 * trained.rate
+            assert errors.max() < 10 * own.rate
             assert (errors > 1e-5).float().mean() < 1e-3
     if other := SETTINGS[name][1]:
         if other not in WEIGHTS:

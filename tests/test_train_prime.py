@@ -22,6 +22,7 @@ from checks.errors import UserError
 from generation import generate
 from models import roles
 from reporting import run_report
+from training import value_update
 from verifiers import Verdict, Verifier
 
 
@@ -79,8 +80,9 @@ def test_every_policy_and_prm_parameter_changed_and_loads(prime_run):
     assert not [name for name in policy if torch.equal(policy[name], prm[name])]
 
 
-def test_the_gradient_reaches_only_the_model_in_training(tmp_path):
+def test_the_gradient_reaches_only_the_model_in_training(tmp_path, monkeypatch):
     settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), "NUM_ITERATIONS": 1}
+    settings |= {"ADVANTAGE_ESTIMATOR": "gae", "VALUE": "head"}
     script = load_script("train_prime.py", tmp_path, **settings)
     seen = []
     take_step = script.take_step
@@ -89,7 +91,8 @@ def test_the_gradient_reaches_only_the_model_in_training(tmp_path):
         others = run[0].roles.trainees
         others.remove(trainee)
         assert all(p.grad is not None for p in trainee.module.parameters())
-        assert all(p.grad is None for p in others[0].module.parameters())
+        assert len(others) == 2
+        assert all(p.grad is None for other in others for p in other.module.parameters())
         assert all(p.grad is None for p in run[0].roles.reference.parameters())
         seen.append(trainee.name)
         return take_step(trainee)
@@ -98,9 +101,10 @@ def test_the_gradient_reaches_only_the_model_in_training(tmp_path):
     update_prm = script.update_prm
     script.update_prm = lambda r, *rest: (run.append(r), update_prm(r, *rest))[1]
     script.take_step = spy
+    monkeypatch.setattr(value_update, "take_step", spy)
     reference_before = read_weights(Path(SFT_MODEL))
     script.main()
-    assert seen == ["PRM", "policy"]
+    assert seen == ["PRM", "value", "policy"]
     for name, value in run[0].roles.reference.model.state_dict().items():
         if name in reference_before:
             assert torch.equal(value, reference_before[name])
@@ -160,7 +164,7 @@ def test_outcome_only_loads_one_model_and_trains_it(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "constants",
     [
-        dict(PRM_UPDATE="before", PRM_REFERENCE="policy", PROCESS_GRANULARITY="response"),
+        dict(PRM_UPDATE="before", PRM_REFERENCE="policy"),
         dict(OPTIMIZER_STEPS=2, PRM_OPTIMIZER_STEPS=4, PROCESS_SCALE="none", GAMMA=0.99),
         dict(MIXED_PRECISION="bf16", GRADIENT_CHECKPOINTING=True, WHITEN=False, EVAL_DATA=None),
     ],

@@ -30,6 +30,8 @@ from checks.errors import UserError
 def test_a_killed_run_resumes_to_the_same_metrics_and_weights(tmp_path, script_environment):
     settings = {**SMALL_RUN, "ACCURACY_LOW": 0.2, "ACCURACY_HIGH": 0.8, "NUM_ITERATIONS": 4}
     settings |= {"SAVE_EVERY": 2, "EVAL_EVERY": 2, "OUTPUT_DIR": str(tmp_path / "runs")}
+    settings |= {"ADVANTAGE_ESTIMATOR": "gae", "VALUE": "head", "VALUE_OPTIMIZER_STEPS": 2}
+    settings |= {"VALUE_WARMUP_ITERATIONS": 1}
     whole = run_here(tmp_path, **{**settings, "RUN_NAME": "whole"})
     before, after = read_metrics(whole)[1:3]
     assert before["prompts_surplus"] and abs(after["sampler_kl"]) > 1e-5  # and weights of its own
@@ -48,7 +50,7 @@ def test_a_killed_run_resumes_to_the_same_metrics_and_weights(tmp_path, script_e
     assert resumed.returncode == 0, output
     assert "iterations 2 to 3" in output
     assert without_seconds(read_metrics(killed)) == without_seconds(read_metrics(whole))
-    for role in ("policy", "prm"):
+    for role in ("policy", "prm", "value"):
         one, two = read_weights(whole / role), read_weights(killed / role)
         assert all(torch.equal(one[name], two[name]) for name in one)
     for iteration in range(4):
@@ -72,6 +74,9 @@ def test_a_run_of_before_a_constant_came_goes_on_as_it_was(prime_run, tmp_path, 
     content = json.loads((old / "constants.json").read_text())
     for name in ("STRICT_FORM", "IMPORTANCE_CAP", "IMPORTANCE_LEVEL", "MAX_SURPLUS_AGE"):
         assert content["constants"].pop(name)
+    for name in [n for n in content["constants"] if n.startswith(("VALUE", "GAE_"))]:
+        del content["constants"][name]
+    content["constants"]["PROCESS_GRANULARITY"] = "token"
     (old / "constants.json").write_text(json.dumps(content))
     settings = dict(RUN_NAME="old", NUM_ITERATIONS=3, EVAL_EVERY=2)
     with pytest.raises(UserError) as error:

@@ -23,7 +23,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from checks.files import writing
 from models import sharding
-from models.adapters import merge_adapter
 from models.trainee import Trainee
 
 # torch says this at every save of a process that runs alone.
@@ -142,7 +141,7 @@ def export_model(
     def write(temporary: Path) -> None:
         if accelerator.is_main_process:
             model.config.update(config_extras or {})
-            model.save_pretrained(temporary, state_dict=weights)
+            own.save(temporary, weights)
             tokenizer.save_pretrained(temporary)
 
     _write_beside(accelerator, folder, write)
@@ -163,16 +162,21 @@ def _gather_weights(accelerator: Accelerator, model: PreTrainedModel) -> dict[st
 
 def export_merged(
     accelerator: Accelerator,
+    merge: Callable[[Path, Path, dict], None],
     adapter: Path,
     tokenizer: PreTrainedTokenizerBase,
     folder: Path,
     config_extras: dict | None = None,
 ) -> None:
-    """Merge an exported adapter into its model and write one ordinary Hugging Face folder."""
+    """Merge an exported adapter into its model and write one ordinary Hugging Face folder.
+
+    Args:
+        merge: merge_adapter, or merge_value_adapter.
+    """
 
     def write(temporary: Path) -> None:
         if accelerator.is_main_process:
-            merge_adapter(adapter, temporary, config_extras or {})
+            merge(adapter, temporary, config_extras or {})
             tokenizer.save_pretrained(temporary)
 
     _write_beside(accelerator, folder, write)

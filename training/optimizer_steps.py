@@ -4,7 +4,7 @@ Shapes: B rows, T response tokens; b rows and t tokens of a micro-batch.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
@@ -96,7 +96,6 @@ def take_step(trainee: Trainee) -> float:
     return norm
 
 
-@torch.no_grad()
 def compute_logprobs(
     accelerator: Accelerator,
     module: nn.Module,
@@ -105,11 +104,43 @@ def compute_logprobs(
     micro_batch_tokens: int,
 ) -> Tensor:
     """Return log-probabilities (B, T) of the responses, without gradient, 0 at padding."""
-    logprobs = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)  # (B, T)
     module = accelerator.unwrap_model(module)
+    return _compute(
+        accelerator,
+        module,
+        rollouts,
+        micro_batch_tokens,
+        lambda micro: module(*micro.model_inputs(), temperature)[0],
+    )
+
+
+def compute_values(
+    accelerator: Accelerator, module: nn.Module, rollouts: Rollouts, micro_batch_tokens: int
+) -> Tensor:
+    """Return values V(y_<t) (B, T) of a value model, without gradient, 0 at padding."""
+    module = accelerator.unwrap_model(module)
+    return _compute(
+        accelerator,
+        module,
+        rollouts,
+        micro_batch_tokens,
+        lambda micro: module(*micro.model_inputs()),
+    )
+
+
+@torch.no_grad()
+def _compute(
+    accelerator: Accelerator,
+    module: nn.Module,
+    rollouts: Rollouts,
+    micro_batch_tokens: int,
+    forward: Callable[[Rollouts], Tensor],
+) -> Tensor:
+    """Return what forward() gives for each response token, (B, T), each process doing its share."""
+    computed = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)  # (B, T)
     plan = plan_micro_batches(
         rollouts,
-        range(len(logprobs)),
+        range(len(computed)),
         micro_batch_tokens,
         find_token_cost(accelerator, module),
         accelerator.process_index,
@@ -118,7 +149,7 @@ def compute_logprobs(
     for micro_rows, siblings in plan:
         micro = select_rows(rollouts, micro_rows or [0], siblings)
         with accelerator.autocast():  # even without rows: a sharded model needs all processes
-            values, _ = module(*micro.model_inputs(), temperature)  # (b, t)
+            values = forward(micro)  # (b, t)
         if micro_rows:
-            logprobs[send(micro_rows, logprobs.device), : micro.response_length] = values
-    return accelerator.reduce(logprobs)  # a sum: every row is 0 on all processes but one
+            computed[send(micro_rows, computed.device), : micro.response_length] = values
+    return accelerator.reduce(computed)  # a sum: every row is 0 on all processes but one

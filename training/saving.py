@@ -10,8 +10,10 @@ from pathlib import Path
 from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
+from models.adapters import merge_adapter
 from models.roles import Roles
 from models.trainee import Trainee
+from models.values import merge_value_adapter
 from training import checkpoint
 
 
@@ -62,7 +64,7 @@ class Saver:
             self.export(self.roles.policy, "best_policy")
 
     def export_all(self) -> None:
-        """Write the policy and, if there is one, the PRM."""
+        """Write the policy and, if there are such, the PRM and the value model."""
         for trainee in self.roles.trainees:
             self.export(trainee, trainee.name.lower())
 
@@ -74,7 +76,9 @@ class Saver:
         checkpoint.export_model(self.accelerator, trainee.module, self.tokenizer, folder, extras)
         if c["LORA_RANK"] and c["LORA_MERGE"]:
             merged = self.folder / name
-            checkpoint.export_merged(self.accelerator, folder, self.tokenizer, merged, extras)
+            merge = merge_value_adapter if trainee is self.roles.value else merge_adapter
+            settings = folder, self.tokenizer, merged, extras
+            checkpoint.export_merged(self.accelerator, merge, *settings)
 
     def _describe_prm(self) -> dict:
         """Return what a PRM's config.json records; evaluation/scoring.py reads it."""

@@ -4,7 +4,7 @@ import pytest
 
 from checks.errors import UserError
 from checks.saved_constants import check_same_constants, read_saved_constants, write_constants
-from checks.training_run import FREE_TO_CHANGE
+from checks.training_run import FREE_TO_CHANGE, translate_earlier
 
 
 def test_constants_come_back_from_their_file(tmp_path):
@@ -31,3 +31,24 @@ def test_a_constant_that_came_later_is_named(tmp_path):
     assert "SEED" not in str(error.value)
     with pytest.raises(UserError, match="CLIP: was None, is 0.3"):
         check_same_constants({"BETA": 0.05, "CLIP": 0.3}, {"BETA": 0.05}, tmp_path, [])
+
+
+def test_names_that_meant_another_estimator_are_not_taken_for_today_s(tmp_path):
+    now = dict(VALUE=None, VALUE_LR=1e-3, GAE_LAMBDA=1.0, STRICT_FORM=False, PROCESS_COEF=1.0)
+    before = dict(PROCESS_GRANULARITY="token", PROCESS_COEF=1.0)
+
+    def check(estimator: str, **changes) -> None:
+        old = translate_earlier({**before, "ADVANTAGE_ESTIMATOR": estimator, **changes}, now)
+        new = {**now, "ADVANTAGE_ESTIMATOR": estimator}
+        check_same_constants(new, old, tmp_path, ["PROCESS_COEF"])
+
+    check("rloo")
+    check("grpo", PROCESS_COEF=0)  # of outcomes it was what it is
+    for estimator in ("grpo", "reinforce"):
+        with pytest.raises(UserError, match=f"was '{estimator} of an earlier version', is"):
+            check(estimator)
+    with pytest.raises(UserError, match="PROCESS_GRANULARITY: was 'response', is None"):
+        check("rloo", PROCESS_GRANULARITY="response")
+    old = translate_earlier({**before, "ADVANTAGE_ESTIMATOR": "rloo"}, {**now, "VALUE": "head"})
+    with pytest.raises(UserError, match="VALUE: was None, is 'head'"):
+        check_same_constants({**now, "VALUE": "head"}, old, tmp_path, ["ADVANTAGE_ESTIMATOR"])

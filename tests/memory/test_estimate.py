@@ -18,6 +18,7 @@ from models import roles
 CONSTANTS = dict(
     MODEL="tiny",
     PROCESS_COEF=1.0,
+    VALUE=None,
     PRM_REFERENCE="sft",
     PRM_UPDATE="after",
     EVAL_DATA=None,
@@ -73,6 +74,20 @@ def test_weights_gradients_and_moments_are_counted():
     assert counted(alone["policy"]) == dict(
         policy=4 * SIZE, gradients=4 * SIZE, optimizers=8 * SIZE
     )
+
+
+def test_a_value_model_is_counted_as_what_it_is():
+    configs = {"policy": CONFIG, "value": CONFIG}
+    size = SIZE - 32 * 32 + 32 + 1  # no head for tokens, but one number and its bias
+    parts = estimate_memory(CONSTANTS, configs, 1, "cuda")
+    assert list(parts) == ["generate", "value", "policy"]
+    everything = dict(policy=4 * SIZE, value=4 * size, optimizers=8 * (SIZE + size))
+    assert counted(parts["value"]) == {**everything, "gradients": 4 * size}
+    assert counted(parts["policy"]) == {**everything, "gradients": 4 * SIZE}
+    assert parts["value"]["activations"] < parts["policy"]["activations"]  # no logits
+    away = dict(OFFLOAD_MODELS=True, OFFLOAD_OPTIMIZERS=True)
+    parts = estimate_memory({**CONSTANTS, **away}, configs, 1, "cuda")["value"]
+    assert counted(parts) == dict(value=4 * size, gradients=4 * size, optimizers=8 * size)
 
 
 def test_what_waits_in_host_memory_is_not_counted():

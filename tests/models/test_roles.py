@@ -44,7 +44,9 @@ def test_siblings_are_computed_as_one_where_every_model_can():
 
     def count(policy, prm, reference=None, rollout_model=None, **constants):
         trainees = [SimpleNamespace(module=module) for module in (policy, prm) if module]
-        names = dict(trainees=trainees, reference=reference, rollout_model=rollout_model)
+        value = SimpleNamespace(module=bloom)  # never tried: its backbone is the policy's
+        names = dict(trainees=[*trainees, value], value=value)
+        names |= dict(reference=reference, rollout_model=rollout_model)
         settings = {**CONSTANTS, **constants}
         return roles.count_siblings(ACCELERATOR, settings, SimpleNamespace(**names))
 

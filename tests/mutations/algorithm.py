@@ -24,13 +24,13 @@ FAULTS = [
         ),
         (
             "GRPO's deviation is that of the population",
-            "deviation = (squares / (count - 1)).sqrt()",
-            "deviation = (squares / count).sqrt()",
+            "groups.std(dim=1)",
+            "groups.std(dim=1, correction=0)",
         ),
         (
-            "REINFORCE's mean counts padding",
-            "mean = (rewards * mask).sum() / mask.sum()",
-            "mean = (rewards * mask).mean()",
+            "REINFORCE has a baseline",
+            "    return rewards * mask",
+            "    return (rewards - rewards.mean()) * mask",
         ),
         (
             "the process term is no return, but the token's reward",
@@ -70,8 +70,8 @@ FAULTS = [
         ),
         (
             "the estimator does not reach the outcome term",
-            "(outcome_rewards, response_mask, samples_per_prompt, estimator)",
-            '(outcome_rewards, response_mask, samples_per_prompt, "rloo")',
+            "outcome_rewards, response_mask, samples_per_prompt, estimator\n",
+            'outcome_rewards, response_mask, samples_per_prompt, "rloo"\n',
         ),
     ),
     *faults(

@@ -54,13 +54,13 @@ FAULTS = [
         ),
         (
             "GAMMA may be above 1",
-            '("ACCURACY_LOW", "ACCURACY_HIGH", "GAMMA")',
-            '("ACCURACY_LOW", "ACCURACY_HIGH")',
+            '("ACCURACY_LOW", "ACCURACY_HIGH", "GAMMA", "GAE_LAMBDA")',
+            '("ACCURACY_LOW", "ACCURACY_HIGH", "GAE_LAMBDA")',
         ),
         (
             "a negative learning rate is accepted",
-            '"PRM_LR OUTCOME_COEF PROCESS_COEF CLIP_RANGE POLICY_LR WEIGHT_DECAY"',
-            '"PRM_LR OUTCOME_COEF PROCESS_COEF CLIP_RANGE WEIGHT_DECAY"',
+            "CLIP_RANGE POLICY_LR VALUE_LR",
+            "CLIP_RANGE VALUE_LR",
         ),
     ),
     *faults(
@@ -168,7 +168,7 @@ FAULTS = [
         ),
         (
             "a frozen PRM has an optimizer",
-            'if role == "policy" or c["PRM_UPDATE"] != "none"',
+            'if role != "PRM" or c["PRM_UPDATE"] != "none"',
             "if role",
         ),
         ("OFFLOAD_MODELS is ignored", 'if c["OFFLOAD_MODELS"] and not on_cpu', "if False"),

@@ -177,7 +177,7 @@ FAULTS = [
             "can = all(",
         ),
         ("one model that takes siblings is enough", "can = alike and all(", "can = alike and any("),
-        ("SEED does not change the adapters", 'set_seed(c["SEED"])', "set_seed(0)"),
+        ("SEED does not change the adapters", 'set_seed(c["SEED"])  # ad', "set_seed(0)  # ad"),
         (
             "optimizer states stay where they are",
             "state[name] = value.to(device, non_blocking=True)",

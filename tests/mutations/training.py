@@ -84,8 +84,8 @@ FAULTS = [
         ),
         (
             "log-probabilities are not gathered",
-            "return accelerator.reduce(logprobs)  #",
-            "return logprobs  #",
+            "return accelerator.reduce(computed)  #",
+            "return computed  #",
         ),
     ),
     *faults(

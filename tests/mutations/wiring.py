@@ -29,15 +29,6 @@ FAULTS = [
         ),
     ),
     *felt(
-        "advantage.py",
-        (
-            "PROCESS_GRANULARITY",
-            "a response's one process reward is not scaled",
-            "response_rewards = (scaled * response_mask)",
-            "response_rewards = (process_rewards * response_mask)",
-        ),
-    ),
-    *felt(
         "prm.py",
         (
             "default",
@@ -75,18 +66,17 @@ FAULTS = [
         ),
         ("WHITEN", "WHITEN is ignored: never", "whiten=WHITEN,", "whiten=False,"),
         ("default", "WHITEN is ignored: always", "whiten=WHITEN,", "whiten=True,"),
-        ("GAMMA", "GAMMA is ignored", "gamma=GAMMA,", "gamma=1.0,"),
+        (
+            "GAMMA",
+            "GAMMA is ignored",
+            "gamma=GAMMA,\n        outcome",
+            "gamma=1.0,\n        outcome",
+        ),
         (
             "PROCESS_SCALE",
             "PROCESS_SCALE is ignored",
             "process_scale=PROCESS_SCALE,",
             'process_scale="batch",',
-        ),
-        (
-            "PROCESS_GRANULARITY",
-            "PROCESS_GRANULARITY is ignored",
-            "process_granularity=PROCESS_GRANULARITY,",
-            'process_granularity="token",',
         ),
         (
             "ADVANTAGE_ESTIMATOR grpo",

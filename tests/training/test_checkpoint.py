@@ -12,7 +12,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from transformers import AutoModelForCausalLM
 
 from checks.errors import UserError
-from models.adapters import add_adapters
+from models.adapters import add_adapters, merge_adapter
 from models.logprobs import ResponseLogprobs
 from models.trainee import Trainee, linear_warmup, make_trainee
 from training import checkpoint, optimizer_steps
@@ -100,7 +100,8 @@ def test_an_exported_adapter_becomes_the_model_it_makes(accelerator, tmp_path):
     tokenizer = SimpleNamespace(save_pretrained=lambda _: None)
     folders = tmp_path / "prm_adapter", tmp_path / "prm"
     checkpoint.export_model(accelerator, trainee.module, tokenizer, folders[0])
-    checkpoint.export_merged(accelerator, folders[0], tokenizer, folders[1], {"implicit_prm": 1})
+    settings = tokenizer, folders[1], {"implicit_prm": 1}
+    checkpoint.export_merged(accelerator, merge_adapter, folders[0], *settings)
     assert json.loads((folders[0] / "adapter_config.json").read_text())["r"] == 2
     assert not (folders[0] / "model.safetensors").exists()
     merged = AutoModelForCausalLM.from_pretrained(folders[1])

@@ -1,0 +1,80 @@
+"""The advantage functions a second time, from the equations of arXiv 2502.01456 alone.
+
+One response at a time, token by token, no padding. A row is one response's (T,) values; the K rows
+of a prompt follow each other. `c` holds the constants of train_prime.py.
+"""
+
+import torch
+from torch import Tensor
+
+ROUNDING = 1e-4  # below it PROCESS_SCALE = "batch" divides nothing; added to "grpo"'s deviation
+
+
+def rloo(row: Tensor, own: Tensor, group: list[Tensor]) -> Tensor:
+    """Eq. 4, and the brackets of Eq. 5: less the mean of the other responses' means."""
+    others = [other.mean() for other in group if other is not own]
+    return row - sum(others) / len(others)
+
+
+def grpo(row: Tensor, own: Tensor, group: list[Tensor]) -> Tensor:
+    """Eq. 7: by mean and deviation of the K response means."""
+    means = torch.stack([other.mean() for other in group])
+    return (row - means.mean()) / (means.std() + ROUNDING)
+
+
+def reinforce(row: Tensor, own: Tensor, group: list[Tensor]) -> Tensor:
+    """Eq. 8: no baseline."""
+    return row
+
+
+BASELINES = {"rloo": rloo, "grpo": grpo, "reinforce": reinforce, "gae": rloo}
+
+
+def centred(rows: list[Tensor], K: int, estimator: str) -> list[Tensor]:
+    """Return the rewards of every response against those of its prompt."""
+    groups = [rows[i // K * K : i // K * K + K] for i in range(len(rows))]
+    return [BASELINES[estimator](row, row, group) for row, group in zip(rows, groups)]
+
+
+def returns_to_go(row: Tensor, gamma: float) -> Tensor:
+    """Return sum_{s >= t} gamma^(s-t) r_s for every t."""
+    T = len(row)
+    return torch.stack([sum(gamma ** (s - t) * row[s] for s in range(t, T)) for t in range(T)])
+
+
+def gae(outcome: float, values: Tensor, gamma: float, decay: float) -> Tensor:
+    """GAE(gamma, decay) of a reward at the last token; values (T,) are V(y_<t)."""
+    T = len(values)
+    deltas = []
+    for t in range(T):
+        reward = outcome if t == T - 1 else 0.0
+        following = 0.0 if t == T - 1 else values[t + 1]
+        deltas.append(reward + gamma * following - values[t])
+    sums = [sum((gamma * decay) ** (s - t) * deltas[s] for s in range(t, T)) for t in range(T)]
+    return torch.stack(sums)
+
+
+def prm_values(row: Tensor) -> Tensor:
+    """Section 5.4: v_phi(y_<t) = sum_{s < t} r_phi(y_s)."""
+    return torch.stack([row[:t].sum() for t in range(len(row))])
+
+
+def compute_advantages(
+    rewards: list[Tensor], outcomes: list[float], values: list[Tensor] | None, c: dict
+) -> list[Tensor]:
+    """Line 9: outcome and process returns, weighed and summed. Values are for "gae" alone."""
+    gamma, K, kind = c["GAMMA"], c["SAMPLES_PER_PROMPT"], c["ADVANTAGE_ESTIMATOR"]
+    largest = max(float(returns_to_go(row, gamma).abs().max()) for row in rewards)
+    scale = largest if c["PROCESS_SCALE"] == "batch" and largest > ROUNDING else 1.0
+    process = [returns_to_go(r, gamma) for r in centred([r / scale for r in rewards], K, kind)]
+    if kind == "gae":
+        outcome = [gae(o, v, gamma, c["GAE_LAMBDA"]) for o, v in zip(outcomes, values)]
+    else:
+        outcome = centred([torch.tensor([reward]) for reward in outcomes], K, kind)
+    pairs = zip(outcome, process)
+    advantages = [c["OUTCOME_COEF"] * own + c["PROCESS_COEF"] * row for own, row in pairs]
+    if c["WHITEN"]:
+        flat = torch.cat(advantages)
+        deviation = torch.sqrt(flat.var() + 1e-8)
+        advantages = [(row - flat.mean()) / deviation for row in advantages]
+    return advantages

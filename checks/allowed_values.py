@@ -52,9 +52,7 @@ def check_training_constants(constants: dict) -> None:
         "LORA_ALPHA TEMPERATURE VERIFIER_TIMEOUT BETA PRM_GRADIENT_CLIP POLICY_GRADIENT_CLIP"
     ).split()
     not_negative = "PRM_LR OUTCOME_COEF PROCESS_COEF CLIP_RANGE POLICY_LR WEIGHT_DECAY".split()
-    from_zero = (
-        "LORA_RANK PRM_WARMUP_STEPS POLICY_WARMUP_STEPS SEED LOG_SAMPLES MAX_SURPLUS_AGE"
-    ).split()
+    from_zero = "LORA_RANK PRM_WARMUP_STEPS POLICY_WARMUP_STEPS SEED LOG_SAMPLES".split()
     caps = [name for name in ["IMPORTANCE_CAP"] if constants[name] is not None]
     check_ranges(
         constants,
@@ -65,6 +63,7 @@ def check_training_constants(constants: dict) -> None:
             **dict.fromkeys(from_zero, (0, _MANY)),
             **dict.fromkeys(("ACCURACY_LOW", "ACCURACY_HIGH", "GAMMA"), (0.0, 1.0)),
             **dict.fromkeys(caps, (1.0, _MANY)),
+            "MAX_SURPLUS_AGE": (0, _MANY),
             "SAMPLES_PER_PROMPT": (2, _MANY),  # leave-one-out needs another response
         },
     )

@@ -73,7 +73,7 @@ def _check_numbers(constants: dict) -> None:
     ).split()
     from_zero = (
         "LORA_RANK PRM_WARMUP_STEPS POLICY_WARMUP_STEPS VALUE_WARMUP_STEPS "
-        "VALUE_WARMUP_ITERATIONS SEED LOG_SAMPLES MAX_SURPLUS_AGE"
+        "VALUE_WARMUP_ITERATIONS SEED LOG_SAMPLES"
     ).split()
     shares = ("ACCURACY_LOW", "ACCURACY_HIGH", "GAMMA", "GAE_LAMBDA")
     caps = [name for name in ["IMPORTANCE_CAP"] if constants[name] is not None]
@@ -86,6 +86,7 @@ def _check_numbers(constants: dict) -> None:
             **dict.fromkeys(from_zero, (0, _MANY)),
             **dict.fromkeys(shares, (0.0, 1.0)),
             **dict.fromkeys(caps, (1.0, _MANY)),
+            "MAX_SURPLUS_AGE": (0, _MANY),
             "SAMPLES_PER_PROMPT": (2, _MANY),  # leave-one-out needs another response
         },
     )

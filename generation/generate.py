@@ -50,9 +50,7 @@ def generate_responses(
         on_response: called once for each response found to have ended, with its row and token ids.
 
     Returns:
-        the token ids of each response.
-        the log-probability of each of its tokens under the distribution it was drawn from, at the
-        temperature; None at temperature 0.
+        token ids of each response; log-probability of each token as drawn, None at temperature 0.
     """
     width = max(map(len, prompt_ids))
     input_ids = torch.tensor([[pad_token_id] * (width - len(p)) + p for p in prompt_ids])  # (n, P)

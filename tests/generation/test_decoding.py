@@ -23,13 +23,8 @@ def generate(model, prompts=PROMPTS, **changes):
 
 def generate_both(model, prompts, **changes):
     """Return responses and log-probabilities."""
-    settings = dict(
-        samples_per_prompt=3,
-        max_response_tokens=12,
-        temperature=1.0,
-        eos_token_ids=[2],
-        pad_token_id=0,
-    )
+    settings = dict(samples_per_prompt=3, max_response_tokens=12, temperature=1.0)
+    settings |= dict(eos_token_ids=[2], pad_token_id=0)
     return generate_responses(model, prompts, **{**settings, **changes})
 
 

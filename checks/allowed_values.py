@@ -32,6 +32,7 @@ def check_training_constants(constants: dict) -> None:
         {
             "MIXED_PRECISION": ("no", "bf16"),
             "PRM_UPDATE": ("after", "before", "none"),
+            "PRM_LOSS": ("ce", "pairs"),
             "PRM_REFERENCE": ("sft", "policy"),
             "PROCESS_SCALE": ("none", "batch"),
             "ADVANTAGE_ESTIMATOR": ("rloo", "grpo", "reinforce"),

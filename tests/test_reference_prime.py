@@ -54,6 +54,10 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
     "MAX_PROMPT_TOKENS": (dict(MAX_PROMPT_TOKENS=45), "default"),
     "PROMPTS_PER_ITERATION": (dict(PROMPTS_PER_ITERATION=6), "default"),
     "SAMPLES_PER_PROMPT": (dict(SAMPLES_PER_PROMPT=3), "default"),
+    "SAMPLES_PER_PROMPT 2": (
+        dict(PRM_OPTIMIZER_STEPS=4, PRM_UPDATE="before", SAMPLES_PER_PROMPT=2),
+        "default",
+    ),
     "MAX_RESPONSE_TOKENS": (dict(MAX_RESPONSE_TOKENS=5), "default"),
     "TEMPERATURE": (dict(TEMPERATURE=0.7), "default"),
     "TEMPERATURE everywhere": (
@@ -66,6 +70,11 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
     "BETA": (dict(BETA=0.5), "default"),
     "PRM_UPDATE before": (dict(PRM_UPDATE="before"), "default"),
     "PRM_UPDATE none": (dict(PRM_UPDATE="none", PRM_MODEL="other"), "PRM_MODEL"),
+    "PRM_LOSS": (dict(PRM_LOSS="pairs"), "default"),
+    "PRM_LOSS, steps without pairs": (
+        dict(PRM_LOSS="pairs", PRM_OPTIMIZER_STEPS=4, PRM_UPDATE="before", SAMPLES_PER_PROMPT=2),
+        "SAMPLES_PER_PROMPT 2",
+    ),
     "PRM_REFERENCE": (dict(PRM_REFERENCE="policy"), "default"),
     "PRM_LR": (dict(PRM_LR=3e-3), "default"),
     "PRM_WARMUP_STEPS": (dict(PRM_WARMUP_STEPS=4), "default"),

@@ -48,6 +48,9 @@ SPLIT = {
         "PROMPTS_PER_ITERATION": 6,
         "PRM_OPTIMIZER_STEPS": 2,
     },
+    # The two responses of a pair are on two processes, or in two micro-batches.
+    "pairs": {"PRM_LOSS": "pairs", "MICRO_BATCH_TOKENS": 100},
+    "pairs, sharded": {"PRM_LOSS": "pairs", "SHARD": True, "OFFLOAD_MODELS": True},
 }
 
 
@@ -110,7 +113,7 @@ def test_an_update_is_the_same(tmp_path, script_environment, groups, alone, proc
     if processes > 1:
         several = update(tmp_path / "n", script_environment, groups, processes)
     for mode, result in several.items():
-        expected = alone["lora" if mode == "lora" else "whole"]
+        expected = alone[{"sharded": "whole", "pairs, sharded": "pairs"}.get(mode, mode)]
         if result is expected:  # one process, compared with itself
             continue
         assert result["metrics"] == pytest.approx(expected["metrics"], abs=1e-5), mode

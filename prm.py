@@ -30,11 +30,15 @@ def implicit_process_rewards(
     return beta * log_ratio
 
 
+def response_scores(process_rewards: Tensor, response_mask: Tensor) -> Tensor:
+    """Return r_phi(y) = sum_t r_phi(y_t) of every response (B,), from rewards and mask (B, T)."""
+    return (process_rewards * response_mask).sum(dim=-1)
+
+
 def prm_loss(process_rewards: Tensor, outcome_rewards: Tensor, response_mask: Tensor) -> Tensor:
     """Return the cross-entropy of the PRM's verdicts on responses (paper, Algorithm 1, line 8):
 
         L_CE = -E_y[ r_o(y) log sigma(r_phi(y)) + (1 - r_o(y)) log(1 - sigma(r_phi(y))) ]
-        r_phi(y) = sum_t r_phi(y_t)
 
     Args:
         process_rewards: (B, T) with gradient.
@@ -44,7 +48,7 @@ def prm_loss(process_rewards: Tensor, outcome_rewards: Tensor, response_mask: Te
     Returns:
         scalar, the mean over rows, in nats; log 2 while the PRM equals the reference.
     """
-    scores = (process_rewards * response_mask).sum(dim=-1)  # (B,)
+    scores = response_scores(process_rewards, response_mask)
     # With logits: sigma(x) is 0 or 1 in float32 where |x| is large, and has no gradient there.
     return F.binary_cross_entropy_with_logits(scores, outcome_rewards.to(scores.dtype))
 
@@ -100,7 +104,7 @@ def pair_margins(
         prompts: (B,) number of each row's prompt.
     """
     better, worse = find_pairs(outcome_rewards, prompts)
-    scores = (process_rewards * response_mask).sum(dim=-1)  # (B,)
+    scores = response_scores(process_rewards, response_mask)
     return scores[better] - scores[worse]
 
 

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from checks import machine, model_files
 from checks.errors import UserError
+from checks.prm_record import find_reference
 from memory.activations import TRIED_LAYERS, extrapolate_activations, list_generated, with_layers
 from models.adapters import add_adapters, is_adapter
 
@@ -91,24 +92,22 @@ def estimate_memory(
 
     Args:
         constants: of train_prime.py.
-        configs: from load_configs.
+        configs: from load_configs, by role.
         device_type: "cuda" or "cpu". Nothing is offloaded from a CPU.
     """
     c = constants
     on_cpu = device_type == "cpu"
     parts = num_processes if c["SHARD"] else 1
-    trained = {role: model_files.count_parameters(own) / parts for role, own in configs.items()}
-    resident = {role: int(_FLOAT * size) for role, size in trained.items()}
+    sizes = {role: model_files.count_parameters(own) / parts for role, own in configs.items()}
+    resident = {role: int(_FLOAT * size) for role, size in sizes.items()}
+    trained = {role: size for role, size in sizes.items() if role != "reference"}
     whole = model_files.count_parameters(configs["policy"]) * _rollout_bytes(c)
     if c["LORA_RANK"]:
-        trained = {role: _count_adapter(c, own) for role, own in configs.items()}
+        trained = {role: _count_adapter(c, configs[role]) for role in trained}
         resident = {role: int(_FLOAT * size) for role, size in trained.items()}
         resident["policy"] += whole  # the model that all roles share
-    else:
-        if "PRM" in configs and c["PRM_REFERENCE"] == "sft":
-            resident["reference"] = resident["policy"]
-        if c["SHARD"] or c["ROLLOUT_DTYPE"] != "float32":
-            resident["rollout copy"] = whole
+    elif c["SHARD"] or c["ROLLOUT_DTYPE"] != "float32":
+        resident["rollout copy"] = whole
     steps = {
         role: n for role, n in trained.items() if role == "policy" or c["PRM_UPDATE"] != "none"
     }
@@ -142,11 +141,13 @@ def estimate_memory(
 
 
 def load_configs(constants: dict) -> dict[str, PretrainedConfig]:
-    """Return the configurations of the policy and, if there is one, the PRM."""
+    """Return the configurations of the policy and, if there are any, PRM and reference."""
     configs = {"policy": model_files.load_config(constants["MODEL"], "MODEL")}
     if constants["PROCESS_COEF"]:
         other = constants["PRM_MODEL"]
         configs["PRM"] = model_files.load_config(other, "PRM_MODEL") if other else configs["policy"]
+    if reference := find_reference(constants):
+        configs["reference"] = model_files.load_config(reference, "PRM_REFERENCE")
     return configs
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
+from checks.prm_record import find_reference
 from generation.siblings import takes_siblings
 from models.adapters import add_adapters
 from models.loading import load_model
@@ -87,8 +88,8 @@ def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
     prm = reference = None
     if c["PROCESS_COEF"]:
         prm = prepare("PRM", load(c["PRM_MODEL"] or c["MODEL"], "prm"))
-        if c["PRM_REFERENCE"] == "sft":
-            reference = load(c["MODEL"], None).to(home)
+        if start := find_reference(c):
+            reference = load(start, None).to(home)
     return Roles(
         policy=policy,
         prm=prm,

@@ -15,7 +15,7 @@ FLOORS = (
     ("rollout", "reporting", "memory"),
     ("training",),
     ("evaluation",),
-    ("train_prime", "sft", "evaluate", "score", "report"),
+    ("train_prime", "train_prm", "sft", "evaluate", "score", "report"),
     ("benchmarks",),
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}

@@ -76,6 +76,11 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
         "SAMPLES_PER_PROMPT 2",
     ),
     "PRM_REFERENCE": (dict(PRM_REFERENCE="policy"), "default"),
+    "PRM_REFERENCE prm": (dict(PRM_REFERENCE="prm", PRM_MODEL="other"), "PRM_MODEL"),
+    "PRM_REFERENCE prm, a wider PRM": (
+        dict(PRM_REFERENCE="prm", PRM_MODEL="wide", PRM_UPDATE="before"),
+        "PRM_REFERENCE prm",
+    ),
     "PRM_LR": (dict(PRM_LR=3e-3), "default"),
     "PRM_WARMUP_STEPS": (dict(PRM_WARMUP_STEPS=4), "default"),
     "PRM_GRADIENT_CLIP": (dict(PRM_GRADIENT_CLIP=0.01), "default"),
@@ -118,9 +123,11 @@ ELSEWHERE = {  # constants that change what is learned, and where else they are 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> dict[str, str]:
-    """Folders of two tiny models."""
+    """Folders of three tiny models, one of another width."""
     names = ("tiny", "other")
-    return {name: save_tiny_model(tmp_path_factory.mktemp(name), n) for n, name in enumerate(names)}
+    own = {name: save_tiny_model(tmp_path_factory.mktemp(name), n) for n, name in enumerate(names)}
+    wider = dict(hidden_size=32, intermediate_size=40)
+    return {**own, "wide": save_tiny_model(tmp_path_factory.mktemp("wide"), 2, **wider)}
 
 
 def run_script(folder: Path, settings: dict) -> tuple[list, list[dict], dict, list]:
@@ -178,7 +185,8 @@ def test_the_script_and_its_twin_agree(name, models, tmp_path):
         module.activate()
     policy = twin.Trained(start[0].model, c, "POLICY")
     prm = twin.Trained(start[1].model, c, "PRM") if c["PROCESS_COEF"] else None
-    reference = AutoModelForCausalLM.from_pretrained(c["MODEL"])
+    start_of_prm = c["PRM_MODEL"] if c["PRM_REFERENCE"] == "prm" else c["MODEL"]
+    reference = AutoModelForCausalLM.from_pretrained(start_of_prm)
     for (groups, tensors, after), line in zip(records, metrics, strict=True):
         rewards, advantages, expected = twin.iterate(policy, prm, reference, groups, c)
         for tensor, rows in zip(tensors, (rewards, advantages)):

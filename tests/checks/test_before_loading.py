@@ -42,7 +42,16 @@ def start(tmp_path, monkeypatch):
             dict(PRM_UPDATE="often"),
             "PRM_UPDATE = 'often' is unknown: choose one of 'after', 'before'",
         ),
-        (dict(PRM_REFERENCE="prm"), "PRM_REFERENCE = 'prm' is unknown"),
+        (dict(PRM_REFERENCE="start"), "PRM_REFERENCE = 'start' is unknown"),
+        (
+            dict(PRM_REFERENCE="prm", PRM_UPDATE="none"),
+            'PRM_REFERENCE = "prm" with PRM_UPDATE = "none": the PRM stays its own reference',
+        ),
+        (
+            dict(PRM_REFERENCE="prm", PRM_UPDATE="none", PRM_MODEL=SFT_MODEL),
+            "Set PRM_MODEL to a trained PRM that records its reference",
+        ),
+        (dict(PRM_LOSS="dpo"), "PRM_LOSS = 'dpo' is unknown"),
         (dict(PROCESS_SCALE="max"), "PROCESS_SCALE = 'max' is unknown"),
         (dict(PROCESS_GRANULARITY="step"), "PROCESS_GRANULARITY = 'step' is unknown"),
         (dict(MIXED_PRECISION="fp16"), "MIXED_PRECISION = 'fp16' is unknown"),

@@ -158,8 +158,14 @@ FAULTS = [
         "memory/test_estimate.py",
         (
             "the reference is not counted",
-            'resident["reference"] = resident["policy"]',
-            'resident["reference"] = 0',
+            "if reference := find_reference(constants):",
+            "if False:",
+        ),
+        ("the reference is trained", ' if role != "reference"}', "}"),
+        (
+            "the reference has the policy's size",
+            'model_files.load_config(reference, "PRM_REFERENCE")',
+            'configs["policy"]',
         ),
         (
             "data-parallel training keeps the gradients of a phase alone",

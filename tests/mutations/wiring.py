@@ -42,18 +42,12 @@ FAULTS = [
         (
             "default",
             "only wholly right and wholly wrong responses make a pair",
-            "outcomes.unsqueeze(2) > outcomes.unsqueeze(1)",
-            "outcomes.unsqueeze(2) >= 1 + outcomes.unsqueeze(1)",
+            "outcome_rewards.unsqueeze(1) > outcome_rewards",
+            "outcome_rewards.unsqueeze(1) >= 1 + outcome_rewards",
         ),
     ),
     *felt(
         "train_prime.py",
-        (
-            "default",
-            "the PRM learns inverted labels",
-            "loss = prm_loss(rewards, micro.outcome_rewards, micro.response_mask)",
-            "loss = prm_loss(rewards, 1 - micro.outcome_rewards, micro.response_mask)",
-        ),
         (
             "OPTIMIZER_STEPS",
             "the PPO ratio is always 1",
@@ -94,7 +88,14 @@ FAULTS = [
             "estimator=ADVANTAGE_ESTIMATOR,",
             'estimator="rloo",',
         ),
-        ("BETA", "BETA is ignored", "micro.response_mask, BETA", "micro.response_mask, 0.05"),
+        ("BETA", "BETA is ignored", "beta=BETA,", "beta=0.05,"),
+        ("PRM_LOSS", "PRM_LOSS is ignored", '"none" else PRM_LOSS', '"none" else "ce"'),
+        (
+            "PRM_LOSS",
+            "the reported loss is always cross-entropy",
+            'pair_loss(margins) if PRM_LOSS == "pairs" else',
+            "",
+        ),
         (
             "PRM_UPDATE before",
             "BETA is ignored in the second forward pass",
@@ -110,8 +111,8 @@ FAULTS = [
         (
             "PRM_UPDATE none",
             "PRM_UPDATE: none trains too",
-            'trains = PRM_UPDATE != "none"',
-            "trains = True",
+            'None if PRM_UPDATE == "none" else PRM_LOSS',
+            "PRM_LOSS",
         ),
         (
             "default",
@@ -144,12 +145,6 @@ FAULTS = [
             "CLIP_RANGE, None",
         ),
         (
-            "default",
-            "the PRM's loss is a mean per micro-batch",
-            "run.accelerator.backward(loss * weight)",
-            "run.accelerator.backward(loss)",
-        ),
-        (
             "TEMPERATURE",
             "the policy's log-probabilities ignore TEMPERATURE",
             "policy.module(*micro.model_inputs(), TEMPERATURE, True)",
@@ -162,18 +157,6 @@ FAULTS = [
             "policy.module, rollouts, 1.0,",
         ),
         (
-            "TEMPERATURE",
-            "the PRM's log-probabilities ignore TEMPERATURE",
-            "prm.module(*micro.model_inputs(), TEMPERATURE)",
-            "prm.module(*micro.model_inputs(), 1.0)",
-        ),
-        (
-            "TEMPERATURE",
-            "the reference's log-probabilities ignore TEMPERATURE",
-            "reference(*micro.model_inputs(), TEMPERATURE)",
-            "reference(*micro.model_inputs(), 1.0)",
-        ),
-        (
             "TEMPERATURE everywhere",
             "the second forward pass of the PRM ignores TEMPERATURE",
             "prm.module, rollouts, TEMPERATURE,",
@@ -182,14 +165,14 @@ FAULTS = [
         (
             "default",
             "the reported PRM accuracy is inverted",
-            '"prm_accuracy": prm_accuracy(pass_rewards,',
-            '"prm_accuracy": prm_accuracy(-pass_rewards,',
+            '"prm_accuracy": pair_accuracy(margins),',
+            '"prm_accuracy": pair_accuracy(-margins),',
         ),
         (
             "default",
             "the reported PRM loss is that of inverted labels",
-            '"prm_loss": prm_loss(pass_rewards, outcomes, mask)',
-            '"prm_loss": prm_loss(pass_rewards, 1 - outcomes, mask)',
+            "else prm_loss(pass_rewards, outcomes, mask)",
+            "else prm_loss(pass_rewards, 1 - outcomes, mask)",
         ),
         (
             "OPTIMIZER_STEPS",
@@ -226,6 +209,54 @@ FAULTS = [
             "MAX_ROLLOUT_ROUNDS is ignored",
             "max_rounds=MAX_ROLLOUT_ROUNDS,",
             "max_rounds=8,",
+        ),
+    ),
+    *felt(
+        "training/prm_pass.py",
+        (
+            "default",
+            "the PRM learns inverted labels",
+            "return prm_loss(rewards, micro.outcome_rewards,",
+            "return prm_loss(rewards, 1 - micro.outcome_rewards,",
+        ),
+        (
+            "default",
+            "the PRM's loss is a mean per micro-batch",
+            "micro.response_mask) * weight",
+            "micro.response_mask)",
+        ),
+        (
+            "TEMPERATURE",
+            "the PRM's log-probabilities ignore TEMPERATURE",
+            "prm.module(*micro.model_inputs(), temperature)",
+            "prm.module(*micro.model_inputs(), 1.0)",
+        ),
+        (
+            "TEMPERATURE",
+            "the reference's log-probabilities ignore TEMPERATURE",
+            "reference(*micro.model_inputs(), temperature)",
+            "reference(*micro.model_inputs(), 1.0)",
+        ),
+        (
+            "PRM_LOSS",
+            "pairs are learned from as single responses",
+            'if loss != "pairs":',
+            "if True:",
+        ),
+    ),
+    *felt(
+        "checks/prm_record.py",
+        (
+            "PRM_REFERENCE prm",
+            'PRM_REFERENCE = "prm" is ignored',
+            'c["PRM_REFERENCE"] == "prm" and c["PRM_MODEL"]',
+            "False",
+        ),
+        (
+            "PRM_REFERENCE",
+            'PRM_REFERENCE = "policy" is ignored',
+            'or c["PRM_REFERENCE"] == "policy"',
+            "",
         ),
     ),
     *felt(
@@ -269,8 +300,8 @@ FAULTS = [
         (
             "PRM_REFERENCE",
             "PRM_REFERENCE is ignored",
-            'if c["PRM_REFERENCE"] == "sft":',
-            "if True:",
+            "if start := find_reference(c):",
+            'if start := c["MODEL"]:',
         ),
         (
             "PRM_MODEL",
@@ -281,7 +312,7 @@ FAULTS = [
         (
             "default",
             "the reference is the policy in training",
-            'reference = load(c["MODEL"], None).to(home)',
+            "reference = load(start, None).to(home)",
             "reference = accelerator.unwrap_model(policy.module)",
         ),
         (

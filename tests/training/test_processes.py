@@ -49,8 +49,8 @@ SPLIT = {
         "PRM_OPTIMIZER_STEPS": 2,
     },
     # The two responses of a pair are on two processes, or in two micro-batches.
-    "pairs": {"PRM_LOSS": "pairs", "MICRO_BATCH_TOKENS": 100},
-    "pairs, sharded": {"PRM_LOSS": "pairs", "SHARD": True, "OFFLOAD_MODELS": True},
+    # Much of the first gradient is 0 but for rounding, which Adam would step by all the same.
+    "pairs": {"PRM_LOSS": "pairs", "MICRO_BATCH_TOKENS": 100, "PRM_GRADIENT_CLIP": 1e-6},
 }
 
 
@@ -113,7 +113,7 @@ def test_an_update_is_the_same(tmp_path, script_environment, groups, alone, proc
     if processes > 1:
         several = update(tmp_path / "n", script_environment, groups, processes)
     for mode, result in several.items():
-        expected = alone[{"sharded": "whole", "pairs, sharded": "pairs"}.get(mode, mode)]
+        expected = alone["whole" if mode == "sharded" else mode]
         if result is expected:  # one process, compared with itself
             continue
         assert result["metrics"] == pytest.approx(expected["metrics"], abs=1e-5), mode

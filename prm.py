@@ -137,7 +137,7 @@ def pair_loss_slopes(
     """
     better, worse = find_pairs(outcome_rewards, prompts)
     margins = pair_margins(process_rewards, outcome_rewards, response_mask, prompts)  # (N,)
-    pull = torch.sigmoid(-margins) / max(1, len(margins))
+    pull = torch.sigmoid(-margins) / len(margins)  # (N,), empty without pairs
     slopes = torch.zeros_like(outcome_rewards, dtype=pull.dtype)
     return slopes.index_add(0, worse, pull).index_add(0, better, -pull)
 

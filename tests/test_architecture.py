@@ -20,7 +20,7 @@ FLOORS = (
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 VERIFIERS = ("math", "code", "sandbox", "pool")  # the same inside verifiers/
-SCRIPTS = {"train_prime.py", "sft.py", "evaluate.py", "score.py", "report.py"}
+SCRIPTS = {"train_prime.py", "train_prm.py", "sft.py", "evaluate.py", "score.py", "report.py"}
 ALGORITHM = {"rollout.py", "prm.py", "advantage.py", "policy.py", "data.py"}
 MOST_LEVELS, MOST_ENTRIES = 7, 26
 MOST_LINES = {"train_prime.py": 400}  # of any other file 350

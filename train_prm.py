@@ -50,8 +50,8 @@ MAX_TOKENS = 512  # prompt and response together; longer rows are dropped and co
 # Optimization
 BETA = 0.05  # beta of Eq. 3, weight of the log-ratio
 LOSS = "ce"  # "ce" (line 8), "pairs" (DPO on the right-wrong pairs of a prompt)
-EPOCHS = 2  # passes over the prompts
-PROMPTS_PER_STEP = 32  # prompts of an optimizer step, each with all its responses
+EPOCHS = 3  # passes over the prompts
+PROMPTS_PER_STEP = 8  # prompts of an optimizer step, each with all its responses
 MICRO_BATCH_TOKENS = 4096  # of a process's forward pass; changes memory, not results
 LR = 1e-3  # AdamW, peak
 WARMUP_STEPS = 5  # optimizer steps of linear rise; a cosine to 0 follows

@@ -9,7 +9,7 @@ def make_rows(prompts: int = 9) -> list[dict]:
     rows = []
     for number in range(prompts):
         a, b = number + 1, (number * 3) % 5 + 1
-        answers = [(a + b, 1.0), (b, 0.0), (a, 0.25), (a + 2, 0.0)][: 2 + number % 3]
+        answers = [(a + b, 1.0), (20 - b, 0.0), (a, 0.25), (20, 0.0)][: 2 + number % 3]
         for answer, label in answers:
             response = f"{a}+{b}={answer}\n\\boxed{{{answer}}}"
             rows.append({"prompt": f"{a}+{b}", "response": response, "label": label})

@@ -144,7 +144,7 @@ def test_it_learns_and_is_measured_on_prompts_it_never_saw(loss, tmp_path, capsy
     assert [line["step"] for line in metrics] == list(range(1, 13))
     measured = [line for line in metrics if "eval_accuracy" in line]
     assert [line["step"] for line in measured] == [2, 4, 6, 8, 10, 12]
-    assert metrics[-1]["loss"] < 0.8 * metrics[0]["loss"]
+    assert metrics[-1]["loss"] < 0.9 * metrics[0]["loss"]
     assert metrics[-1]["accuracy"] > 0.7
     assert metrics[0]["loss"] == pytest.approx(math.log(2))  # the PRM starts as its reference
     printed = capsys.readouterr().out

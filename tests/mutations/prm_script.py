@@ -1,6 +1,7 @@
 """Faults in train_prm.py and in what it shares with train_prime.py: data, passes, records."""
 
 from mutations.fault import faults
+from mutations.wiring import felt
 
 SCRIPT = "test_train_prm.py"
 TWIN = f"{SCRIPT}::test_the_script_and_its_twin_agree"
@@ -9,6 +10,54 @@ LABELLED = "training/test_labelled.py"
 RECORD = "checks/test_prm_record.py"
 
 FAULTS = [
+    *felt(
+        "training/prm_pass.py",
+        (
+            "default",
+            "the PRM learns inverted labels",
+            "return prm_loss(rewards, micro.outcome_rewards,",
+            "return prm_loss(rewards, 1 - micro.outcome_rewards,",
+        ),
+        (
+            "default",
+            "the PRM's loss is a mean per micro-batch",
+            "micro.response_mask) * weight",
+            "micro.response_mask)",
+        ),
+        (
+            "TEMPERATURE",
+            "the PRM's log-probabilities ignore TEMPERATURE",
+            "prm.module(*micro.model_inputs(), temperature)",
+            "prm.module(*micro.model_inputs(), 1.0)",
+        ),
+        (
+            "TEMPERATURE",
+            "the reference's log-probabilities ignore TEMPERATURE",
+            "reference(*micro.model_inputs(), temperature)",
+            "reference(*micro.model_inputs(), 1.0)",
+        ),
+        (
+            "PRM_LOSS",
+            "pairs are learned from as single responses",
+            'if loss != "pairs":',
+            "if True:",
+        ),
+    ),
+    *felt(
+        "checks/prm_record.py",
+        (
+            "PRM_REFERENCE prm",
+            'PRM_REFERENCE = "prm" is ignored',
+            'c["PRM_REFERENCE"] == "prm" and c["PRM_MODEL"]',
+            "False",
+        ),
+        (
+            "PRM_REFERENCE",
+            'PRM_REFERENCE = "policy" is ignored',
+            'or c["PRM_REFERENCE"] == "policy"',
+            "",
+        ),
+    ),
     *faults(
         "training/prm_pass.py",
         PASS,

@@ -212,54 +212,6 @@ FAULTS = [
         ),
     ),
     *felt(
-        "training/prm_pass.py",
-        (
-            "default",
-            "the PRM learns inverted labels",
-            "return prm_loss(rewards, micro.outcome_rewards,",
-            "return prm_loss(rewards, 1 - micro.outcome_rewards,",
-        ),
-        (
-            "default",
-            "the PRM's loss is a mean per micro-batch",
-            "micro.response_mask) * weight",
-            "micro.response_mask)",
-        ),
-        (
-            "TEMPERATURE",
-            "the PRM's log-probabilities ignore TEMPERATURE",
-            "prm.module(*micro.model_inputs(), temperature)",
-            "prm.module(*micro.model_inputs(), 1.0)",
-        ),
-        (
-            "TEMPERATURE",
-            "the reference's log-probabilities ignore TEMPERATURE",
-            "reference(*micro.model_inputs(), temperature)",
-            "reference(*micro.model_inputs(), 1.0)",
-        ),
-        (
-            "PRM_LOSS",
-            "pairs are learned from as single responses",
-            'if loss != "pairs":',
-            "if True:",
-        ),
-    ),
-    *felt(
-        "checks/prm_record.py",
-        (
-            "PRM_REFERENCE prm",
-            'PRM_REFERENCE = "prm" is ignored',
-            'c["PRM_REFERENCE"] == "prm" and c["PRM_MODEL"]',
-            "False",
-        ),
-        (
-            "PRM_REFERENCE",
-            'PRM_REFERENCE = "policy" is ignored',
-            'or c["PRM_REFERENCE"] == "policy"',
-            "",
-        ),
-    ),
-    *felt(
         "models/roles.py",
         (
             "default",

@@ -24,7 +24,7 @@ from checks.constants import follow_precision, read_constants
 from generation.ending import find_pad_token_id
 from generation.groups import Collected, Group
 from generation.seeds import derive_seed
-from memory import estimate
+from models import estimate
 from models.batches import Rollouts
 from policy import ppo_loss
 from prm import (

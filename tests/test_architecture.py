@@ -12,7 +12,7 @@ FLOORS = (
     ("checks",),
     ("embedded", "verifiers", "generation", "advantage", "prm", "policy"),
     ("models", "data"),
-    ("rollout", "reporting", "memory"),
+    ("rollout", "reporting"),
     ("training",),
     ("evaluation",),
     ("train_prime", "train_prm", "sft", "evaluate", "score", "report"),

@@ -12,8 +12,7 @@ from checks import files, machine, model_files
 from checks.allowed_values import check_training_constants
 from checks.constants import follow_precision, read_constants
 from checks.errors import UserError
-from memory import estimate
-from models import roles
+from models import estimate, roles
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Faults in checks/ and memory/: what is wrong or too large before a model loads."""
+"""Faults in checks/ and the estimate of memory: what is wrong or too large before loading."""
 
 from mutations.fault import faults
 
@@ -154,8 +154,8 @@ FAULTS = [
         ),
     ),
     *faults(
-        "memory/estimate.py",
-        "memory/test_estimate.py",
+        "models/estimate.py",
+        "models/test_estimate.py",
         (
             "the reference is not counted",
             "if reference := find_reference(constants):",
@@ -197,8 +197,8 @@ FAULTS = [
         ),
     ),
     *faults(
-        "memory/activations.py",
-        "memory/test_estimate.py",
+        "models/activations.py",
+        "models/test_estimate.py",
         (
             "further layers cost nothing",
             "slope * (all_layers - few))",

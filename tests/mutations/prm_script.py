@@ -131,7 +131,7 @@ FAULTS = [
     ),
     *faults(
         "checks/prm_record.py",
-        f"{RECORD} memory/test_estimate.py",
+        f"{RECORD} models/test_estimate.py",
         (
             "what a PRM records is not its start",
             'read_record(model, constant).get("reference") or model',

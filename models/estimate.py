@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, PretrainedConfig
 from checks import machine, model_files
 from checks.errors import UserError
 from checks.prm_record import find_reference
-from memory.activations import TRIED_LAYERS, extrapolate_activations, list_generated, with_layers
+from models.activations import TRIED_LAYERS, extrapolate_activations, list_generated, with_layers
 from models.adapters import add_adapters, is_adapter
 
 GIB = 2**30

@@ -10,10 +10,9 @@ from transformers import AutoConfig
 
 from checks.errors import UserError
 from checks.model_files import count_parameters
-from memory import activations
-from memory import estimate as estimate_module
-from memory.estimate import Estimate, check_fits, estimate_memory, find_available, load_configs
-from models import roles
+from models import activations, roles
+from models import estimate as estimate_module
+from models.estimate import Estimate, check_fits, estimate_memory, find_available, load_configs
 
 CONSTANTS = dict(
     MODEL="tiny",

@@ -217,6 +217,7 @@ def update_prm(run: Run, rollouts: Rollouts, old_logprobs: Tensor | None) -> tup
     prm, reference = run.roles.prm, run.roles.reference
     outcomes, mask = rollouts.outcome_rewards, rollouts.response_mask
     prompts = number_prompts(outcomes, SAMPLES_PER_PROMPT)  # (B,)
+    trains = PRM_UPDATE != "none"
     pass_rewards = torch.zeros_like(mask, dtype=torch.float32)  # (B, T)
     ref_logprobs = torch.zeros_like(pass_rewards)
     gradient_norms = []
@@ -228,14 +229,14 @@ def update_prm(run: Run, rollouts: Rollouts, old_logprobs: Tensor | None) -> tup
             rollouts,
             rows,
             prompts,
-            loss=None if PRM_UPDATE == "none" else PRM_LOSS,
+            loss=PRM_LOSS if trains else None,
             beta=BETA,
             temperature=TEMPERATURE,
             micro_batch_tokens=MICRO_BATCH_TOKENS,
         )
         pass_rewards += own_rewards
         ref_logprobs += own_ref_logprobs
-        if PRM_UPDATE != "none":
+        if trains:
             gradient_norms.append(take_step(prm))
     pass_rewards = run.accelerator.reduce(pass_rewards)
     process_rewards = pass_rewards

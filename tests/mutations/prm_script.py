@@ -79,7 +79,7 @@ FAULTS = [
     ),
     *faults(
         "training/prm_pass.py",
-        f"{SCRIPT}::test_two_processes_train_as_one[pairs]",
+        f"{SCRIPT}::test_two_processes_train_as_one",
         (
             "slopes are those of the pairs of one process",
             "accelerator.reduce(rewards)[rows]",

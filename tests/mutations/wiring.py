@@ -89,7 +89,7 @@ FAULTS = [
             'estimator="rloo",',
         ),
         ("BETA", "BETA is ignored", "beta=BETA,", "beta=0.05,"),
-        ("PRM_LOSS", "PRM_LOSS is ignored", '"none" else PRM_LOSS', '"none" else "ce"'),
+        ("PRM_LOSS", "PRM_LOSS is ignored", "loss=PRM_LOSS if", 'loss="ce" if'),
         (
             "PRM_LOSS",
             "the reported loss is always cross-entropy",
@@ -111,8 +111,8 @@ FAULTS = [
         (
             "PRM_UPDATE none",
             "PRM_UPDATE: none trains too",
-            'None if PRM_UPDATE == "none" else PRM_LOSS',
-            "PRM_LOSS",
+            'trains = PRM_UPDATE != "none"',
+            "trains = True",
         ),
         (
             "default",

@@ -166,7 +166,7 @@ def encode_prompts(
                 encoded |= dict(zip(("prompt_ids", "fault"), fields))
         return encoded
 
-    prompts = _map(rows, encode, _PROMPT_FEATURES, constant)
+    prompts = map_rows(rows, encode, _PROMPT_FEATURES, constant)
     if abilities is not None:
         chosen = [i for i, ability in enumerate(prompts["ability"]) if ability in abilities]
         if not chosen:
@@ -174,9 +174,9 @@ def encode_prompts(
                 f"{constant}: no row has an ability among ABILITIES = {abilities!r}: change it."
             )
         prompts = prompts.select(chosen)
-    _raise_first_fault(prompts, constant)
+    raise_first_fault(prompts, constant)
     lengths = [len(ids) for ids in prompts["prompt_ids"]]
-    return _keep_short(prompts, lengths, "MAX_PROMPT_TOKENS", max_prompt_tokens, constant)
+    return keep_short(prompts, lengths, "MAX_PROMPT_TOKENS", max_prompt_tokens, constant)
 
 
 def encode_demonstrations(
@@ -226,14 +226,14 @@ def encode_demonstrations(
         encoded |= {"prompt_ids": prompt_ids, "response_ids": response_ids, "fault": fault}
         return encoded
 
-    encoded = _map(rows, encode, _DEMONSTRATION_FEATURES, constant)
-    _raise_first_fault(encoded, constant)
+    encoded = map_rows(rows, encode, _DEMONSTRATION_FEATURES, constant)
+    raise_first_fault(encoded, constant)
     pairs = zip(encoded["prompt_ids"], encoded["response_ids"])
     lengths = [len(prompt) + len(response) for prompt, response in pairs]
-    return _keep_short(encoded, lengths, "MAX_TOKENS", max_tokens, constant)
+    return keep_short(encoded, lengths, "MAX_TOKENS", max_tokens, constant)
 
 
-def _map(rows: Dataset, encode: Callable, features: Features, constant: str) -> Dataset:
+def map_rows(rows: Dataset, encode: Callable, features: Features, constant: str) -> Dataset:
     return rows.map(
         encode,
         with_indices=True,
@@ -243,13 +243,13 @@ def _map(rows: Dataset, encode: Callable, features: Features, constant: str) -> 
     )
 
 
-def _raise_first_fault(encoded: Dataset, constant: str) -> None:
+def raise_first_fault(encoded: Dataset, constant: str) -> None:
     for number, fault in zip(encoded["row"], encoded["fault"]):
         if fault:
             raise UserError(f"{constant}: row {number} {fault}")
 
 
-def _keep_short(
+def keep_short(
     encoded: Dataset, lengths: list[int], limit_constant: str, limit: int, constant: str
 ) -> tuple[Dataset, int]:
     """Return the rows of at most limit tokens, and how many were longer."""

@@ -24,14 +24,22 @@ from checks.constants import follow_precision, read_constants
 from generation.ending import find_pad_token_id
 from generation.groups import Collected, Group
 from generation.seeds import derive_seed
-from memory import estimate
+from models import estimate
 from models.batches import Rollouts
 from policy import importance_weights, ppo_loss
-from prm import implicit_process_rewards, prm_accuracy, prm_loss
+from prm import (
+    implicit_process_rewards,
+    number_prompts,
+    pair_accuracy,
+    pair_loss,
+    pair_margins,
+    prm_loss,
+)
 from reporting.run_log import PhaseTimer
 from training import checkpoint, processes
 from training.micro_batches import split_rows
 from training.optimizer_steps import compute_logprobs, micro_batches, take_step
+from training.prm_pass import pass_rows
 from training.start import Run, start_run
 from training.value_update import update_value
 
@@ -78,7 +86,8 @@ ALLOW_UNSANDBOXED_CODE = False  # True: run generated programs even where there 
 # Process reward model (PRM)
 BETA = 0.05  # beta of Eq. 3, weight of the log-ratio
 PRM_UPDATE = "after"  # its rewards are computed (one forward), "before" (two), "none" (frozen)
-PRM_REFERENCE = "sft"  # log-ratio to "sft" (the start) or "policy" (of this iteration)
+PRM_LOSS = "ce"  # "ce" (line 8), "pairs" (DPO on the right-wrong pairs of a prompt)
+PRM_REFERENCE = "sft"  # log-ratio to "sft" (MODEL), "prm" (its own start), "policy" (of now)
 PRM_LR = 1e-3  # learning rate of AdamW, constant after the warm-up
 PRM_WARMUP_STEPS = 5  # optimizer steps
 PRM_GRADIENT_CLIP = 10.0  # largest gradient norm
@@ -218,49 +227,48 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
 
 
 def update_prm(run: Run, rollouts: Rollouts, old_logprobs: Tensor | None) -> tuple[Tensor, dict]:
-    """Compute process rewards (B, T) (line 7, Eq. 3) and train the PRM by cross-entropy (line 8).
+    """Compute process rewards (B, T) (line 7, Eq. 3) and train the PRM on the outcomes (line 8).
 
     Single-forward ("after"): a row's rewards come from the forward pass of its own PRM step.
     Double-forward ("before"): they are computed again after all steps; accuracy and loss are not.
     """
     prm, reference = run.roles.prm, run.roles.reference
     outcomes, mask = rollouts.outcome_rewards, rollouts.response_mask
+    prompts = number_prompts(outcomes, SAMPLES_PER_PROMPT)  # (B,)
     trains = PRM_UPDATE != "none"
     pass_rewards = torch.zeros_like(mask, dtype=torch.float32)  # (B, T)
-    ref_logprobs = torch.zeros_like(pass_rewards) if reference else old_logprobs
+    ref_logprobs = torch.zeros_like(pass_rewards)
     gradient_norms = []
     for rows in split_rows(len(outcomes), SAMPLES_PER_PROMPT, PRM_OPTIMIZER_STEPS):
-        for micro_rows, micro, weight, synchronise in micro_batches(
-            run.accelerator, prm, rollouts, rows, MICRO_BATCH_TOKENS
-        ):
-            index = (micro_rows, slice(micro.response_length))
-            if reference:
-                with torch.no_grad(), run.accelerator.autocast():
-                    logprobs, _ = reference(*micro.model_inputs(), TEMPERATURE)  # (b, t)
-                ref_logprobs[index] += logprobs * micro.response_mask
-            with synchronise, torch.set_grad_enabled(trains):
-                logprobs, _ = prm.module(*micro.model_inputs(), TEMPERATURE)  # (b, t)
-                rewards = implicit_process_rewards(
-                    logprobs, ref_logprobs[index], micro.response_mask, BETA
-                )
-                if trains:
-                    loss = prm_loss(rewards, micro.outcome_rewards, micro.response_mask)
-                    run.accelerator.backward(loss * weight)
-            pass_rewards[index] += rewards.detach()
+        own_rewards, own_ref_logprobs = pass_rows(
+            run.accelerator,
+            prm,
+            reference or old_logprobs,
+            rollouts,
+            rows,
+            prompts,
+            loss=PRM_LOSS if trains else None,
+            beta=BETA,
+            temperature=TEMPERATURE,
+            micro_batch_tokens=MICRO_BATCH_TOKENS,
+        )
+        pass_rewards += own_rewards
+        ref_logprobs += own_ref_logprobs
         if trains:
             gradient_norms.append(take_step(prm))
     pass_rewards = run.accelerator.reduce(pass_rewards)
     process_rewards = pass_rewards
     if PRM_UPDATE == "before":
-        if reference:
-            ref_logprobs = run.accelerator.reduce(ref_logprobs)
         logprobs = compute_logprobs(
             run.accelerator, prm.module, rollouts, TEMPERATURE, MICRO_BATCH_TOKENS
         )
+        ref_logprobs = run.accelerator.reduce(ref_logprobs)
         process_rewards = implicit_process_rewards(logprobs, ref_logprobs, mask, BETA)
+    margins = pair_margins(pass_rewards, outcomes, mask, prompts)
+    loss = pair_loss(margins) if PRM_LOSS == "pairs" else prm_loss(pass_rewards, outcomes, mask)
     metrics = {
-        "prm_accuracy": prm_accuracy(pass_rewards, outcomes, mask, SAMPLES_PER_PROMPT),
-        "prm_loss": prm_loss(pass_rewards, outcomes, mask).item(),
+        "prm_accuracy": pair_accuracy(margins),
+        "prm_loss": loss.item(),
         "prm_gradient_norm": max(gradient_norms, default=0.0),
         "process_reward_mean": process_rewards.sum().item() / mask.sum().item(),
         "process_return_largest": largest_return(process_rewards, mask, GAMMA).item(),

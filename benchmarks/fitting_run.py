@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 
 import train_prime
-from memory import estimate
+from models import estimate
 from training.saving import Saver
 
 folder = Path(sys.argv[1])

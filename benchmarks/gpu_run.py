@@ -19,7 +19,7 @@ from forced_lengths import force_lengths
 import train_prime
 from checks import files
 from generation import decoding
-from memory import estimate
+from models import estimate
 from reporting.run_log import PhaseTimer
 from training.saving import Saver
 

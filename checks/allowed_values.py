@@ -1,4 +1,4 @@
-"""The allowed values of the constants of train_prime.py, sft.py and evaluate.py."""
+"""The allowed values of the constants of the scripts that have constants at their top."""
 
 import importlib.util
 from pathlib import Path
@@ -32,7 +32,8 @@ def check_training_constants(constants: dict) -> None:
         {
             "MIXED_PRECISION": ("no", "bf16"),
             "PRM_UPDATE": ("after", "before", "none"),
-            "PRM_REFERENCE": ("sft", "policy"),
+            "PRM_LOSS": ("ce", "pairs"),
+            "PRM_REFERENCE": ("sft", "prm", "policy"),
             "PROCESS_SCALE": ("none", "batch"),
             "ADVANTAGE_ESTIMATOR": ("rloo", "grpo", "reinforce", "gae"),
             "VALUE": ("head", "prm", None),
@@ -164,6 +165,34 @@ def check_sft_constants(constants: dict) -> None:
             **dict.fromkeys(("LR", "WEIGHT_DECAY"), (0.0, _MANY)),
             **dict.fromkeys(("WARMUP_STEPS", "SEED"), (0, _MANY)),
             "GRADIENT_CLIP": (1e-9, _MANY),
+        },
+    )
+    _check_tracker(constants["LOG_WITH"])
+
+
+def check_prm_constants(constants: dict) -> None:
+    """Raise UserError if a constant of train_prm.py is wrong or does not fit another one."""
+    required = "MODEL DATA SPLIT RUN_NAME OUTPUT_DIR".split()
+    check_texts(constants, required, ["REFERENCE_MODEL", "SYSTEM_PROMPT"])
+    check_choices(
+        constants,
+        {
+            "LOSS": ("ce", "pairs"),
+            "MIXED_PRECISION": ("no", "bf16"),
+            "LOG_WITH": _TRACKERS,
+            **dict.fromkeys(("GRADIENT_CHECKPOINTING", "SHARD"), (True, False)),
+        },
+    )
+    counts = "MAX_TOKENS EPOCHS PROMPTS_PER_STEP MICRO_BATCH_TOKENS LOG_EVERY SAVE_EVERY".split()
+    counts += ["CPU_THREADS"] if constants["CPU_THREADS"] is not None else []
+    check_ranges(
+        constants,
+        {
+            **dict.fromkeys(counts, (1, _MANY)),
+            **dict.fromkeys(("BETA", "GRADIENT_CLIP"), (1e-9, _MANY)),
+            **dict.fromkeys(("LR", "WEIGHT_DECAY"), (0.0, _MANY)),
+            **dict.fromkeys(("WARMUP_STEPS", "SEED"), (0, _MANY)),
+            "EVAL_FRACTION": (0.0, 0.9),
         },
     )
     _check_tracker(constants["LOG_WITH"])

@@ -5,6 +5,7 @@ from pathlib import Path
 from checks import files, model_files
 from checks.constants import list_roles
 from checks.errors import UserError
+from checks.prm_record import find_reference
 from checks.saved_constants import check_same_constants, read_saved_constants
 
 # Constants that may change when a run resumes: none of them changes what is learned.
@@ -22,6 +23,7 @@ EARLIER = {
     "IMPORTANCE_LEVEL": "token",
     "MAX_SURPLUS_AGE": 4,  # none was older than 3
     "VALUE": None,
+    "PRM_LOSS": "ce",
 }
 
 
@@ -50,6 +52,8 @@ def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int
         model_files.load_config(c["PRM_MODEL"], "PRM_MODEL")
         tokenizers = [model_files.load_tokenizer(c[name], name) for name in ("PRM_MODEL", "MODEL")]
         model_files.check_same_vocabulary(*tokenizers, ("PRM_MODEL", "MODEL"))
+    if c["PRM_REFERENCE"] == "prm":
+        _check_reference(c)
     longest = c["MAX_PROMPT_TOKENS"] + c["MAX_RESPONSE_TOKENS"]
     model_files.check_length(config, longest, "MAX_PROMPT_TOKENS and MAX_RESPONSE_TOKENS")
     size = model_files.count_parameters(config)
@@ -80,3 +84,21 @@ def translate_earlier(old_constants: dict, constants: dict) -> dict:
     if old["PROCESS_GRANULARITY"] == "token":
         del old["PROCESS_GRANULARITY"]
     return old
+
+
+def _check_reference(constants: dict) -> None:
+    """Raise UserError if the PRM's own start cannot be its reference, or makes rewards of 0."""
+    c = constants
+    reference, name = find_reference(c), 'PRM_REFERENCE = "prm"'
+    if reference is None:  # without a PRM
+        return
+    if c["PRM_UPDATE"] == "none" and reference == (c["PRM_MODEL"] or c["MODEL"]):
+        raise UserError(
+            f'{name} with PRM_UPDATE = "none": the PRM stays its own reference, so all its rewards '
+            "are 0. Set PRM_MODEL to a trained PRM that records its reference, or choose another "
+            "PRM_UPDATE."
+        )
+    if c["PRM_MODEL"]:
+        model_files.load_config(reference, f"{name} (recorded by {c['PRM_MODEL']})")
+        tokenizers = [model_files.load_tokenizer(n, name) for n in (reference, c["MODEL"])]
+        model_files.check_same_vocabulary(*tokenizers, (f"The reference {reference}", "MODEL"))

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import torch
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-import data
 from checks import model_files
 from checks.errors import UserError
+from checks.prm_record import read_record
 from models.batches import cut_by_tokens, pad_rows
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
 from prm import implicit_process_rewards
+from training.labelled import encode_pair
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def read_settings(
             given nor recorded.
     """
     config = model_files.load_config(prm, names[0])
-    recorded = getattr(config, "implicit_prm", None) or {}
+    recorded = read_record(prm, names[0])
     reference = reference or recorded.get("reference")
     beta = recorded.get("beta") if beta is None else beta
     for value, name in ((reference, names[1]), (beta, names[2])):
@@ -83,7 +84,7 @@ def encode_pairs(
     """
     prompts, responses = [], []
     for number, row in enumerate(rows):
-        prompt_ids, response_ids, fault = _encode_pair(row, tokenizer, system_prompt)
+        prompt_ids, response_ids, fault = encode_pair(row, tokenizer, system_prompt)
         if fault:
             raise UserError(f"{constant}: row {number} {fault}")
         prompts.append(prompt_ids)
@@ -158,25 +159,3 @@ def _check_reference(
             f"{names[0]} gives logits over {sizes[0]} tokens, {names[1]} over {sizes[1]}: the "
             "reference must be the model that the PRM started from."
         )
-
-
-def _encode_pair(
-    row: dict, tokenizer: PreTrainedTokenizerBase, system_prompt: str | None
-) -> tuple[list[int], list[int], str]:
-    """Return token ids of prompt and response, and the fault of the row, "" if none."""
-    prompt, response, ids = row.get("prompt"), row.get("response"), row.get("response_ids")
-    ability = row.get("ability") or "math"
-    fault = data.find_prompt_fault(prompt, tokenizer)
-    if fault:
-        return [], [], fault
-    if not isinstance(response, str):
-        return [], [], "has no response, or one that is not text."
-    if ability not in data.TEMPLATES:
-        return [], [], data.explain_unknown_ability(ability)
-    if ids and isinstance(prompt, str):
-        if max(ids) >= len(tokenizer):
-            return [], [], "has response_ids of another tokenizer."
-        return tokenizer(prompt, add_special_tokens=False)["input_ids"], list(ids), ""
-    prompt_ids, fault = data.encode_prompt(prompt, ability, system_prompt, tokenizer)
-    response_ids = tokenizer(response, add_special_tokens=False)["input_ids"]
-    return prompt_ids, [*response_ids, tokenizer.eos_token_id], fault

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from checks.constants import list_roles
+from checks.prm_record import find_reference
 from generation.siblings import takes_siblings
 from models.adapters import add_adapters
 from models.loading import load_model
@@ -91,8 +92,8 @@ def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
     prm = reference = None
     if "prm" in trained:
         prm = prepare("PRM", load(c["PRM_MODEL"] or c["MODEL"], "prm"))
-        if c["PRM_REFERENCE"] == "sft":
-            reference = load(c["MODEL"], None).to(home)
+        if start := find_reference(c):
+            reference = load(start, None).to(home)
     value = prepare("value", _load_value(accelerator, c, shared)) if "value" in trained else None
     return Roles(
         policy=policy,

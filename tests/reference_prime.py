@@ -73,18 +73,23 @@ def cross_entropy(rewards: list[Tensor], outcomes: list[float]) -> Tensor:
     return sum(losses) / len(losses)
 
 
-def pair_accuracy(rewards: list[Tensor], groups: list[Group]) -> float:
-    """Return the share of pairs within a prompt whose better response has the larger reward."""
-    right, pairs, scores = 0.0, 0, [float(row.sum()) for row in rewards]
-    for group in groups:
-        own = list(zip(group.outcome_rewards, scores))
-        scores = scores[len(own) :]
-        for better, high in own:
-            for worse, low in own:
-                if better > worse:
-                    pairs += 1
-                    right += 1.0 if high > low else 0.5 if high == low else 0.0
-    return right / pairs if pairs else math.nan
+def margins(rewards: list[Tensor], outcomes: list[float], K: int) -> list[Tensor]:
+    """Return r(y+) - r(y-) of every pair of a prompt; y+ is the one with the higher r_o."""
+    sums, rows = [row.sum().double() for row in rewards], range(len(rewards))
+    pairs = [(i, j) for i in rows for j in rows if i // K == j // K and outcomes[i] > outcomes[j]]
+    return [sums[i] - sums[j] for i, j in pairs]
+
+
+def pair_loss(rewards: list[Tensor], outcomes: list[float], K: int) -> Tensor:
+    """Table 8 (DPO): the mean over pairs of -log sigma( r(y+) - r(y-) )."""
+    losses = [-torch.log(torch.sigmoid(own)) for own in margins(rewards, outcomes, K)]
+    return sum(losses) / len(losses) if losses else 0 * rewards[0].sum()
+
+
+def pair_accuracy(rewards: list[Tensor], outcomes: list[float], K: int) -> float:
+    """Return the share of pairs whose better response has the larger reward; a tie is half."""
+    right = [(float(own) > 0) + 0.5 * (float(own) == 0) for own in margins(rewards, outcomes, K)]
+    return sum(right) / len(right) if right else math.nan
 
 
 def update_prm(
@@ -93,15 +98,16 @@ def update_prm(
     """Lines 7 and 8: process rewards by Eq. 3, and the PRM's optimizer steps on cross-entropy."""
     K, rewards, prm.norms = c["SAMPLES_PER_PROMPT"], [], [0.0]
     outcomes = [reward for *_, reward in rows_of(groups)]
+    loss_of = cross_entropy if c["PRM_LOSS"] == "ce" else lambda *own: pair_loss(*own, K)
     for share in shares(len(groups), c["PRM_OPTIMIZER_STEPS"]):
         own, span = [groups[i] for i in share], slice(K * share.start, K * share.stop)
         pairs = zip(logprobs(prm.model, own, c), ref_logprobs[span])
         rows = [c["BETA"] * (mine - ref) for mine, ref in pairs]
         rewards += [row.detach() for row in rows]
         if c["PRM_UPDATE"] != "none":
-            prm.step(cross_entropy(rows, outcomes[span]))
-    metrics = {"prm_accuracy": pair_accuracy(rewards, groups)}
-    metrics["prm_loss"] = float(cross_entropy(rewards, outcomes))
+            prm.step(loss_of(rows, outcomes[span]))
+    metrics = {"prm_accuracy": pair_accuracy(rewards, outcomes, K)}
+    metrics["prm_loss"] = float(loss_of(rewards, outcomes))
     metrics["prm_gradient_norm"] = max(prm.norms)
     if c["PRM_UPDATE"] == "before":
         pairs = zip(logprobs(prm.model, groups, c), ref_logprobs)

@@ -12,15 +12,15 @@ FLOORS = (
     ("checks",),
     ("embedded", "verifiers", "generation", "advantage", "prm", "policy"),
     ("models", "data"),
-    ("rollout", "reporting", "memory"),
+    ("rollout", "reporting"),
     ("training",),
     ("evaluation",),
-    ("train_prime", "sft", "evaluate", "score", "report"),
+    ("train_prime", "train_prm", "sft", "evaluate", "score", "report"),
     ("benchmarks",),
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 VERIFIERS = ("math", "code", "sandbox", "pool")  # the same inside verifiers/
-SCRIPTS = {"train_prime.py", "sft.py", "evaluate.py", "score.py", "report.py"}
+SCRIPTS = {"train_prime.py", "train_prm.py", "sft.py", "evaluate.py", "score.py", "report.py"}
 ALGORITHM = {"rollout.py", "prm.py", "advantage.py", "policy.py", "data.py"}
 MOST_LEVELS, MOST_ENTRIES = 7, 26
 MOST_LINES = {"train_prime.py": 400}  # of any other file 350

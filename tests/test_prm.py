@@ -5,7 +5,16 @@ import math
 import pytest
 import torch
 
-from prm import implicit_process_rewards, prm_accuracy, prm_loss
+from prm import (
+    find_pairs,
+    implicit_process_rewards,
+    pair_accuracy,
+    pair_loss,
+    pair_loss_slopes,
+    pair_margins,
+    prm_accuracy,
+    prm_loss,
+)
 
 MASK = torch.tensor([[1, 1, 0], [1, 1, 1]])
 
@@ -76,3 +85,55 @@ def test_partly_right_responses_make_pairs_too():
     outcomes, mask = torch.tensor([0.25, 0.5, 0.5]), torch.ones(3, 1)
     assert prm_accuracy(scores, outcomes, mask, 3) == 1.0
     assert prm_accuracy(-scores, outcomes, mask, 3) == 0.0
+
+
+# Three prompts: one of two responses, one of three, one alone. Rows need not be in order.
+PROMPTS = torch.tensor([7, 3, 3, 7, 3, 5])
+OUTCOMES = torch.tensor([1.0, 0.0, 0.5, 0.0, 1.0, 1.0])
+SCORES = torch.tensor([2.0, 1.0, 3.0, -1.0, 2.5, 9.0])
+REWARDS = torch.stack([SCORES - 4.0, torch.full((6,), 4.0), torch.full((6,), 99.0)], dim=1)
+REWARDS_MASK = torch.tensor([[1, 1, 0]] * 6)  # the sums within the mask are SCORES
+PAIRS = [(0, 3), (2, 1), (4, 1), (4, 2)]  # rows of y+ and y-
+
+
+def test_a_pair_is_two_responses_to_one_prompt_of_which_one_is_better():
+    better, worse = find_pairs(OUTCOMES, PROMPTS)
+    assert sorted(zip(better.tolist(), worse.tolist())) == PAIRS
+
+
+def test_the_loss_of_pairs_is_the_mean_logistic_loss_of_margins():
+    margins = pair_margins(REWARDS, OUTCOMES, REWARDS_MASK, PROMPTS)
+    assert sorted(margins.tolist()) == pytest.approx([-0.5, 1.5, 2.0, 3.0])
+    expected = sum(math.log(1 + math.exp(-own)) for own in (3.0, 2.0, 1.5, -0.5)) / 4
+    assert pair_loss(margins).item() == pytest.approx(expected)
+    assert pair_accuracy(margins) == 0.75
+    assert pair_accuracy(torch.tensor([0.0, 0.0, 1.0])) == pytest.approx(2 / 3)
+    assert pair_loss(torch.zeros(2)).item() == pytest.approx(math.log(2))
+
+
+def test_slopes_are_the_gradient_of_the_loss_of_pairs():
+    scores = SCORES.clone().requires_grad_()
+    better, worse = map(list, zip(*PAIRS))
+    (-torch.log(torch.sigmoid(scores[better] - scores[worse]))).mean().backward()
+    slopes = pair_loss_slopes(REWARDS, OUTCOMES, REWARDS_MASK, PROMPTS)
+    torch.testing.assert_close(slopes, scores.grad)
+    assert slopes[5] == 0 and slopes[4] == pytest.approx(  # y+ of two pairs, margins 1.5 and -0.5
+        -(1 / (1 + math.exp(1.5)) + 1 / (1 + math.exp(-0.5))) / 4
+    )
+
+
+def test_without_pairs_there_is_no_loss_and_no_slope():
+    outcomes = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 1.0])
+    assert not pair_loss_slopes(REWARDS, outcomes, REWARDS_MASK, PROMPTS)[[1, 2, 4, 5]].any()
+    alone = torch.arange(6)
+    margins = pair_margins(REWARDS, OUTCOMES, REWARDS_MASK, alone)
+    assert math.isnan(pair_loss(margins)) and math.isnan(pair_accuracy(margins))
+    slopes = pair_loss_slopes(REWARDS, OUTCOMES, REWARDS_MASK, alone)
+    assert slopes.tolist() == [0.0] * 6
+
+
+def test_the_loss_of_pairs_does_not_saturate():
+    margins = torch.tensor([-200.0], requires_grad=True)
+    loss = pair_loss(margins)
+    loss.backward()
+    assert loss.item() == pytest.approx(200) and margins.grad.tolist() == [-1.0]

@@ -40,6 +40,10 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
     "MAX_PROMPT_TOKENS": (dict(MAX_PROMPT_TOKENS=45), "default"),
     "PROMPTS_PER_ITERATION": (dict(PROMPTS_PER_ITERATION=6), "default"),
     "SAMPLES_PER_PROMPT": (dict(SAMPLES_PER_PROMPT=3), "default"),
+    "SAMPLES_PER_PROMPT 2": (
+        dict(PRM_OPTIMIZER_STEPS=4, PRM_UPDATE="before", SAMPLES_PER_PROMPT=2),
+        "default",
+    ),
     "MAX_RESPONSE_TOKENS": (dict(MAX_RESPONSE_TOKENS=5), "default"),
     "TEMPERATURE": (dict(TEMPERATURE=0.7), "default"),
     "TEMPERATURE everywhere": (
@@ -52,7 +56,17 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
     "BETA": (dict(BETA=0.5), "default"),
     "PRM_UPDATE before": (dict(PRM_UPDATE="before"), "default"),
     "PRM_UPDATE none": (dict(PRM_UPDATE="none", PRM_MODEL="other"), "PRM_MODEL"),
+    "PRM_LOSS": (dict(PRM_LOSS="pairs"), "default"),
+    "PRM_LOSS, steps without pairs": (
+        dict(PRM_LOSS="pairs", PRM_OPTIMIZER_STEPS=4, PRM_UPDATE="before", SAMPLES_PER_PROMPT=2),
+        "SAMPLES_PER_PROMPT 2",
+    ),
     "PRM_REFERENCE": (dict(PRM_REFERENCE="policy"), "default"),
+    "PRM_REFERENCE prm": (dict(PRM_REFERENCE="prm", PRM_MODEL="other"), "PRM_MODEL"),
+    "PRM_REFERENCE prm, a wider PRM": (
+        dict(PRM_REFERENCE="prm", PRM_MODEL="wide", PRM_UPDATE="before"),
+        "PRM_REFERENCE prm",
+    ),
     "PRM_LR": (dict(PRM_LR=3e-3), "default"),
     "PRM_WARMUP_STEPS": (dict(PRM_WARMUP_STEPS=4), "default"),
     "PRM_GRADIENT_CLIP": (dict(PRM_GRADIENT_CLIP=0.01), "default"),
@@ -116,9 +130,11 @@ ELSEWHERE = {  # constants that change what is learned, and where else they are 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> dict[str, str]:
-    """Folders of two tiny models."""
+    """Folders of three tiny models, one of another width."""
     names = ("tiny", "other")
-    return {name: save_tiny_model(tmp_path_factory.mktemp(name), n) for n, name in enumerate(names)}
+    own = {name: save_tiny_model(tmp_path_factory.mktemp(name), n) for n, name in enumerate(names)}
+    wider = dict(hidden_size=32, intermediate_size=40)
+    return {**own, "wide": save_tiny_model(tmp_path_factory.mktemp("wide"), 2, **wider)}
 
 
 def run_script(folder: Path, settings: dict) -> tuple[list, list[dict], dict, dict]:
@@ -181,7 +197,8 @@ def test_the_script_and_its_twin_agree(name, models, tmp_path):
         module.activate()
     trained = {role: twin.Trained(own.model, c, role.upper()) for role, own in start.items()}
     assert ("PRM" in trained) == (c["PROCESS_COEF"] != 0 or c["VALUE"] == "prm")
-    reference = AutoModelForCausalLM.from_pretrained(c["MODEL"])
+    start_of_prm = c["PRM_MODEL"] if c["PRM_REFERENCE"] == "prm" else c["MODEL"]
+    reference = AutoModelForCausalLM.from_pretrained(start_of_prm)
     for iteration, ((groups, tensors, after), line) in enumerate(
         zip(records, metrics, strict=True)
     ):

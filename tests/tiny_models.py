@@ -41,10 +41,11 @@ def make_model(kind: str, **changes) -> PreTrainedModel:
     return model
 
 
-def save_tiny_model(folder: Path, seed: int = 0) -> str:
+def save_tiny_model(folder: Path, seed: int = 0, **changes) -> str:
     """Write a random Llama with the embedded tokenizer into a folder; return its path."""
     tokenizer = AutoTokenizer.from_pretrained(SFT_MODEL)
     sizes = dict(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2)
+    sizes |= changes
     ends = dict(bos_token_id=None, eos_token_id=tokenizer.eos_token_id)
     config = AutoConfig.for_model(
         "llama", vocab_size=len(tokenizer), max_position_embeddings=256, **sizes, **ends

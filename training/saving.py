@@ -10,6 +10,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
+from checks.prm_record import find_reference, make_record
 from models.adapters import merge_adapter
 from models.roles import Roles
 from models.trainee import Trainee
@@ -83,6 +84,4 @@ class Saver:
     def _describe_prm(self) -> dict:
         """Return what a PRM's config.json records; evaluation/scoring.py reads it."""
         c = self.constants
-        reference = c["MODEL"] if c["PRM_REFERENCE"] == "sft" else None
-        settings = {"reference": reference, "beta": c["BETA"], "temperature": c["TEMPERATURE"]}
-        return {"implicit_prm": settings}
+        return make_record(find_reference(c), c["BETA"], c["TEMPERATURE"])

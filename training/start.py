@@ -14,8 +14,7 @@ import data
 from checks import machine, model_files
 from checks.training_run import check_training_run
 from generation.ending import find_eos_token_ids
-from memory import estimate
-from models import roles
+from models import estimate, roles
 from models.roles import Roles
 from reporting.run_log import RunLog
 from training import checkpoint, processes

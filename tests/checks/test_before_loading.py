@@ -12,8 +12,7 @@ from checks import files, machine, model_files
 from checks.allowed_values import check_training_constants
 from checks.constants import follow_precision, read_constants
 from checks.errors import UserError
-from memory import estimate
-from models import roles
+from models import estimate, roles
 
 
 @pytest.fixture
@@ -42,7 +41,16 @@ def start(tmp_path, monkeypatch):
             dict(PRM_UPDATE="often"),
             "PRM_UPDATE = 'often' is unknown: choose one of 'after', 'before'",
         ),
-        (dict(PRM_REFERENCE="prm"), "PRM_REFERENCE = 'prm' is unknown"),
+        (dict(PRM_REFERENCE="start"), "PRM_REFERENCE = 'start' is unknown"),
+        (
+            dict(PRM_REFERENCE="prm", PRM_UPDATE="none"),
+            'PRM_REFERENCE = "prm" with PRM_UPDATE = "none": the PRM stays its own reference',
+        ),
+        (
+            dict(PRM_REFERENCE="prm", PRM_UPDATE="none", PRM_MODEL=SFT_MODEL),
+            "Set PRM_MODEL to a trained PRM that records its reference",
+        ),
+        (dict(PRM_LOSS="dpo"), "PRM_LOSS = 'dpo' is unknown"),
         (dict(PROCESS_SCALE="max"), "PROCESS_SCALE = 'max' is unknown"),
         (
             dict(VALUE="head"),

@@ -90,13 +90,13 @@ FAULTS = [
         ),
         (
             "a response's score is a mean, not a sum",
-            "scores = (process_rewards * response_mask).sum(dim=-1)  # (B,)",
-            "scores = (process_rewards * response_mask).mean(dim=-1)  # (B,)",
+            "return (process_rewards * response_mask).sum(dim=-1)",
+            "return (process_rewards * response_mask).mean(dim=-1)",
         ),
         (
             "the loss counts padding",
-            "scores = (process_rewards * response_mask).sum(dim=-1)  # (B,)",
-            "scores = process_rewards.sum(dim=-1)  # (B,)",
+            "return (process_rewards * response_mask).sum(dim=-1)",
+            "return process_rewards.sum(dim=-1)",
         ),
         (
             "the loss saturates",
@@ -113,16 +113,38 @@ FAULTS = [
             "outcome_rewards.to(scores.dtype))",
             'outcome_rewards.to(scores.dtype), reduction="sum")',
         ),
-        ("a tie counts as ranked right", "0.5 * (margin == 0)", "1.0 * (margin == 0)"),
+        ("a tie counts as ranked right", "0.5 * (margins == 0)", "1.0 * (margins == 0)"),
         (
             "pairs are the wrong way round",
-            "outcomes.unsqueeze(2) > outcomes.unsqueeze(1)",
-            "outcomes.unsqueeze(2) < outcomes.unsqueeze(1)",
+            "outcome_rewards.unsqueeze(1) > outcome_rewards",
+            "outcome_rewards.unsqueeze(1) < outcome_rewards",
         ),
         (
             "pairs of equal outcome count",
-            "outcomes.unsqueeze(2) > outcomes.unsqueeze(1)",
-            "outcomes.unsqueeze(2) >= outcomes.unsqueeze(1)",
+            "outcome_rewards.unsqueeze(1) > outcome_rewards",
+            "outcome_rewards.unsqueeze(1) >= outcome_rewards",
+        ),
+        (
+            "responses to two prompts make a pair",
+            "(is_one_prompt & is_better).nonzero(",
+            "is_better.nonzero(",
+        ),
+        ("the loss of pairs saturates", "-F.logsigmoid(margins)", "-margins.sigmoid().log()"),
+        (
+            "the loss of pairs is a sum",
+            "F.logsigmoid(margins).mean()",
+            "F.logsigmoid(margins).sum()",
+        ),
+        (
+            "the slopes of pairs do not fall where a pair is ranked right",
+            "pull = torch.sigmoid(-margins)",
+            "pull = torch.sigmoid(margins)",
+        ),
+        ("the slopes of pairs are a sum", " / len(margins)", ""),
+        (
+            "the slopes of pairs are reversed",
+            "index_add(0, worse, pull).index_add(0, better, -pull)",
+            "index_add(0, better, pull).index_add(0, worse, -pull)",
         ),
     ),
     *faults(

@@ -1,4 +1,4 @@
-"""Faults in checks/ and memory/: what is wrong or too large before a model loads."""
+"""Faults in checks/ and the estimate of memory: what is wrong or too large before loading."""
 
 from mutations.fault import faults
 
@@ -154,12 +154,18 @@ FAULTS = [
         ),
     ),
     *faults(
-        "memory/estimate.py",
-        "memory/test_estimate.py",
+        "models/estimate.py",
+        "models/test_estimate.py",
         (
             "the reference is not counted",
-            'resident["reference"] = resident["policy"]',
-            'resident["reference"] = 0',
+            "if reference := find_reference(constants):",
+            "if False:",
+        ),
+        ("the reference is trained", ' if role != "reference"}', "}"),
+        (
+            "the reference has the policy's size",
+            'model_files.load_config(reference, "PRM_REFERENCE")',
+            'configs["policy"]',
         ),
         (
             "data-parallel training keeps the gradients of a phase alone",
@@ -191,8 +197,8 @@ FAULTS = [
         ),
     ),
     *faults(
-        "memory/activations.py",
-        "memory/test_estimate.py",
+        "models/activations.py",
+        "models/test_estimate.py",
         (
             "further layers cost nothing",
             "slope * (all_layers - few))",

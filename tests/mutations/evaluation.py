@@ -101,11 +101,6 @@ FAULTS = [
             "1 / (1 + math.exp(-score)) if score > 0",
             "1 / (1 + math.exp(score)) if score > 0",
         ),
-        (
-            "responses do not end in EOS",
-            "[*response_ids, tokenizer.eos_token_id], fault",
-            "response_ids, fault",
-        ),
         ("heads of another size are accepted", "if sizes[0] != sizes[1]:", "if False:"),
     ),
     *faults(

@@ -151,11 +151,11 @@ FAULTS = [
             'if self.constants["KEEP_BEST"]:',
             "if True:",
         ),
-        ("the recorded temperature is 1", '"temperature": c["TEMPERATURE"]', '"temperature": 1.0'),
+        ("the recorded temperature is 1", 'c["BETA"], c["TEMPERATURE"])', 'c["BETA"], 1.0)'),
         (
             "the start is recorded as the reference, whatever it was",
-            'reference = c["MODEL"] if c["PRM_REFERENCE"] == "sft" else None',
-            'reference = c["MODEL"]',
+            "make_record(find_reference(c),",
+            'make_record(c["MODEL"],',
         ),
         (
             "the policy records what the PRM should",

@@ -165,8 +165,8 @@ FAULTS = [
         ),
     ),
     *faults(
-        "memory/estimate.py",
-        "memory/test_estimate.py",
+        "models/estimate.py",
+        "models/test_estimate.py",
         (
             "a value model is counted with a head for tokens",
             'if role == "value":',

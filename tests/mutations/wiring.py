@@ -33,18 +33,12 @@ FAULTS = [
         (
             "default",
             "only wholly right and wholly wrong responses make a pair",
-            "outcomes.unsqueeze(2) > outcomes.unsqueeze(1)",
-            "outcomes.unsqueeze(2) >= 1 + outcomes.unsqueeze(1)",
+            "outcome_rewards.unsqueeze(1) > outcome_rewards",
+            "outcome_rewards.unsqueeze(1) >= 1 + outcome_rewards",
         ),
     ),
     *felt(
         "train_prime.py",
-        (
-            "default",
-            "the PRM learns inverted labels",
-            "loss = prm_loss(rewards, micro.outcome_rewards, micro.response_mask)",
-            "loss = prm_loss(rewards, 1 - micro.outcome_rewards, micro.response_mask)",
-        ),
         (
             "OPTIMIZER_STEPS",
             "the PPO ratio is always 1",
@@ -84,7 +78,14 @@ FAULTS = [
             "estimator=ADVANTAGE_ESTIMATOR,",
             'estimator="rloo",',
         ),
-        ("BETA", "BETA is ignored", "micro.response_mask, BETA", "micro.response_mask, 0.05"),
+        ("BETA", "BETA is ignored", "beta=BETA,", "beta=0.05,"),
+        ("PRM_LOSS", "PRM_LOSS is ignored", "loss=PRM_LOSS if", 'loss="ce" if'),
+        (
+            "PRM_LOSS",
+            "the reported loss is always cross-entropy",
+            'pair_loss(margins) if PRM_LOSS == "pairs" else',
+            "",
+        ),
         (
             "PRM_UPDATE before",
             "BETA is ignored in the second forward pass",
@@ -134,12 +135,6 @@ FAULTS = [
             "CLIP_RANGE, None",
         ),
         (
-            "default",
-            "the PRM's loss is a mean per micro-batch",
-            "run.accelerator.backward(loss * weight)",
-            "run.accelerator.backward(loss)",
-        ),
-        (
             "TEMPERATURE",
             "the policy's log-probabilities ignore TEMPERATURE",
             "policy.module(*micro.model_inputs(), TEMPERATURE, True)",
@@ -152,18 +147,6 @@ FAULTS = [
             "policy.module, rollouts, 1.0,",
         ),
         (
-            "TEMPERATURE",
-            "the PRM's log-probabilities ignore TEMPERATURE",
-            "prm.module(*micro.model_inputs(), TEMPERATURE)",
-            "prm.module(*micro.model_inputs(), 1.0)",
-        ),
-        (
-            "TEMPERATURE",
-            "the reference's log-probabilities ignore TEMPERATURE",
-            "reference(*micro.model_inputs(), TEMPERATURE)",
-            "reference(*micro.model_inputs(), 1.0)",
-        ),
-        (
             "TEMPERATURE everywhere",
             "the second forward pass of the PRM ignores TEMPERATURE",
             "prm.module, rollouts, TEMPERATURE,",
@@ -172,14 +155,14 @@ FAULTS = [
         (
             "default",
             "the reported PRM accuracy is inverted",
-            '"prm_accuracy": prm_accuracy(pass_rewards,',
-            '"prm_accuracy": prm_accuracy(-pass_rewards,',
+            '"prm_accuracy": pair_accuracy(margins),',
+            '"prm_accuracy": pair_accuracy(-margins),',
         ),
         (
             "default",
             "the reported PRM loss is that of inverted labels",
-            '"prm_loss": prm_loss(pass_rewards, outcomes, mask)',
-            '"prm_loss": prm_loss(pass_rewards, 1 - outcomes, mask)',
+            "else prm_loss(pass_rewards, outcomes, mask)",
+            "else prm_loss(pass_rewards, 1 - outcomes, mask)",
         ),
         (
             "OPTIMIZER_STEPS",
@@ -259,8 +242,8 @@ FAULTS = [
         (
             "PRM_REFERENCE",
             "PRM_REFERENCE is ignored",
-            'if c["PRM_REFERENCE"] == "sft":',
-            "if True:",
+            "if start := find_reference(c):",
+            'if start := c["MODEL"]:',
         ),
         (
             "PRM_MODEL",
@@ -271,7 +254,7 @@ FAULTS = [
         (
             "default",
             "the reference is the policy in training",
-            'reference = load(c["MODEL"], None).to(home)',
+            "reference = load(start, None).to(home)",
             "reference = accelerator.unwrap_model(policy.module)",
         ),
         (

@@ -51,6 +51,9 @@ SPLIT = {
         "PRM_OPTIMIZER_STEPS": 2,
         "VALUE_OPTIMIZER_STEPS": 2,
     },
+    # The two responses of a pair are on two processes, or in two micro-batches.
+    # Much of the first gradient is 0 but for rounding, which Adam would step by all the same.
+    "pairs": {"PRM_LOSS": "pairs", "MICRO_BATCH_TOKENS": 100, "PRM_GRADIENT_CLIP": 1e-6},
 }
 
 
@@ -120,7 +123,7 @@ def test_an_update_is_the_same(tmp_path, script_environment, groups, alone, proc
     if processes > 1:
         several = update(tmp_path / "n", script_environment, groups, processes)
     for mode, result in several.items():
-        expected = alone["lora" if mode == "lora" else "whole"]
+        expected = alone["whole" if mode == "sharded" else mode]
         if result is expected:  # one process, compared with itself
             continue
         assert result["metrics"] == pytest.approx(expected["metrics"], abs=1e-5), mode

@@ -4,6 +4,7 @@ import contextlib
 from types import SimpleNamespace
 
 import pytest
+from small_runs import SFT_MODEL
 
 from training import checkpoint
 from training.saving import Saver
@@ -45,10 +46,12 @@ def test_a_resumed_run_has_its_best_accuracy_and_generates_with_what_was_loaded(
     assert calls == [(saved, "policy"), (saved, "PRM"), "refresh"]
 
 
-@pytest.mark.parametrize("reference, recorded", [("sft", "a/b"), ("policy", None)])
+@pytest.mark.parametrize(
+    "reference, recorded", [("sft", "a/b"), ("policy", None), ("prm", SFT_MODEL)]
+)
 def test_a_prm_records_what_scores_it(reference, recorded, tmp_path, monkeypatch):
     constants = {"MODEL": "a/b", "BETA": 0.3, "TEMPERATURE": 0.7, "LORA_RANK": 0}
-    constants |= {"PRM_REFERENCE": reference}
+    constants |= {"PRM_REFERENCE": reference, "PROCESS_COEF": 1.0, "PRM_MODEL": SFT_MODEL}
     policy, prm = (SimpleNamespace(name=name, module=None) for name in ("policy", "PRM"))
     roles = SimpleNamespace(policy=policy, prm=prm, trainees=[policy, prm])
     exports = {}

@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, PretrainedConfig
 from checks import machine, model_files
 from checks.constants import list_roles
 from checks.errors import UserError
-from memory.activations import TRIED_LAYERS, extrapolate_activations, list_generated, with_layers
+from checks.prm_record import find_reference
+from models.activations import TRIED_LAYERS, extrapolate_activations, list_generated, with_layers
 from models.adapters import add_adapters, is_adapter
 
 GIB = 2**30
@@ -93,25 +94,23 @@ def estimate_memory(
 
     Args:
         constants: of train_prime.py.
-        configs: from load_configs.
+        configs: from load_configs, by role.
         device_type: "cuda" or "cpu". Nothing is offloaded from a CPU.
     """
     c = constants
     on_cpu = device_type == "cpu"
     parts = num_processes if c["SHARD"] else 1
-    trained = {role: _count(role, own) / parts for role, own in configs.items()}
-    resident = {role: int(_FLOAT * size) for role, size in trained.items()}
+    sizes = {role: _count(role, own) / parts for role, own in configs.items()}
+    resident = {role: int(_FLOAT * size) for role, size in sizes.items()}
+    trained = {role: size for role, size in sizes.items() if role != "reference"}
     whole = model_files.count_parameters(configs["policy"]) * _rollout_bytes(c)
     if c["LORA_RANK"]:
-        trained = {role: _count_adapter(c, own) for role, own in configs.items()}
+        trained = {role: _count_adapter(c, configs[role]) for role in trained}
         # The head of a value model is small next to an adapter.
         resident = {role: int(_FLOAT * size) for role, size in trained.items()}
         resident["policy"] += whole  # the model that all roles share
-    else:
-        if "PRM" in configs and c["PRM_REFERENCE"] == "sft":
-            resident["reference"] = resident["policy"]
-        if c["SHARD"] or c["ROLLOUT_DTYPE"] != "float32":
-            resident["rollout copy"] = whole
+    elif c["SHARD"] or c["ROLLOUT_DTYPE"] != "float32":
+        resident["rollout copy"] = whole
     steps = {role: n for role, n in trained.items() if role != "PRM" or c["PRM_UPDATE"] != "none"}
     generating = "rollout copy" if "rollout copy" in resident else "policy"
     used = {"generate": [generating], "PRM": ["PRM", "reference"]}
@@ -144,7 +143,7 @@ def estimate_memory(
 
 
 def load_configs(constants: dict) -> dict[str, PretrainedConfig]:
-    """Return the configurations of the policy and, if there are such, PRM and value model."""
+    """Return the configurations of the policy and, if there are any, PRM, value, reference."""
     configs = {"policy": model_files.load_config(constants["MODEL"], "MODEL")}
     trained = list_roles(constants)
     if "value" in trained:
@@ -152,6 +151,8 @@ def load_configs(constants: dict) -> dict[str, PretrainedConfig]:
     if "prm" in trained:
         other = constants["PRM_MODEL"]
         configs["PRM"] = model_files.load_config(other, "PRM_MODEL") if other else configs["policy"]
+    if reference := find_reference(constants):
+        configs["reference"] = model_files.load_config(reference, "PRM_REFERENCE")
     return configs
 
 

@@ -5,15 +5,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from small_runs import SFT_MODEL, SMALL_RUN, load_script
-from tiny_models import SIZES, make_model
+from tiny_models import SIZES, make_model, save_tiny_model
 from transformers import AutoConfig
 
 from checks.errors import UserError
 from checks.model_files import count_parameters
-from memory import activations
-from memory import estimate as estimate_module
-from memory.estimate import Estimate, check_fits, estimate_memory, find_available
-from models import roles
+from models import activations, roles
+from models import estimate as estimate_module
+from models.estimate import Estimate, check_fits, estimate_memory, find_available, load_configs
 
 CONSTANTS = dict(
     MODEL="tiny",
@@ -42,9 +41,9 @@ SIZE = count_parameters(CONFIG)
 
 
 def estimate(processes: int = 1, **constants) -> Estimate:
-    configs = {"policy": CONFIG, "PRM": CONFIG}
+    configs = {"policy": CONFIG, "PRM": CONFIG, "reference": CONFIG}
     if constants.get("PROCESS_COEF") == 0:
-        del configs["PRM"]
+        del configs["PRM"], configs["reference"]
     return estimate_memory({**CONSTANTS, **constants}, configs, processes, "cuda")
 
 
@@ -244,8 +243,34 @@ def test_the_estimate_is_printed_without_loading(tmp_path, monkeypatch, capsys):
 
 def test_a_prm_of_another_size_is_counted_as_what_it_is():
     larger = AutoConfig.for_model("llama", **{**SIZES, "num_hidden_layers": 6})
-    configs = {"policy": CONFIG, "PRM": larger}
+    configs = {"policy": CONFIG, "PRM": larger, "reference": CONFIG}
     parts = counted(estimate_memory(CONSTANTS, configs, 1, "cuda")["PRM"])
     size = count_parameters(larger)
     assert parts["PRM"] == parts["gradients"] == 4 * size
     assert parts["optimizers"] == 8 * (SIZE + size) and parts["reference"] == 4 * SIZE
+    configs["reference"] = larger
+    parts = counted(estimate_memory(CONSTANTS, configs, 1, "cuda")["policy"])
+    assert parts["reference"] == 4 * size and parts["gradients"] == 4 * SIZE
+    assert parts["optimizers"] == 8 * (SIZE + size)
+    shared = {**CONSTANTS, "LORA_RANK": 3}
+    assert "reference" not in estimate_memory(shared, configs, 1, "cuda")["PRM"]
+
+
+@pytest.mark.parametrize(
+    "settings, kind",
+    [
+        ({}, "tiny"),
+        (dict(PRM_REFERENCE="prm"), "wide"),
+        (dict(PRM_REFERENCE="policy"), None),
+        (dict(PROCESS_COEF=0), None),
+    ],
+)
+def test_the_estimate_counts_the_reference_that_is_loaded(settings, kind, tmp_path):
+    folders = {"tiny": save_tiny_model(tmp_path / "tiny")}
+    folders["wide"] = save_tiny_model(tmp_path / "wide", hidden_size=32)
+    own = {**CONSTANTS, "MODEL": folders["tiny"], "PRM_MODEL": folders["wide"], **settings}
+    configs = load_configs(own)
+    assert ("reference" in configs) is (kind is not None)
+    if kind:
+        width = AutoConfig.from_pretrained(folders[kind]).hidden_size
+        assert configs["reference"].hidden_size == width

@@ -1,0 +1,44 @@
+"""What an implicit PRM's folder records of its training, and so the reference of a log-ratio."""
+
+from checks import model_files
+from checks.constants import list_roles
+
+_KEY = "implicit_prm"  # in config.json
+
+
+def make_record(reference: str | None, beta: float, temperature: float) -> dict:
+    """Return the entries of a PRM's config.json from which its rewards can be computed again.
+
+    Args:
+        reference: folder or hub id; None if it was a policy in training.
+        beta: weight of the log-ratio.
+        temperature: divides the logits of PRM and reference.
+    """
+    return {_KEY: {"reference": reference, "beta": beta, "temperature": temperature}}
+
+
+def read_record(model: str, constant: str) -> dict:
+    """Return what a model records: reference, beta, temperature; {} if it is no implicit PRM.
+
+    Raises:
+        UserError: the model does not exist.
+    """
+    return getattr(model_files.load_config(model, constant), _KEY, None) or {}
+
+
+def find_start(model: str, constant: str) -> str:
+    """Return the model that a PRM started from: the reference that it records, or itself."""
+    return read_record(model, constant).get("reference") or model
+
+
+def find_reference(constants: dict) -> str | None:
+    """Return the reference of train_prime.py's PRM as a folder or hub id.
+
+    None: there is no PRM, or its reference is the policy of each iteration.
+    """
+    c = constants
+    if "prm" not in list_roles(c) or c["PRM_REFERENCE"] == "policy":
+        return None
+    if c["PRM_REFERENCE"] == "prm" and c["PRM_MODEL"]:
+        return find_start(c["PRM_MODEL"], "PRM_MODEL")
+    return c["MODEL"]

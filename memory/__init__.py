@@ -1,1 +1,0 @@
-"""The memory that a run will need on each device, estimated before a model loads."""

@@ -1,0 +1,65 @@
+"""What an implicit PRM records, and which reference follows from it."""
+
+import json
+
+import pytest
+from small_runs import SFT_MODEL, copy_model, load_script
+
+from checks import prm_record
+from checks.errors import UserError
+from checks.training_run import check_training_run
+
+
+@pytest.fixture
+def prm(tmp_path):
+    """Return a function that makes a PRM's folder, which records a reference."""
+
+    def make(reference: str | None) -> str:
+        model = copy_model(tmp_path / "prm")
+        path = tmp_path / "prm" / "config.json"
+        record = prm_record.make_record(reference, 0.3, 0.7)
+        path.write_text(json.dumps({**json.loads(path.read_text()), **record}))
+        return model
+
+    return make
+
+
+def test_what_is_recorded_is_read_back(prm):
+    model = prm("a/b")
+    expected = {"reference": "a/b", "beta": 0.3, "temperature": 0.7}
+    assert prm_record.read_record(model, "MODEL") == expected
+    assert prm_record.read_record(SFT_MODEL, "MODEL") == {}
+    assert prm_record.find_start(model, "MODEL") == "a/b"
+    assert prm_record.find_start(SFT_MODEL, "MODEL") == SFT_MODEL
+    with pytest.raises(UserError, match="MODEL = 'models/none': there is no such folder"):
+        prm_record.find_start("models/none", "MODEL")
+
+
+def test_the_reference_by_constants(prm):
+    def find(reference, prm_model=None, coefficient=1.0):
+        names = "MODEL PRM_REFERENCE PRM_MODEL PROCESS_COEF".split()
+        return prm_record.find_reference(dict(zip(names, ("m", reference, prm_model, coefficient))))
+
+    assert find("sft") == find("prm") == find("sft", SFT_MODEL) == "m"
+    assert find("policy") is find("prm", SFT_MODEL, 0) is find("sft", None, 0) is None
+    assert find("prm", SFT_MODEL) == SFT_MODEL  # it is no trained PRM
+    assert find("prm", prm("a/b")) == "a/b"
+
+
+def test_a_prm_trained_against_policies_is_its_own_start(prm):
+    model = prm(None)
+    assert prm_record.find_start(model, "MODEL") == model
+
+
+def test_a_recorded_reference_must_exist_and_share_the_tokenizer(prm, byte_model, tmp_path):
+    constants = vars(load_script("train_prime.py", tmp_path, MODEL=SFT_MODEL))
+    own = {name: value for name, value in constants.items() if name.isupper()}
+    own |= {"PRM_REFERENCE": "prm", "PRM_MODEL": prm("models/none")}
+    with pytest.raises(UserError, match=r"recorded by .*prm\) = 'models/none': there is no such"):
+        check_training_run(own, tmp_path / "run", None)
+    path = tmp_path / "prm" / "config.json"
+    path.write_text(path.read_text().replace("models/none", byte_model))
+    with pytest.raises(UserError, match="The reference .* and MODEL have different vocabularies"):
+        check_training_run(own, tmp_path / "run", None)
+    path.write_text(path.read_text().replace(byte_model, SFT_MODEL))
+    check_training_run({**own, "PRM_UPDATE": "none"}, tmp_path / "run", None)

@@ -1,0 +1,155 @@
+"""Labelled responses for train_prm.py: read, made token ids, grouped by prompt, some held out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from datasets import Dataset, Features, List, Value, concatenate_datasets
+from transformers import PreTrainedTokenizerBase
+
+import data
+from checks.errors import UserError
+from reporting.response_files import list_iterations, read_rows
+
+_TEXT, _TOKENS, _NUMBER = Value("string"), List(Value("int64")), Value("float64")
+_ROLLOUT_FEATURES = Features(
+    prompt=_TEXT, ability=_TEXT, response=_TEXT, response_ids=_TOKENS, outcome_reward=_NUMBER
+)
+_ENCODED_FEATURES = Features(
+    prompt_ids=_TOKENS, response_ids=_TOKENS, label=_NUMBER, row=Value("int64"), fault=_TEXT
+)
+
+
+def load_responses(
+    source: str,
+    split: str,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    system_prompt: str | None,
+    max_tokens: int,
+    constant: str,
+) -> tuple[Dataset, int]:
+    """Return labelled responses as token ids, and how many were dropped as too long.
+
+    A row holds `prompt`, `response` and `label`, or `outcome_reward` in its place, in [0, 1].
+
+    Args:
+        source: of data.load_rows(), or the folder rollouts/ of a run.
+        max_tokens: of prompt and response together.
+        constant: name of the constant that names the source, for messages.
+
+    Returns:
+        responses: columns prompt_ids and response_ids (lists of ints), label (float).
+        dropped: number of rows over max_tokens.
+
+    Raises:
+        UserError: a column is missing, a row is incomplete (the message names it), all labels are
+            the same, or no row is left.
+    """
+    rows = _load_rows(source, split, constant)
+    columns = set(rows.column_names)
+    if not {"prompt", "response"} <= columns or not columns & {"label", "outcome_reward"}:
+        raise UserError(
+            f"{constant}: the columns are {sorted(columns)}; rows need `prompt`, `response`, and "
+            "`label` or `outcome_reward`."
+        )
+
+    def encode(row: dict, number: int) -> dict:
+        prompt_ids, response_ids, fault = encode_pair(row, tokenizer, system_prompt)
+        label, label_fault = _read_label(row)
+        ids = {"prompt_ids": prompt_ids, "response_ids": response_ids}
+        return {**ids, "label": label, "row": number, "fault": fault or label_fault}
+
+    encoded = data.map_rows(rows, encode, _ENCODED_FEATURES, constant)
+    data.raise_first_fault(encoded, constant)
+    labels = encoded["label"]
+    if min(labels) == max(labels):
+        raise UserError(
+            f"{constant}: row 0 has the label {labels[0]:g}, and so have all {len(labels)} rows. "
+            "A PRM learns from right and wrong responses: add the others."
+        )
+    pairs = zip(encoded["prompt_ids"], encoded["response_ids"])
+    lengths = [len(prompt) + len(response) for prompt, response in pairs]
+    return data.keep_short(encoded, lengths, "MAX_TOKENS", max_tokens, constant)
+
+
+def encode_pair(
+    row: dict, tokenizer: PreTrainedTokenizerBase, system_prompt: str | None
+) -> tuple[list[int], list[int], str]:
+    """Return token ids of prompt and response, and the fault of the row, "" if none.
+
+    A row with `response_ids` whose prompt is text comes from a run's rollouts/ or from evaluate.py:
+    the prompt is what the model was given, as it is. Other responses get an EOS.
+    """
+    prompt, response, ids = row.get("prompt"), row.get("response"), row.get("response_ids")
+    ability = row.get("ability") or "math"
+    fault = data.find_prompt_fault(prompt, tokenizer)
+    if fault:
+        return [], [], fault
+    if not isinstance(response, str):
+        return [], [], "has no response, or one that is not text."
+    if ability not in data.TEMPLATES:
+        return [], [], data.explain_unknown_ability(ability)
+    if ids and isinstance(prompt, str):
+        if max(ids) >= len(tokenizer):
+            return [], [], "has response_ids of another tokenizer."
+        return tokenizer(prompt, add_special_tokens=False)["input_ids"], list(ids), ""
+    prompt_ids, fault = data.encode_prompt(prompt, ability, system_prompt, tokenizer)
+    response_ids = tokenizer(response, add_special_tokens=False)["input_ids"]
+    return prompt_ids, [*response_ids, tokenizer.eos_token_id], fault
+
+
+def group_by_prompt(responses: Dataset) -> list[list[int]]:
+    """Return the rows of each prompt, in the order in which the prompts first appear."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for row, prompt_ids in enumerate(responses["prompt_ids"]):
+        groups.setdefault(tuple(prompt_ids), []).append(row)
+    return list(groups.values())
+
+
+def check_pairs(responses: Dataset, groups: Sequence[list[int]], loss: str, constant: str) -> None:
+    """Raise UserError if the loss needs pairs and no prompt has responses of different labels."""
+    labels = responses["label"]
+    if loss == "pairs" and all(len({labels[row] for row in group}) == 1 for group in groups):
+        raise UserError(
+            f'{constant}: no prompt has both a better and a worse response, which LOSS = "pairs" '
+            'needs: set LOSS = "ce", or add responses to the same prompts.'
+        )
+
+
+def hold_out(
+    groups: Sequence[list[int]], fraction: float, seed: int
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Return the groups to train on and those held out, a fraction of them drawn by the seed."""
+    order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed)).tolist()
+    count = min(round(fraction * len(groups)), len(groups) - 1)
+    held_out, trained = sorted(order[:count]), sorted(order[count:])
+    return [groups[i] for i in trained], [groups[i] for i in held_out]
+
+
+def _load_rows(source: str, split: str, constant: str) -> Dataset:
+    """Return the rows of data.load_rows(), or those of all iterations in a run's rollouts/."""
+    paths = list_iterations(Path(source)) if Path(source).is_dir() else {}
+    if not paths:
+        return data.load_rows(source, split, constant)
+    # Read here: the reader of json wants the same columns in every file.
+    parts = [
+        Dataset.from_list(
+            [{name: row.get(name) for name in _ROLLOUT_FEATURES} for row in read_rows(path)],
+            features=_ROLLOUT_FEATURES,
+        )
+        for path in paths.values()
+    ]
+    return concatenate_datasets(parts)
+
+
+def _read_label(row: dict) -> tuple[float, str]:
+    """Return the label of a row, and its fault, worded to follow "row 17"; "" if there is none."""
+    label = row.get("outcome_reward") if row.get("label") is None else row["label"]
+    if label is None:
+        return 0.0, "has neither label nor outcome_reward."
+    if not isinstance(label, (bool, int, float)):
+        return 0.0, f"has the label {label!r}, which is no number."
+    if not 0 <= label <= 1:  # nan neither
+        return 0.0, f"has the label {label!r}, which does not lie between 0 and 1."
+    return float(label), ""

@@ -1,0 +1,101 @@
+"""A PRM's pass over the rows of a step: process rewards, and the gradient of its loss.
+
+Shapes: B rows, T response tokens; b rows and t tokens of a micro-batch.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from models.batches import Rollouts
+from models.logprobs import ResponseLogprobs
+from models.trainee import Trainee
+from prm import implicit_process_rewards, pair_loss_slopes, prm_loss
+from training.optimizer_steps import micro_batches
+
+
+def pass_rows(
+    accelerator: Accelerator,
+    prm: Trainee,
+    reference: ResponseLogprobs | Tensor,
+    rollouts: Rollouts,
+    rows: Sequence[int],
+    prompts: Tensor,
+    *,
+    loss: str | None,
+    beta: float,
+    temperature: float,
+    micro_batch_tokens: int,
+) -> tuple[Tensor, Tensor]:
+    """Compute the process rewards of some rows (line 7, Eq. 3); add the loss's gradient (line 8).
+
+    A pair needs two responses, which may be in two micro-batches or processes. So "pairs" takes a
+    pass without gradient first, whose rewards say how the loss changes with each response's own.
+
+    Args:
+        reference: the model, or its log-probabilities (B, T) where they are known.
+        rows: of one optimizer step, with all responses to their prompts.
+        prompts: (B,) number of each row's prompt.
+        loss: "ce", "pairs"; None: no gradient.
+
+    Returns:
+        process rewards and the reference's log-probabilities, (B, T) each. They are those of this
+        process's share of the rows; all others are 0.
+    """
+
+    def weigh_cross_entropy(rewards: Tensor, _: Tensor, micro: Rollouts, weight: float) -> Tensor:
+        return prm_loss(rewards, micro.outcome_rewards, micro.response_mask) * weight
+
+    def weigh_pairs(rewards: Tensor, index: Tensor, micro: Rollouts, weight: float) -> Tensor:
+        # A sum over processes. Data-parallel training takes gradients' mean.
+        return (slopes[index] * rewards.sum(dim=-1)).sum() * accelerator.num_processes
+
+    settings = (beta, temperature, micro_batch_tokens)
+    run = partial(_pass_micro_batches, accelerator, prm, rollouts, rows, *settings)
+    if loss != "pairs":
+        return run(reference, weigh_cross_entropy if loss else None)
+    rewards, ref_logprobs = run(reference, None)
+    outcomes, mask = rollouts.outcome_rewards, rollouts.response_mask
+    slopes = torch.zeros_like(outcomes)  # (B,)
+    slopes[rows] = pair_loss_slopes(
+        accelerator.reduce(rewards)[rows], outcomes[rows], mask[rows], prompts[rows]
+    )
+    return run(ref_logprobs, weigh_pairs)
+
+
+def _pass_micro_batches(
+    accelerator: Accelerator,
+    prm: Trainee,
+    rollouts: Rollouts,
+    rows: Sequence[int],
+    beta: float,
+    temperature: float,
+    micro_batch_tokens: int,
+    reference: ResponseLogprobs | Tensor,
+    compute_loss: Callable[[Tensor, Tensor, Rollouts, float], Tensor] | None,
+) -> tuple[Tensor, Tensor]:
+    """Return what pass_rows() returns; compute_loss gives the loss to take the gradient of."""
+    pass_rewards = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)  # (B, T)
+    ref_logprobs = torch.zeros_like(pass_rewards)
+    for micro_rows, micro, weight, synchronise in micro_batches(
+        accelerator, prm, rollouts, rows, micro_batch_tokens
+    ):
+        index = (micro_rows, slice(micro.response_length))
+        if isinstance(reference, Tensor):
+            logprobs = reference[index]  # (b, t)
+        else:
+            with torch.no_grad(), accelerator.autocast():
+                logprobs, _ = reference(*micro.model_inputs(), temperature)  # (b, t)
+        ref_logprobs[index] += logprobs * micro.response_mask
+        with synchronise, torch.set_grad_enabled(compute_loss is not None):
+            logprobs, _ = prm.module(*micro.model_inputs(), temperature)  # (b, t)
+            rewards = implicit_process_rewards(
+                logprobs, ref_logprobs[index], micro.response_mask, beta
+            )
+            if compute_loss:
+                accelerator.backward(compute_loss(rewards, micro_rows, micro, weight))
+        pass_rewards[index] += rewards.detach()
+    return pass_rewards, ref_logprobs

@@ -42,3 +42,11 @@ def find_reference(constants: dict) -> str | None:
     if c["PRM_REFERENCE"] == "prm" and c["PRM_MODEL"]:
         return find_start(c["PRM_MODEL"], "PRM_MODEL")
     return c["MODEL"]
+
+
+def explain_reference(constants: dict) -> str:
+    """Return the reference that PRM_REFERENCE = "prm" has found, and where."""
+    record = read_record(constants["PRM_MODEL"], "PRM_MODEL")
+    if not record.get("reference"):
+        return f"PRM_MODEL = {constants['PRM_MODEL']!r}, from which it starts"
+    return f"{record['reference']}, as PRM_MODEL records (its beta was {record['beta']})"

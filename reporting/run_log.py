@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from checks.constants import list_roles
 from checks.errors import UserError
 from checks.files import replace_file, writing
-from checks.prm_record import find_reference, read_record
+from checks.prm_record import explain_reference, find_reference
 from checks.saved_constants import write_constants
 from generation.groups import Collected, Group
 from reporting import run_report
@@ -234,7 +234,7 @@ class RunLog:
         if "prm" in trained and c["PRM_UPDATE"] == "none" and not c["PRM_MODEL"]:
             lines["note"] = "a frozen PRM that starts from MODEL gives no reward: set PRM_MODEL"
         if "prm" in trained and c["PRM_REFERENCE"] == "prm" and c["PRM_MODEL"]:
-            lines["reference"] = f"of the PRM: {_explain_reference(c)}"
+            lines["reference"] = f"of the PRM: {explain_reference(c)}"
         for name, text in lines.items():
             self.print(f"{name:>9}  {text}")
 
@@ -331,14 +331,6 @@ def explain_giving_up(metrics: dict, accuracy_low: float, accuracy_high: float) 
         f"responses is {accuracy:.3f}. {advice} What was learned is saved. To start a new run "
         "from it, set MODEL to this run's folder policy/ (adapters: LORA_MERGE = True writes it)."
     )
-
-
-def _explain_reference(constants: dict) -> str:
-    """Return the reference that PRM_REFERENCE = "prm" has found, and where."""
-    record = read_record(constants["PRM_MODEL"], "PRM_MODEL")
-    if not record.get("reference"):
-        return f"PRM_MODEL = {constants['PRM_MODEL']!r}, from which it starts"
-    return f"{record['reference']}, as PRM_MODEL records (its beta was {record['beta']})"
 
 
 def _rounded(values: list[float]) -> list[float]:

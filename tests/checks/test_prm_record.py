@@ -36,11 +36,12 @@ def test_what_is_recorded_is_read_back(prm):
 
 
 def test_the_reference_by_constants(prm):
-    def find(reference, prm_model=None, coefficient=1.0):
-        names = "MODEL PRM_REFERENCE PRM_MODEL PROCESS_COEF".split()
-        return prm_record.find_reference(dict(zip(names, ("m", reference, prm_model, coefficient))))
+    def find(reference, prm_model=None, coefficient=1.0, value=None):
+        constants = dict(MODEL="m", PRM_REFERENCE=reference, PRM_MODEL=prm_model)
+        return prm_record.find_reference({**constants, "PROCESS_COEF": coefficient, "VALUE": value})
 
     assert find("sft") == find("prm") == find("sft", SFT_MODEL) == "m"
+    assert find("sft", None, 0, "prm") == "m"  # a value needs the PRM too
     assert find("policy") is find("prm", SFT_MODEL, 0) is find("sft", None, 0) is None
     assert find("prm", SFT_MODEL) == SFT_MODEL  # it is no trained PRM
     assert find("prm", prm("a/b")) == "a/b"

@@ -34,7 +34,7 @@ def test_a_constant_that_came_later_is_named(tmp_path):
 
 
 def test_names_that_meant_another_estimator_are_not_taken_for_today_s(tmp_path):
-    now = dict(VALUE=None, VALUE_LR=1e-3, GAE_LAMBDA=1.0, STRICT_FORM=False, PROCESS_COEF=1.0)
+    now = {**EARLIER, **dict(VALUE_LR=1e-3, GAE_LAMBDA=1.0, PROCESS_COEF=1.0)}
     before = dict(PROCESS_GRANULARITY="token", PROCESS_COEF=1.0)
 
     def check(estimator: str, **changes) -> None:

@@ -137,7 +137,7 @@ FAULTS = [
             'read_record(model, constant).get("reference") or model',
             "model",
         ),
-        ("without a PRM there is a reference", 'if not c["PROCESS_COEF"] or c', "if c"),
+        ("without a PRM there is a reference", 'if "prm" not in list_roles(c) or c', "if c"),
     ),
     *faults(
         "checks/training_run.py",

@@ -4,7 +4,7 @@ import pytest
 
 from checks.errors import UserError
 from checks.saved_constants import check_same_constants, read_saved_constants, write_constants
-from checks.training_run import FREE_TO_CHANGE, translate_earlier
+from checks.training_run import EARLIER, FREE_TO_CHANGE, translate_earlier
 
 
 def test_constants_come_back_from_their_file(tmp_path):

@@ -97,7 +97,7 @@ def holds_answer(question: str, ground_truth: str) -> bool:
             return False
         return any(
             tree != form.canonical(golds[0])
-            and symbols(source) == symbols(golds[0])
+            and symbols(source) - CONSTANTS == symbols(golds[0]) - CONSTANTS
             and _is_copied(source, golds, question)
             and equal(source, golds[0])
             for tree, source in formulas(question).items()

@@ -1,4 +1,4 @@
-"""Does a policy learn to copy? `python benchmarks/copying.py`, ten minutes on two cores.
+"""Does a policy learn to copy the question? `python benchmarks/copying.py`, a run a core.
 
 The question of an embedded problem is an expression of its answer's value: ((7+8)/3)*4 is 20. The
 script makes a policy that copies the question into its box now and then. Else it works line by
@@ -30,10 +30,10 @@ from verifiers.math.answer import grade
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-COPIES = 0.1  # share of demonstrations that copy the question
+COPIES = 0.2  # share of demonstrations that copy the question
 SFT = {
     "CPU_THREADS": 1,
-    "STEPS": 100,
+    "STEPS": 300,
     "BATCH_SIZE": 64,
     "LR": 2e-3,
     "WARMUP_STEPS": 20,
@@ -55,7 +55,7 @@ COLOURS = {False: "tab:red", True: "tab:blue"}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two steps of everything, one seed")
-    parser.add_argument("--iterations", type=int, default=40)
+    parser.add_argument("--iterations", type=int, default=50)
     parser.add_argument("--seeds", type=int, nargs="+", default=[300, 301])
     parser.add_argument("--out", type=Path, default=Path("runs/copying"), help="folder of the runs")
     arguments = parser.parse_args()

@@ -35,6 +35,7 @@ NUM_UNEQUAL = 150  # pairs of unequal answers
 NUM_ODD = 300  # right answers in odd notation, and wrong ones made up to look right
 NUM_COPIED = 300  # formulas of a question whose value is the answer
 NUM_PROGRAMS = 400
+NUM_ASSERTED = 100  # programs with assertions, of each kind
 REPEATS = 3
 SEED = 0
 TIMEOUT = 5.0  # seconds for a row
@@ -52,6 +53,7 @@ def main() -> None:
     compare_math("odd notations and made-up answers", odd, generator)
     measure_copied(generator)
     measure_code()
+    measure_assertions()
 
 
 # -- math ---------------------------------------------------------------------------------------
@@ -59,31 +61,15 @@ def main() -> None:
 
 def make_pair(generator: random.Random, right: bool, kinds: Sequence | None = None) -> Pair:
     """Return a ground truth and an answer in another notation; right: whether they are equal."""
-    make = generator.choice(
-        kinds
-        or [
-            integers,
-            fractions,
-            decimals,
-            roots,
-            polynomials,
-            intervals,
-            tuples,
-            sets,
-            pi_multiples,
-        ]
-    )
+    make = generator.choice(kinds or KINDS)
     gold, equal, other = make(generator)
     return gold, equal if right else other, right
 
 
 def integers(generator: random.Random) -> tuple[str, str, str]:
     n = generator.randint(-500, 90000)
-    return (
-        str(n),
-        generator.choice([f"x = {n}", f"{n:,}", f"{n}\\text{{ cm}}", f"{n}.0"]),
-        str(n + 1),
-    )
+    equal = generator.choice([f"x = {n}", f"{n:,}", f"{n}\\text{{ cm}}", f"{n}.0"])
+    return str(n), equal, str(n + 1)
 
 
 def fractions(generator: random.Random) -> tuple[str, str, str]:
@@ -121,11 +107,8 @@ def intervals(generator: random.Random) -> tuple[str, str, str]:
 
 def tuples(generator: random.Random) -> tuple[str, str, str]:
     a, b = generator.randint(1, 9), generator.randint(10, 19)
-    return (
-        f"({a},\\frac{{\\pi}}{{{b}}})",
-        f"\\left({a}, \\pi/{b}\\right)",
-        f"(\\frac{{\\pi}}{{{b}}},{a})",
-    )
+    angle = f"\\frac{{\\pi}}{{{b}}}"
+    return f"({a},{angle})", f"\\left({a}, \\pi/{b}\\right)", f"({angle},{a})"
 
 
 def sets(generator: random.Random) -> tuple[str, str, str]:
@@ -173,7 +156,14 @@ def denials(generator: random.Random) -> tuple[str, str, str]:
     return str(n), f"{n}\\text{{ ways}}", f"{n}\\text{{ {generator.choice(words)}}}"
 
 
-ODD_KINDS = (quantities, choices, pieces, named_values, denials)
+def tiny_numbers(generator: random.Random) -> tuple[str, str, str]:
+    a, far = generator.randint(2, 99), generator.randint(600, 5000)
+    tiny = generator.choice([f"10^{{-{far}}}", f"e^{{-{3 * far}}}", f"\\frac{{1}}{{{far}!}}"])
+    return f"{a}+\\sqrt2", f"\\sqrt{{2}}+{a}", f"{a}+\\sqrt2+{tiny}"
+
+
+KINDS = (integers, fractions, decimals, roots, polynomials, intervals, tuples, sets, pi_multiples)
+ODD_KINDS = (quantities, choices, pieces, named_values, denials, tiny_numbers)
 
 
 def measure_copied(generator: random.Random) -> None:
@@ -194,9 +184,8 @@ def measure_copied(generator: random.Random) -> None:
         paid += grade(f"\\boxed{{{formula}}}", value, f"Simplify ${formula}$.")[0]
         paid_without += grade(f"\\boxed{{{formula}}}", value)[0]
     print(f"\nformulas of the question, copied: {NUM_COPIED}")
-    print(
-        f"  rewarded {paid / NUM_COPIED:.1%}; without the question {paid_without / NUM_COPIED:.1%}"
-    )
+    shares = [f"{count / NUM_COPIED:.1%}" for count in (paid, paid_without)]
+    print(f"  rewarded {shares[0]}; without the question {shares[1]}")
 
 
 def write_response(generator: random.Random, answer: str) -> str:
@@ -249,14 +238,12 @@ def compare_math(title: str, pairs: list[Pair], generator: random.Random) -> Non
     print(f"  ratio        {rates['ours'] / rates['math-verify']:9.1f}")
     with Verifier(num_workers=2, timeout_seconds=TIMEOUT) as verifier:
         started = time.perf_counter()
-        verdicts = verifier.verify(
-            [r for r, _, _ in rows], [g for _, g, _ in rows], ["math"] * len(rows)
-        )
+        responses, golds, _ = map(list, zip(*rows))
+        verdicts = verifier.verify(responses, golds, ["math"] * len(rows))
         elapsed = time.perf_counter() - started
     timeouts = sum(verdict.status in ("timeout", "error") for verdict in verdicts)
-    print(
-        f"  in the pool  {len(rows) / elapsed:9.1f} a second (wall), {timeouts} time-outs or errors"
-    )
+    rate = len(rows) / elapsed
+    print(f"  in the pool  {rate:9.1f} a second (wall), {timeouts} time-outs or errors")
 
 
 # -- code ---------------------------------------------------------------------------------------
@@ -276,6 +263,38 @@ main()
 ```"""
 
 
+ASSERTIONS = {  # kind: a right program, a wrong one where + is -, and the test
+    "scripts of statements": (
+        "class Solution:\n    def total(self, a, b):\n        return a + b",
+        "s = Solution()\nassert s.total(1, 2) == 3\nassert s.total(5, 2) == 7",
+    ),
+    "objects": (
+        "class Money:\n    def __init__(self, n):\n        self.n = n\n"
+        "    def __add__(self, other):\n        return Money(self.n + other.n)\n"
+        "    def __eq__(self, other):\n        return self.n == other.n",
+        "m = Money(1) + Money(2)\nassert m == Money(3)\nassert m.n == 3",
+    ),
+    "names of Python": (
+        "M = 7\ndef gcd(a, b):\n    return a + b",
+        "r = gcd(3, 4)\nassert r == 7\nassert gcd(M, 1) == 8",
+    ),
+}
+
+
+def measure_assertions() -> None:
+    """Print the verdicts a CPU second on right and wrong programs with assertions, by kind."""
+    print(f"\nprograms with assertions, half of them right: {NUM_ASSERTED} of each kind")
+    with Verifier(num_workers=2, timeout_seconds=TIMEOUT) as verifier:
+        for kind, (program, test) in ASSERTIONS.items():
+            programs = [program, program.replace(" + ", " - ")] * (NUM_ASSERTED // 2)
+            rows = [f"```python\n{text}\n```" for text in programs], [json.dumps({"test": test})]
+            before = cpu_seconds_of_tree(verifier._pool.pid)
+            verdicts = verifier.verify(rows[0], rows[1] * NUM_ASSERTED, ["code"] * NUM_ASSERTED)
+            rate = NUM_ASSERTED / (cpu_seconds_of_tree(verifier._pool.pid) - before)
+            right = sum(v.reward == 1 - n % 2 for n, v in enumerate(verdicts))
+            print(f"  {kind:<22} {rate:7.1f} a CPU second   accuracy {right / NUM_ASSERTED:6.1%}")
+
+
 def measure_code() -> None:
     """Print right single-test programs a CPU second: in the pool, and in fresh interpreters."""
     truth = json.dumps({"inputs": ["5\n-2 3 4 -1 2\n"], "outputs": ["8\n"]})
@@ -284,9 +303,8 @@ def measure_code() -> None:
         verifier.verify([PROGRAM] * 8, [truth] * 8, ["code"] * 8)
         for _ in range(REPEATS):
             before = cpu_seconds_of_tree(verifier._pool.pid)
-            verdicts = verifier.verify(
-                [PROGRAM] * NUM_PROGRAMS, [truth] * NUM_PROGRAMS, ["code"] * NUM_PROGRAMS
-            )
+            rows = [[text] * NUM_PROGRAMS for text in (PROGRAM, truth, "code")]
+            verdicts = verifier.verify(*rows)
             assert all(verdict.reward == 1.0 for verdict in verdicts)
             pooled.append(NUM_PROGRAMS / (cpu_seconds_of_tree(verifier._pool.pid) - before))
             fresh.append(measure_fresh_interpreters(NUM_PROGRAMS // 8))
@@ -321,9 +339,9 @@ def measure_fresh_interpreters(count: int) -> float:
     code = "import numpy, typing, collections, heapq, bisect, itertools, functools, re\n" + code
     before = sum(os.times()[2:4])
     for _ in range(count):
-        output = subprocess.run(
-            [sys.executable, "-c", code], input="5\n-2 3 4 -1 2\n", capture_output=True, text=True
-        ).stdout
+        command = [sys.executable, "-c", code]
+        told = dict(input="5\n-2 3 4 -1 2\n", capture_output=True, text=True)
+        output = subprocess.run(command, **told).stdout
         assert output == "8\n"
     return count / (sum(os.times()[2:4]) - before)
 

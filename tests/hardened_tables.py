@@ -21,6 +21,14 @@ REJECT = {
         \infty ;; \infty-\infty
         5 ;; 5+\frac{1}{\infty}
         \infty ;; -\infty""",
+    "numbers too small to see": r"""
+        \sqrt2 ;; \sqrt2+10^{-700}
+        3\sqrt5 ;; 3\sqrt5(1+10^{-900})
+        2 ;; 2+e^{-2000}
+        18 ;; 18-\frac{\pi}{10^{800}}
+        2n-2 ;; 2n-2+\frac{1}{1000!}
+        x ;; x+\frac{10^{-700}}{x^2+1}
+        \sqrt2 ;; \sqrt2+\sqrt{10^{1400}+1}-10^{700}""",
     "choices": r"""
         B ;; (B) or (C)
         B ;; (B) is wrong
@@ -134,6 +142,16 @@ ACCEPT = {
         \lambda/2 ;; lambda/2
         2 ;; two
         12 ;; \text{twelve}
+        21 ;; \text{twenty-one}
+        \frac12 ;; \nicefrac{1}{2}
+        29 ;; 29{}
+        8 ;; \therefore 8
+        8 ;; \large 8
+        8 ;; \framebox{\num{8}}
+        48\text{ cm} ;; \SI{48}{cm}
+        \vec v ;; \overrightarrow{v}
+        2010_3 ;; 2010_\text{three}
+        e^{-1000} ;; \frac{1}{e^{1000}}
         v_0^2 ;; v^2_0
         g_k ;; {g}_{k}
         \arctan x ;; \operatorname{atan}{\left(x \right)}
@@ -194,6 +212,10 @@ TAUGHT_REJECT = {
         Simplify \frac{6}{8}. ;; \frac34 ;; \frac68
         Write $\frac34$ as a decimal. ;; 0.75 ;; \frac34
         Write 1024 as a power of 2. ;; 2^{10} ;; 1024
+        Simplify $\sqrt{242}$. ;; 11\sqrt2 ;; |\sqrt{242}|
+        Simplify $\frac{a^3}{a}$. ;; a^2 ;; \max(\frac{a^3}{a},\frac{a^3}{a})
+        Simplify $\cos t+\sin t$. ;; \sqrt2\cos(t-\frac{\pi}{4}) ;; \exp(\ln(\cos t+\sin t))
+        Simplify $\frac{2}{\sqrt7}$. ;; \frac{2\sqrt7}{7} ;; \frac{2}{\sqrt7}\cdot e^0
         Write $2x - y = -3$ as a function. ;; y=2x+3 ;; 2x-y+3=0
         Let $f(x)=3x+5x$. Simplify. ;; f(x)=8x ;; f(x)=3x+5x
         Write $45\%$ as a fraction. ;; \frac{9}{20} ;; 45\%
@@ -218,7 +240,8 @@ TAUGHT_REJECT = {
         Which numbers? ;; (-\infty,2) ;; x<\frac{4}{2}
         Expand $(x+1)(x+2)$. ;; x^2+3x+2 ;; x(x+2)+(x+2)
         Solve $2x>4$. ;; x>2 ;; x+1>3
-        Simplify $\frac{2}{\sqrt7}$. ;; \frac{2\sqrt7}{7} ;; \frac{2}{\sqrt7}\cdot e^0
+        What is it? ;; \frac{\sqrt3}{2} ;; \sqrt{1-\frac14}
+        What is it? ;; \sqrt2\cos t ;; \sqrt2\cos t+0\cdot\ln 2
         What is it? ;; 8x ;; 3x+5x
         What is it? ;; x^5 ;; x^2\cdot x^3""",
 }
@@ -237,6 +260,7 @@ TAUGHT_ACCEPT = {
         How many? ;; \binom{10}{5} ;; \frac{10!}{5!5!}
         How heavy is it? ;; 4500 ;; 4.5\times10^3
         How heavy is it? ;; 150 ;; 1.5\times10^2
+        How heavy is it? ;; 2000000 ;; 2\text{ million}
         Which? (A) $x$ (B) $2x(x-7)$ ;; B ;; B) 2x(x-7)
         Which? (A) $x$ (B) $2x(x-7)$ ;; 2x(x-7) ;; \text{(B) } 2x(x-7)
         How long is $AB$? ;; 5 ;; AB=5
@@ -247,6 +271,7 @@ TAUGHT_ACCEPT = {
         Let g(x) = -x**2 + 5*x. Give g(x). ;; -x^2+5x ;; 5*x-x**2
         Which is larger, $\frac23$ or $\frac34$? ;; \frac34 ;; \frac{3}{4}
         How much? ;; \frac{9}{5} ;; 1\frac45
+        How much? ;; -\frac{9}{5} ;; -1\frac45
         Is it 5 or 7? ;; 5 ;; 5.0
         Find $\int\frac{dx}{1+x^2}$. ;; \arctan x+C ;; C+\tan^{-1}x""",
 }

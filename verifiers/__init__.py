@@ -115,7 +115,8 @@ class Verifier:
         """Hand rows to the pool and return at once; the pool works on them meanwhile.
 
         Args:
-            questions: the text of each question, or None where it is not known (see strict_form).
+            questions: the text of each question. None: it is not known, and the value decides;
+                "": it is not known, and work left to do counts all the same (see strict_form).
 
         Raises:
             ValueError: an ability has no verifier.

@@ -174,7 +174,7 @@ class _Pool:
 
 def _work(connection: Connection, code_servers: CodeServers, settings: dict) -> None:
     """Answer each job that the pool sends with a verdict, until it closes the connection."""
-    from verifiers.code.program import grade_for_people as grade_program  # loaded by main()
+    from verifiers.code.program import grade as grade_program  # loaded by main()
     from verifiers.math.answer import grade as grade_answer
 
     _die_with_parent()

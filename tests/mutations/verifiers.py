@@ -66,6 +66,11 @@ FAULTS = [
             "if False and any(_is_copied(",
         ),
         (
+            "a copy within bars is an answer",
+            "if len(golds) == 1 and any(_wraps_copy(",
+            "if False and any(_wraps_copy(",
+        ),
+        (
             "work may be left",
             'if others and _leaves_work(golds, others, question) else ""',
             'if 0 else ""',
@@ -82,6 +87,7 @@ FAULTS = [
         "verifiers/math/test_answer.py verifiers/math/test_hardened.py",
         ("breakpoints are not looked at", "if start and (has_breakpoints(a)", "if False and (True"),
         ("infinity is any number", 'if uses(a, "infinity") or uses(b, "infinity"):', "if False:"),
+        ("a number too small to see is none", "if _hides(a) != _hides(b):", "if False:"),
         ("x / x is 1 everywhere", "if _is_constant_with_symbols(a, b) or", "if False and"),
     ),
     *faults(

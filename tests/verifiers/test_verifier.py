@@ -119,6 +119,7 @@ def test_with_its_question_an_answer_must_have_the_form_of_one():
         assert verifier.verify(*rows, questions) == [copied, RIGHT, wrong, RIGHT]
         assert verifier.verify(*rows, questions=questions) == [copied, RIGHT, wrong, RIGHT]
         assert verifier.verify(*rows) == [RIGHT] * 4
+        assert verifier.verify(*rows, [""] * 4) == [wrong, RIGHT, wrong, wrong]
         with pytest.raises(ValueError, match="shorter|longer"):
             verifier.verify(*rows, questions[:2])
     with Verifier(num_workers=1, strict_form=False) as verifier:

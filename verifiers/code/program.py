@@ -60,31 +60,15 @@ def grade(
     """Return (outcome reward, status) of a response.
 
     The reward is the share of all tests that pass. Status: all passed "correct", some "partial",
-    none "wrong", or "timeout" if a test ran out of time. "no_answer": there is no program.
-    "error": the ground truth or the sandbox is at fault.
+    none "wrong", or "timeout" if a test ran out of time, or "forbidden" if the program ends by a
+    call that the sandbox refused: a hint for people, and a program can pretend it. "no_answer":
+    there is no program. "error": the ground truth or the sandbox is at fault.
 
     Args:
         server: the code server's socket, from sandbox.layers.start_server().
         timeout_seconds: wall-clock limit for all tests together. Each test gets an equal share
             of what is left. Tests that did not finish run once more with all that is then left.
         all_or_nothing: a program that passes only some tests gets 0 and "wrong".
-    """
-    reward, status = grade_for_people(
-        response, ground_truth, server, timeout_seconds, all_or_nothing
-    )
-    return reward, "wrong" if status == "forbidden" else status
-
-
-def grade_for_people(
-    response: str,
-    ground_truth: str | dict,
-    server: socket.socket,
-    timeout_seconds: float,
-    all_or_nothing: bool = False,
-) -> tuple[float, str]:
-    """Return what grade() returns, or "forbidden" where the program ends by a refused call.
-
-    That is a hint for people, who may wonder why a good program is wrong. A program can pretend it.
     """
     deadline = time.monotonic() + timeout_seconds
     try:

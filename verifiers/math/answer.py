@@ -39,8 +39,8 @@ def grade(response: str, ground_truth: str, question: str | None = None) -> tupl
 
     Args:
         question: the text of the question. With it, an answer must also have the form of one: what
-            stands in the question, or leaves work to do, is refused (question.py). None: the
-            value decides.
+            stands in the question, or leaves work to do, is refused (question.py). "": an unknown
+            question, of which nothing is copied. None: the value decides.
     """
     answer = find_boxed_answer(response)
     if answer is None:

@@ -22,6 +22,7 @@ _DIGITS = 60  # of numeric evaluation
 _TOLERANCE = mpmath.mpf(10) ** -35  # largest relative difference that counts as rounding
 _MANY_DIGITS = 600  # of the last comparison: tells a long decimal from an irrational number
 _STRICT_TOLERANCE = mpmath.mpf(10) ** -500
+_LEAST = mpmath.mpf(10) ** -200  # a smaller number, beside others, hides below the tolerance
 _VANISHES = mpmath.mpf(10) ** -50  # rounding noise shrinks by this factor at three times the digits
 
 _MAGNITUDES = (0, 1, -1, 2, 0, -2)  # powers of ten of the numbers that symbols stand for
@@ -100,6 +101,8 @@ def _equal_values(a: Tree, b: Tree, log_base: int | None) -> bool:
         return _sign_of_infinity(a) == _sign_of_infinity(b) != 0
     if _is_constant_with_symbols(a, b) or _is_constant_with_symbols(b, a):
         return False
+    if _hides(a) != _hides(b):
+        return False
     first: dict | None = None
     compared = skipped = 0
     for kind, values in _points(a, b, log_base):
@@ -161,6 +164,21 @@ def _sign_of_infinity(tree: Tree) -> int:
 def _is_constant_with_symbols(a: Tree, b: Tree) -> bool:
     """Return whether a has no symbol and b divides by one: 17 x / x has no value at 0."""
     return not symbols(a) - CONSTANTS and _divides_by_symbol(b)
+
+
+@lru_cache(maxsize=4096)
+def _hides(tree: Tree) -> bool:
+    """Return whether a number in an expression is too small, beside the others, to be compared.
+
+    10^-700 is, and e^-2000, and the 1 of 10^300 + 1: no number of digits shows all of them.
+    """
+    if tree[0] in ("symbol", "infinity"):
+        return False
+    if tree[0] != "number" and any(map(_hides, tree[1:])):
+        return True
+    parts = [tree, *tree[1:]] if tree[0] == "add" else [tree]
+    sizes = [abs(evaluate(part, {})) for part in parts if not symbols(part) - CONSTANTS]
+    return any(0 < size < _LEAST * max(1, *sizes) for size in sizes)
 
 
 def _divides_by_symbol(tree: Tree) -> bool:

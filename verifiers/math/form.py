@@ -155,7 +155,7 @@ def work(tree: Tree) -> frozenset[str]:
 def _work_of_sum(tree: Tree) -> set[str]:
     terms = _terms(tree)
     numbers = [term for term in terms if is_plain(term)]
-    is_mixed = len(terms) == 2 and terms[0][0] == "number" and _is_proper(terms[1])
+    is_mixed = len(terms) == len(numbers) == 2 and _is_mixed(*map(_value, terms))
     kinds = Counter(_without_coefficient(term) for term in terms if not is_plain(term))
     is_open = len(numbers) > 1 and not is_mixed or any(count > 1 for count in kinds.values())
     return {"sum"} if is_open else set()
@@ -166,7 +166,7 @@ def _work_of_product(tree: Tree) -> set[str]:
     _, above, below = factors(tree)
     tops = [part[1] for part in above if part[0] == "number" and part[1] != 1]
     bottoms = [part[1] for part in below if part[0] == "number" and part[1] != 1]
-    if len(tops) > 1 or len(bottoms) > 1:
+    if len(tops) > 1 or len(bottoms) > 1 or (0 in tops and len(above) > 1):
         found.add("product")
     if tops and bottoms and bottoms != [100]:  # 15 / 100 may be 15%
         is_whole = (tops[0] / bottoms[0]).denominator == 1
@@ -214,8 +214,8 @@ def _holds_root(tree: Tree) -> bool:
 def is_plain(tree: Tree) -> bool:
     """Return whether a tree is an integer, a decimal or a fraction of them, with its sign."""
     _, above, below = factors(tree)
-    parts = above + below
-    return len(above) < 2 and len(below) < 2 and all(part[0] == "number" for part in parts)
+    sides = [[part for part in side if part != number(1)] for side in (above, below)]
+    return all(len(side) < 2 and all(p[0] == "number" for p in side) for side in sides)
 
 
 def _value(tree: Tree) -> Fraction | None:
@@ -230,8 +230,11 @@ def _is_fraction(tree: Tree) -> bool:
     return value is not None and value.denominator > 1
 
 
-def _is_proper(tree: Tree) -> bool:
-    return tree[0] == "div" and is_plain(tree) and 0 < (_value(tree) or 0) < 1
+def _is_mixed(whole: Fraction | None, part: Fraction | None) -> bool:
+    """Return whether two terms are a mixed number: 1 + 1/4, -1 - 1/4."""
+    if whole is None or part is None:
+        return False
+    return whole.denominator == 1 and 0 < abs(part) < 1 and whole * part > 0
 
 
 def _base(tree: Tree) -> Tree:

@@ -71,6 +71,7 @@ _SYNONYMS = {
     "dfrac": "frac",
     "tfrac": "frac",
     "cfrac": "frac",
+    **dict.fromkeys("nicefrac sfrac xfrac".split(), "frac"),
     "dbinom": "binom",
     "tbinom": "binom",
     "le": "leq",
@@ -150,6 +151,11 @@ _SYNONYMS = {
     "underline": "",
     "boxed": "",
     "fbox": "",
+    "framebox": "",
+    "num": "",
+    "therefore": "",
+    "overrightarrow": "vec",
+    **dict.fromkeys("tiny small normalsize large Large LARGE huge Huge".split(), ""),
     "hfill": "",
     "checkmark": "",
     "limits": "",
@@ -207,6 +213,8 @@ def normalize(text: str) -> str:
     text = text.replace("\\\\", " \\cr ")
     text = re.sub(r"\\[()\[\]]|\\ensuremath", " ", text)
     text = re.sub(r"\\(?:text)?color ?\{[a-z]+\}", " ", text)
+    text = re.sub(r"(?<=\d)\{\}$", "", text)
+    text = re.sub(r"\\(?:SI|qty) ?\{([^{}]*)\} ?\{([^{}\\]*)\}", r"\1\\text{ \2}", text)
     text = _SPACE_COMMAND.sub(" ", text)
     text = _COMMAND.sub(_replace_command, text)
     text = re.sub(r"\b(?:np|math|sympy|torch)\.(?=[a-z])", "", text)

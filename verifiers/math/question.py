@@ -77,6 +77,8 @@ def find_fault(gold: str, answer: str, question: str) -> str:
         return "copied"
     if any(_is_copied(tree, golds, question) for tree in others):
         return "copied"
+    if len(golds) == 1 and any(_wraps_copy(tree, golds[0], question) for tree in others):
+        return "copied"
     if _is_unsolved(answer) and not _is_unsolved(gold):
         if not any(symbols(tree) - CONSTANTS for tree in golds) or _ASKS_TO_SOLVE.search(question):
             return "copied" if _is_relation_of(answer, question) else "wrong"
@@ -95,7 +97,7 @@ def holds_answer(question: str, ground_truth: str) -> bool:
             return False
         return any(
             tree != form.canonical(golds[0])
-            and symbols(source) == symbols(golds[0])
+            and symbols(source) - CONSTANTS == symbols(golds[0]) - CONSTANTS
             and _is_copied(source, golds, question)
             and equal(source, golds[0])
             for tree, source in formulas(question).items()
@@ -185,6 +187,18 @@ def _is_copied(tree: Tree, golds: list[Tree], question: str) -> bool:
         is_open = any(form.work(gold) & {"power", "product", "sum"} for gold in golds)
         return abs(exact(tree)) >= _SMALL and is_open
     return bool(_ASKS_FOR_FORM.search(question))
+
+
+def _wraps_copy(tree: Tree, gold: Tree, question: str) -> bool:
+    """Return whether a part of an expression is a copy that has its whole value: |f|, max(f, f)."""
+    return any(
+        part != tree
+        and form.canonical(part) != form.canonical(gold)
+        and not form.is_plain(part)
+        and _is_copied(part, [gold], question)
+        and equal(part, gold)
+        for part in _list_parts(tree)
+    )
 
 
 def _leaves_work(golds: list[Tree], answers: list[Tree], question: str) -> bool:

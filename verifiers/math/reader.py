@@ -71,8 +71,13 @@ _BASED = re.compile(r"^\(?(\d[\dA-Fa-f]*)\)? ?_ ?\{? ?(\d+|\\text ?\{[a-z]+\}) ?
 _USES_ANGLE = re.compile(r"sin|cos|tan|cot|sec|csc")
 _NUMBER_WORDS = """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
-    sixteen seventeen eighteen nineteen twenty
+    sixteen seventeen eighteen nineteen
 """.split()
+_NUMBER_WORDS += [
+    f"{tens} {unit}".strip()
+    for tens in "twenty thirty forty fifty sixty seventy eighty ninety".split()
+    for unit in ["", *_NUMBER_WORDS[1:10]]
+]
 _PHRASES = {
     **dict.fromkeys(("all real numbers", "all reals", "all real x"), Reals(ALL_REALS)),
     **{word: Scalar(number(value)) for value, word in enumerate(_NUMBER_WORDS)},
@@ -103,7 +108,7 @@ def read_answer(text: str, depth: int = 0) -> Answer:
     text = join_thousands(unwrap_list(text))
     if is_words(text):
         words = canonical_words(text)
-        return _PHRASES.get(words, Words(words))
+        return _PHRASES.get(words.replace("-", " "), Words(words))
     text = _MEMBERSHIP_AT_END.sub("", text)
     builder = _BUILDER.match(text)
     if builder:
@@ -268,9 +273,8 @@ def _read_leaf(text: str) -> Answer:
         if len(digits) + len(based[2]) > _MAX_BASED:
             raise ParseError("too long")
         base = re.sub(r"\\text ?|[{}]", "", based[2])
-        base = {"two": 2, "five": 5, "eight": 8, "ten": 10}.get(base) or int(
-            base if base.isdigit() else 0
-        )
+        words = _NUMBER_WORDS.index(base) if base in _NUMBER_WORDS else 0
+        base = int(base) if base.isdigit() else words
         if not 2 <= base <= 36 or any(int(digit, 36) >= base for digit in digits):
             raise ParseError("a base that does not fit the digits")
         return Based(digits.lstrip("0") or "0", base) if base != 10 else Scalar(number(int(digits)))
@@ -281,6 +285,8 @@ def _read_leaf(text: str) -> Answer:
     scale = units.SCALES.get(unit)
     core = units.unwrap_letters(core)
     tree = parse_expression(core)
+    if scale and tree[0] == "number":  # 2 million is a notation of a number
+        return Scalar(number(tree[1] * scale))
     if scale:
         return Scalar(("mul", tree, number(scale)))
     if unit == "%":

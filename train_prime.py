@@ -31,7 +31,7 @@ from prm import implicit_process_rewards, prm_accuracy, prm_loss
 from reporting.run_log import PhaseTimer
 from training import checkpoint, processes
 from training.micro_batches import split_rows
-from training.optimizer_steps import compute_logprobs, micro_batches, take_step
+from training.optimizer_steps import compute_logprobs, describe_norms, micro_batches, take_step
 from training.start import Run, start_run
 
 # Model
@@ -108,6 +108,8 @@ SEED = 0  # of prompts, responses and adapters
 EVAL_EVERY = 10  # iterations between evaluations and between reports; both also at the end
 SAVE_EVERY = 10  # iterations between checkpoints; also after the last
 KEEP_BEST = False  # True: the policy of the highest held-out accuracy is kept in best_policy/
+SAVE_ON_INTERRUPT = True  # Ctrl-C ends the iteration, saves, stops; a second one stops at once
+PUSH_TO = None  # "user/name": policy and PRM (user/name-prm) go to the hub, at the end at least
 LOG_SAMPLES = 0  # responses of each iteration shown on the terminal, coloured by token reward
 RESUME = True  # go on from the run's checkpoint, if there is one
 LOG_WITH = None  # None, "tensorboard", "wandb", "trackio"
@@ -243,7 +245,7 @@ def update_prm(run: Run, rollouts: Rollouts, old_logprobs: Tensor | None) -> tup
     metrics = {
         "prm_accuracy": prm_accuracy(pass_rewards, outcomes, mask, SAMPLES_PER_PROMPT),
         "prm_loss": prm_loss(pass_rewards, outcomes, mask).item(),
-        "prm_gradient_norm": max(gradient_norms, default=0.0),
+        **describe_norms("prm", gradient_norms, PRM_GRADIENT_CLIP),
         "process_reward_mean": process_rewards.sum().item() / mask.sum().item(),
         "process_return_largest": largest_return(process_rewards, mask, GAMMA).item(),
     }
@@ -278,7 +280,7 @@ def update_policy(
                 sums[name] += value
         gradient_norms.append(take_step(policy))
     means = {n: run.accelerator.reduce(v).item() / len(steps) for n, v in sums.items()}
-    return {**means, "policy_gradient_norm": max(gradient_norms)}
+    return {**means, **describe_norms("policy", gradient_norms, POLICY_GRADIENT_CLIP)}
 
 
 def sample_groups(

@@ -19,6 +19,7 @@ from checks.files import replace_file, writing
 from checks.saved_constants import write_constants
 from generation.groups import Collected
 from reporting import run_report
+from reporting.health import find_warnings
 from reporting.response_files import list_iterations, make_records
 from reporting.steps import token_texts
 from reporting.terminal import print_responses
@@ -38,8 +39,9 @@ _COLUMNS = {  # metric: heading of its column
 }
 _HEADER_EVERY = 20  # lines
 UPDATE_METRICS = """
-    prm_accuracy prm_loss prm_gradient_norm process_reward_mean process_return_largest
-    policy_loss entropy clip_fraction approx_kl policy_gradient_norm
+    prm_accuracy prm_loss prm_gradient_norm prm_clipped_steps process_reward_mean
+    process_return_largest policy_loss entropy clip_fraction approx_kl policy_gradient_norm
+    policy_clipped_steps
 """.split()  # null in metrics.jsonl if nothing was updated
 
 
@@ -73,6 +75,8 @@ class RunLog:
         self.folder = folder
         self.is_main = is_main
         self.lines_printed = 0
+        self.metrics: list[dict] = []  # the lines of metrics.jsonl
+        self.warnings: list[str] = []  # printed so far
         self.first, self.started = 0, time.monotonic()  # iteration and time at the start
 
     def start(self, constants: dict, device: str, iteration: int) -> None:
@@ -83,6 +87,7 @@ class RunLog:
         write_constants(self.folder / "constants.json", constants, device=device)
         metrics = self.folder / "metrics.jsonl"
         lines = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
+        self.metrics = [json.loads(line) for line in lines[:iteration]]
         replace_file(metrics, "".join(lines[:iteration]))
         rollouts = self.folder / "rollouts"
         rollouts.mkdir(exist_ok=True)
@@ -96,6 +101,7 @@ class RunLog:
         accelerator.log(known, step=metrics["iteration"])
         if self.is_main:
             line = {name: known.get(name) for name in metrics}
+            self.metrics.append(line)
             path = self.folder / "metrics.jsonl"
             with writing(path), path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
@@ -137,12 +143,17 @@ class RunLog:
                 [row[: len(own)] for row, own in zip(process_rewards[: len(ids)].tolist(), ids)],
             )
 
-    def write_report(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Write curves.png and report.html; an error is printed and does not stop the run."""
+    def write_report(self, tokenizer: PreTrainedTokenizerBase, ends: bool) -> None:
+        """Write curves.png and report.html; an error is printed and does not stop the run.
+
+        Args:
+            ends: the run ends now. A page of before loads itself again, as long as it is only read.
+        """
         if not self.is_main:
             return
         try:
-            run_report.write_report([run_report.read_run(self.folder, tokenizer)], self.folder)
+            run = run_report.read_run(self.folder, tokenizer)
+            run_report.write_report([run], self.folder, reloads=not ends)
         except Exception as error:  # of any kind: training matters more
             self.print(f"  WARNING: no report was written: {error!r}")
 
@@ -239,6 +250,13 @@ class RunLog:
         if len(accuracies) > 1:
             self.print(f"held-out accuracy {accuracies[0]:.3f} -> {accuracies[-1]:.3f}")
         self.print(f"models, report.html, metrics.jsonl and rollouts are in {self.folder}")
+
+    def print_new_warnings(self, constants: dict) -> None:
+        """Print the warnings about the run as a whole that have not been printed before."""
+        for warning in find_warnings(self.metrics, constants):
+            if warning not in self.warnings:
+                self.print(f"  WARNING: {warning}")
+                self.warnings.append(warning)
 
     def print_warnings(self, metrics: dict, prompts_wanted: int) -> None:
         """Print what went wrong in an iteration."""

@@ -37,8 +37,8 @@ class Interrupt:
         except KeyboardInterrupt:
             if self.is_saved:
                 self.accelerator.end_training()
-            where = "" if self.is_saved else "from its last checkpoint "
-            self._say(f"Interrupted. This command goes on with the run {where}:\n  {self.command}")
+            where = "" if self.is_saved else " from its last checkpoint"
+            self._say(f"Interrupted. This command goes on with the run{where}:\n  {self.command}")
             raise SystemExit(_EXIT_STATUS) from None
         finally:
             signal.signal(signal.SIGINT, before)

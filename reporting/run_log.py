@@ -87,8 +87,9 @@ class RunLog:
         write_constants(self.folder / "constants.json", constants, device=device)
         metrics = self.folder / "metrics.jsonl"
         lines = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
-        self.metrics = [json.loads(line) for line in lines[:iteration]]
-        replace_file(metrics, "".join(lines[:iteration]))
+        done = lines[:iteration]
+        self.metrics = [json.loads(line) for line in done]
+        replace_file(metrics, "".join(done))
         rollouts = self.folder / "rollouts"
         rollouts.mkdir(exist_ok=True)
         for number, path in list_iterations(rollouts).items():

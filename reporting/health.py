@@ -11,7 +11,7 @@ _MANY = 10  # the same, where the iterations of a sound run differ more
 _ENTROPY = 0.1  # share of the entropy at the start
 _KEPT = 0.1  # share of the prompts that pass the filter
 _TRUNCATED = 0.2  # share of the responses
-_PRM_ACCURACY = 0.55  # chance is 0.5
+_PRM_ACCURACY = 0.53  # chance is 0.5
 _CLIPPED = 0.9  # share of the optimizer steps
 _TIMEOUTS = 0.01  # share of the responses
 

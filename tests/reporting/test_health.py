@@ -21,7 +21,7 @@ FAULTS = [  # metric, sound value, spoilt value, iterations that a mean is taken
     ("entropy", 0.0101, 0.0099, 5, "POLICY_LR"),
     ("kept_fraction", 0.101, 0.099, 5, "SAMPLES_PER_PROMPT"),
     ("truncated_fraction", 0.199, 0.201, 5, "MAX_RESPONSE_TOKENS, now 96"),
-    ("prm_accuracy", 0.551, 0.549, 10, "PRM_LR"),
+    ("prm_accuracy", 0.531, 0.529, 10, "PRM_LR"),
     ("policy_clipped_steps", 0.89, 0.91, 10, "POLICY_GRADIENT_CLIP, now 1.0"),
     ("prm_clipped_steps", 0.89, 0.91, 10, "PRM_GRADIENT_CLIP, now 10.0"),
     ("verdicts_timeout", 1, 2, 5, "VERIFIER_TIMEOUT, now 5.0"),  # of 101 and 102

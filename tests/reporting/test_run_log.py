@@ -11,6 +11,7 @@ from groups import make_group
 
 from checks.errors import UserError
 from generation.groups import Collected
+from reporting import run_log
 from reporting.run_log import PhaseTimer, RunLog, explain_giving_up, make_iteration_records
 
 
@@ -74,3 +75,17 @@ def test_what_is_no_number_is_null_in_metrics(tmp_path):
     line = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert line == {"iteration": 3, "a": None, "b": None, "c": 0.5}
     assert told == [{"iteration": 3, "c": 0.5}]
+
+
+def test_a_warning_is_printed_when_it_first_appears(tmp_path, monkeypatch, capsys):
+    log = RunLog(tmp_path, True)
+    accelerator = SimpleNamespace(log=lambda *_, **__: None)
+    monkeypatch.setattr(
+        run_log, "find_warnings", lambda lines, c: [f"{c} {n}" for n in (1, 2) if len(lines) > n]
+    )
+    outputs = []
+    for iteration in range(4):
+        log.log_metrics(accelerator, {"iteration": iteration})
+        log.print_new_warnings("fault")
+        outputs.append(capsys.readouterr().out)
+    assert outputs == ["", "  WARNING: fault 1\n", "  WARNING: fault 2\n", ""]

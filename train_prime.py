@@ -38,7 +38,7 @@ from prm import (
 from reporting.run_log import PhaseTimer
 from training import checkpoint, processes
 from training.micro_batches import split_rows
-from training.optimizer_steps import compute_logprobs, micro_batches, take_step
+from training.optimizer_steps import compute_logprobs, describe_norms, micro_batches, take_step
 from training.prm_pass import pass_rows
 from training.start import Run, start_run
 from training.value_update import update_value
@@ -130,6 +130,8 @@ SEED = 0  # of prompts, responses and adapters
 EVAL_EVERY = 10  # iterations between evaluations and between reports; both also at the end
 SAVE_EVERY = 10  # iterations between checkpoints; also after the last
 KEEP_BEST = False  # True: the policy of the highest held-out accuracy is kept in best_policy/
+SAVE_ON_INTERRUPT = True  # Ctrl-C ends the iteration, saves, stops; a second one stops at once
+PUSH_TO = None  # "user/name": policy and PRM (user/name-prm) go to the hub, at the end at least
 LOG_SAMPLES = 0  # responses of each iteration shown on the terminal, coloured by token reward
 RESUME = True  # go on from the run's checkpoint, if there is one
 LOG_WITH = None  # None, "tensorboard", "wandb", "trackio"
@@ -269,7 +271,7 @@ def update_prm(run: Run, rollouts: Rollouts, old_logprobs: Tensor | None) -> tup
     metrics = {
         "prm_accuracy": pair_accuracy(margins),
         "prm_loss": loss.item(),
-        "prm_gradient_norm": max(gradient_norms, default=0.0),
+        **describe_norms(prm, gradient_norms),
         "process_reward_mean": process_rewards.sum().item() / mask.sum().item(),
         "process_return_largest": largest_return(process_rewards, mask, GAMMA).item(),
     }
@@ -329,7 +331,7 @@ def update_policy(
                 sums[name] += value
         gradient_norms.append(take_step(policy))
     means = {n: run.accelerator.reduce(v).item() / len(steps) for n, v in sums.items()}
-    return {**means, "policy_gradient_norm": max(gradient_norms)}
+    return {**means, **describe_norms(policy, gradient_norms)}
 
 
 def sample_groups(

@@ -1,7 +1,10 @@
 """The allowed values of the constants of the scripts that have constants at their top."""
 
 import importlib.util
+import re
 from pathlib import Path
+
+import huggingface_hub
 
 from checks.constants import check_choices, check_divides, check_ranges, check_texts
 from checks.errors import UserError
@@ -11,7 +14,8 @@ _MANY = 10**9
 _TRACKERS = (None, "tensorboard", "wandb", "trackio")  # of accelerate; no other constants
 _SWITCHES = (
     "GRADIENT_CHECKPOINTING SHARD LORA_MERGE OFFLOAD_MODELS OFFLOAD_OPTIMIZERS WHITEN RESUME "
-    "KEEP_BEST STRICT_FORM CODE_ALL_OR_NOTHING ALLOW_UNSANDBOXED_CODE DETERMINISTIC"
+    "KEEP_BEST STRICT_FORM CODE_ALL_OR_NOTHING ALLOW_UNSANDBOXED_CODE DETERMINISTIC "
+    "SAVE_ON_INTERRUPT"
 ).split()
 
 
@@ -20,8 +24,9 @@ def check_training_constants(constants: dict) -> None:
     check_texts(
         constants,
         "MODEL TRAIN_DATA TRAIN_SPLIT EVAL_SPLIT RUN_NAME OUTPUT_DIR".split(),
-        "PRM_MODEL EVAL_DATA SYSTEM_PROMPT".split(),
+        "PRM_MODEL EVAL_DATA SYSTEM_PROMPT PUSH_TO".split(),
     )
+    _check_push(constants["PUSH_TO"])
     abilities = constants["ABILITIES"]
     if abilities is not None and not (
         isinstance(abilities, (tuple, list)) and all(isinstance(a, str) for a in abilities)
@@ -237,6 +242,19 @@ def check_evaluation_constants(constants: dict) -> None:
         )
     if constants["PRM"] and constants["SAMPLES"] == 1:
         raise UserError("PRM needs several responses to choose from: set SAMPLES above 1.")
+
+
+def _check_push(repository: str | None) -> None:
+    """Raise UserError if a repository has no valid name, or if there is no token to write to it."""
+    if repository is None:
+        return
+    if not re.fullmatch(r"[\w.-]+/[\w.-]{1,80}", repository, re.ASCII):
+        raise UserError(f"PUSH_TO = {repository!r} must name a user and a model: 'user/name'.")
+    if not huggingface_hub.get_token():
+        raise UserError(
+            f"PUSH_TO = {repository!r} needs a token that may write: run hf auth login, or set the "
+            "environment variable HF_TOKEN. Or set PUSH_TO = None."
+        )
 
 
 def _check_tracker(tracker: str | None) -> None:

@@ -89,6 +89,8 @@ def write_page(
     runs: Sequence[str] = (),
     constants: dict[str, list[str]] | None = None,
     curves: str = "",
+    warnings: Sequence[str] = (),
+    reload_seconds: int = 0,
 ) -> None:
     """Write the page of responses.
 
@@ -97,6 +99,9 @@ def write_page(
         runs: names of the runs.
         constants: the value in each run, as text, by name.
         curves: a PNG file in base64.
+        warnings: of the runs.
+        reload_seconds: after which the page loads itself again, unless someone has clicked or typed
+            in it; 0: never.
 
     Raises:
         UserError: the file cannot be written.
@@ -121,6 +126,8 @@ def write_page(
         runs=runs,
         constants=constants or {},
         curves=curves,
+        warnings=list(warnings),
+        reload_seconds=reload_seconds,
     )
     replace_file(path, page)
 

@@ -1,12 +1,15 @@
 """Files of responses: written problem by problem, read back without what a kill cut off."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from checks.errors import UserError
 from checks.files import replace_file, writing
-from generation.groups import Group
+from generation.groups import Collected, Group
 
 _OF_A_RESPONSE = {  # field of a Group: its name in the record of one response
     "responses": "response",
@@ -46,6 +49,39 @@ def make_records(group: Group, decode: Callable[[list], str]) -> list[dict]:
     }
     columns = zip(*(getattr(group, name) for name in _OF_A_RESPONSE), strict=True)
     return [{**shared, **dict(zip(_OF_A_RESPONSE.values(), values))} for values in columns]
+
+
+def make_iteration_records(
+    collected: Collected,
+    decode: Callable[[list[int]], str],
+    process_rewards: Tensor | None,
+    advantages: Tensor | None,
+) -> Iterator[dict]:
+    """Yield a JSON object per response: trained ones with token values first, then the others.
+
+    Args:
+        decode: turns token ids into text.
+        process_rewards, advantages: (B, T) of the kept groups; None if none are kept.
+    """
+
+    def make(group: Group) -> Iterator[dict]:
+        for record, logprobs in zip(make_records(group, decode), group.sampling_logprobs):
+            yield {**record, "sampling_logprobs": _rounded(logprobs)}
+
+    values_of = torch.stack((process_rewards, advantages)).tolist() if collected.kept else ()
+    rows = zip(*values_of)  # one copy to the host, not two a response
+    for group in collected.kept:
+        for record, values in zip(make(group), rows):
+            length = len(record["response_ids"])
+            own_rewards, own_advantages = (_rounded(own[:length]) for own in values)
+            record |= {"process_rewards": own_rewards, "advantages": own_advantages}
+            yield {**record, "decision": "trained"}
+    kept, surplus = set(map(id, collected.kept)), set(map(id, collected.surplus))
+    for group in collected.sampled:
+        if id(group) not in kept:
+            decision = "surplus" if id(group) in surplus else "filtered out"
+            for record in make(group):
+                yield {**record, "decision": decision}
 
 
 def read_groups(
@@ -106,3 +142,7 @@ def write_rows(path: Path, rows: Sequence[dict]) -> None:
     """Write rows as one JSON object per line, all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _rounded(values: list[float]) -> list[float]:
+    return [float(f"{value:.4g}") for value in values]

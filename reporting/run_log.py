@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,10 @@ from checks.errors import UserError
 from checks.files import replace_file, writing
 from checks.prm_record import explain_reference, find_reference
 from checks.saved_constants import write_constants
-from generation.groups import Collected, Group
+from generation.groups import Collected
 from reporting import run_report
-from reporting.response_files import list_iterations, make_records
+from reporting.health import find_warnings
+from reporting.response_files import list_iterations, make_iteration_records
 from reporting.steps import token_texts
 from reporting.terminal import print_responses
 
@@ -39,11 +40,11 @@ _COLUMNS = {  # metric: heading of its column
     "seconds": "total s",
 }
 _HEADER_EVERY = 20  # lines
-_MOST_SAMPLER_KL = 1e-3  # nats a token: nine times what bfloat16 and a surplus were seen to give
 UPDATE_METRICS = """
-    prm_accuracy prm_loss prm_gradient_norm process_reward_mean process_return_largest
-    value_loss value_explained_variance value_gradient_norm
-    policy_loss entropy clip_fraction approx_kl sampler_kl capped_fraction policy_gradient_norm
+    prm_accuracy prm_loss prm_gradient_norm prm_clipped_steps process_reward_mean
+    process_return_largest value_loss value_explained_variance value_gradient_norm
+    value_clipped_steps policy_loss entropy clip_fraction approx_kl sampler_kl capped_fraction
+    policy_gradient_norm policy_clipped_steps
 """.split()  # null in metrics.jsonl if nothing was updated
 
 
@@ -77,6 +78,8 @@ class RunLog:
         self.folder = folder
         self.is_main = is_main
         self.lines_printed = 0
+        self.metrics: list[dict] = []  # the lines of metrics.jsonl
+        self.warnings: list[str] = []  # printed so far
         self.first, self.started = 0, time.monotonic()  # iteration and time at the start
 
     def start(self, constants: dict, device: str, iteration: int) -> None:
@@ -87,7 +90,9 @@ class RunLog:
         write_constants(self.folder / "constants.json", constants, device=device)
         metrics = self.folder / "metrics.jsonl"
         lines = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
-        replace_file(metrics, "".join(lines[:iteration]))
+        done = lines[:iteration]
+        self.metrics = [json.loads(line) for line in done]
+        replace_file(metrics, "".join(done))
         rollouts = self.folder / "rollouts"
         rollouts.mkdir(exist_ok=True)
         for number, path in list_iterations(rollouts).items():
@@ -100,6 +105,7 @@ class RunLog:
         accelerator.log(known, step=metrics["iteration"])
         if self.is_main:
             line = {name: known.get(name) for name in metrics}
+            self.metrics.append(line)
             path = self.folder / "metrics.jsonl"
             with writing(path), path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
@@ -141,12 +147,17 @@ class RunLog:
                 [row[: len(own)] for row, own in zip(process_rewards[: len(ids)].tolist(), ids)],
             )
 
-    def write_report(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Write curves.png and report.html; an error is printed and does not stop the run."""
+    def write_report(self, tokenizer: PreTrainedTokenizerBase, ends: bool) -> None:
+        """Write curves.png and report.html; an error is printed and does not stop the run.
+
+        Args:
+            ends: the run ends now. A page of before loads itself again, as long as it is only read.
+        """
         if not self.is_main:
             return
         try:
-            run_report.write_report([run_report.read_run(self.folder, tokenizer)], self.folder)
+            run = run_report.read_run(self.folder, tokenizer)
+            run_report.write_report([run], self.folder, reloads=not ends)
         except Exception as error:  # of any kind: training matters more
             self.print(f"  WARNING: no report was written: {error!r}")
 
@@ -248,6 +259,13 @@ class RunLog:
             self.print(f"held-out accuracy {accuracies[0]:.3f} -> {accuracies[-1]:.3f}")
         self.print(f"models, report.html, metrics.jsonl and rollouts are in {self.folder}")
 
+    def print_new_warnings(self, constants: dict) -> None:
+        """Print the warnings about the run as a whole that have not been printed before."""
+        for warning in find_warnings(self.metrics, constants):
+            if warning not in self.warnings:
+                self.print(f"  WARNING: {warning}")
+                self.warnings.append(warning)
+
     def print_warnings(self, metrics: dict, prompts_wanted: int) -> None:
         """Print what went wrong in an iteration."""
         if metrics["prompts"] < prompts_wanted:
@@ -261,50 +279,11 @@ class RunLog:
                 f"  {expired} surplus prompt(s) dropped: their responses were sampled more than "
                 "MAX_SURPLUS_AGE iterations ago"
             )
-        if (metrics["sampler_kl"] or 0.0) > _MOST_SAMPLER_KL:
-            self.print(
-                f"  WARNING: sampler_kl is {metrics['sampler_kl']:.4f}, above {_MOST_SAMPLER_KL}: "
-                "the responses come from another policy than the one in training. Lower "
-                'MAX_SURPLUS_AGE, or set ROLLOUT_DTYPE = "float32".'
-            )
         timeouts, errors = metrics["verdicts_timeout"], metrics["verdicts_error"]
         if timeouts or errors:
             self.print(f"  verifier: {timeouts} time-outs and {errors} errors, given reward 0")
         if copied := metrics["verdicts_copied"]:
             self.print(f"  verifier: {copied} copied from the question, given reward 0")
-
-
-def make_iteration_records(
-    collected: Collected,
-    decode: Callable[[list[int]], str],
-    process_rewards: Tensor | None,
-    advantages: Tensor | None,
-) -> Iterator[dict]:
-    """Yield a JSON object per response: trained ones with token values first, then the others.
-
-    Args:
-        decode: turns token ids into text.
-        process_rewards, advantages: (B, T) of the kept groups; None if none are kept.
-    """
-
-    def make(group: Group) -> Iterator[dict]:
-        for record, logprobs in zip(make_records(group, decode), group.sampling_logprobs):
-            yield {**record, "sampling_logprobs": _rounded(logprobs)}
-
-    values_of = torch.stack((process_rewards, advantages)).tolist() if collected.kept else ()
-    rows = zip(*values_of)  # one copy to the host, not two a response
-    for group in collected.kept:
-        for record, values in zip(make(group), rows):
-            length = len(record["response_ids"])
-            own_rewards, own_advantages = (_rounded(own[:length]) for own in values)
-            record |= {"process_rewards": own_rewards, "advantages": own_advantages}
-            yield {**record, "decision": "trained"}
-    kept, surplus = set(map(id, collected.kept)), set(map(id, collected.surplus))
-    for group in collected.sampled:
-        if id(group) not in kept:
-            decision = "surplus" if id(group) in surplus else "filtered out"
-            for record in make(group):
-                yield {**record, "decision": decision}
 
 
 def duration(seconds: float) -> str:
@@ -331,10 +310,6 @@ def explain_giving_up(metrics: dict, accuracy_low: float, accuracy_high: float) 
         f"responses is {accuracy:.3f}. {advice} What was learned is saved. To start a new run "
         "from it, set MODEL to this run's folder policy/ (adapters: LORA_MERGE = True writes it)."
     )
-
-
-def _rounded(values: list[float]) -> list[float]:
-    return [float(f"{value:.4g}") for value in values]
 
 
 def _is_missing(value: float | None) -> bool:

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from checks import model_files
 from checks.errors import UserError
 from reporting.curves import Metrics, draw_curves
+from reporting.health import find_warnings
 from reporting.page import Pinned, ShownGroup, show_response, write_page
 from reporting.response_files import list_iterations
 from reporting.steps import make_visible
@@ -18,6 +19,7 @@ from reporting.steps import make_visible
 _ITERATIONS = 12  # iterations of a run whose responses are on the page
 _TRAINED, _OTHERS = 4, 2  # groups of an iteration on the page: trained on, and not
 _CANDIDATES = 16  # trained groups of an iteration from which the most telling is chosen
+RELOAD_SECONDS = 5  # of a page of a run that goes on
 _TOKENS = 400_000  # response tokens on a page: about 10 MB
 
 
@@ -42,7 +44,8 @@ def read_run(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> 
     metrics_path, constants_path = folder / "metrics.jsonl", folder / "constants.json"
     if not metrics_path.exists() or not constants_path.exists():
         raise UserError(f"{folder} is no run's folder: metrics.jsonl or constants.json is missing.")
-    metrics = [json.loads(line) for line in metrics_path.read_text().splitlines()]
+    whole = metrics_path.read_text().rpartition("\n")[0]  # the last line may be half written
+    metrics = [json.loads(line) for line in whole.splitlines()]
     if not metrics:
         raise UserError(f"{folder}: no iteration is finished yet. Wait for one.")
     constants = json.loads(constants_path.read_text())["constants"]
@@ -53,8 +56,19 @@ def read_run(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> 
     return RunFolder(folder.resolve().name, folder, constants, metrics, tokenizer)
 
 
-def write_report(runs: Sequence[RunFolder], output: Path, prefix: str = "") -> list[Path]:
-    """Write curves.png and report.html into a folder; return their paths."""
+def is_complete(run: RunFolder) -> bool:
+    """Return whether a run has done all of its iterations."""
+    return run.metrics[-1]["iteration"] + 1 >= run.constants["NUM_ITERATIONS"]
+
+
+def write_report(
+    runs: Sequence[RunFolder], output: Path, prefix: str = "", reloads: bool = False
+) -> list[Path]:
+    """Write curves.png and report.html into a folder; return their paths.
+
+    Args:
+        reloads: the page loads itself again every few seconds, as long as it is only read.
+    """
     names = _unique_names(runs)
     picture, page = output / f"{prefix}curves.png", output / f"{prefix}report.html"
     draw_curves(dict(zip(names, (run.metrics for run in runs))), picture)
@@ -71,6 +85,12 @@ def write_report(runs: Sequence[RunFolder], output: Path, prefix: str = "") -> l
         page,
         title="PRIME: " + ", ".join(names),
         summary="; ".join(_summarize(name, run) for name, run in zip(names, runs)),
+        warnings=[
+            f"{name}, {warning}" if len(runs) > 1 else warning
+            for name, run in zip(names, runs)
+            for warning in find_warnings(run.metrics, run.constants)
+        ],
+        reload_seconds=RELOAD_SECONDS if reloads else 0,
         selection=f"The page shows up to {_ITERATIONS} iterations: of each, up to {_TRAINED} "
         f"prompts that were trained on and {_OTHERS} that were not, with all their responses. "
         "rollouts/ holds the others. Click on a row to see its tokens.",

@@ -33,6 +33,7 @@ from mutations import (
     checks,
     evaluation,
     generation,
+    left_running,
     models,
     prm_script,
     reporting,
@@ -59,6 +60,7 @@ FAULTS = [
     *checks.FAULTS,
     *evaluation.FAULTS,
     *reporting.FAULTS,
+    *left_running.FAULTS,
     *verifiers.FAULTS,
 ]
 _LEFT_OUT = shutil.ignore_patterns(

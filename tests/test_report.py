@@ -18,6 +18,9 @@ from reporting import curves, run_report
 from reporting.page import ShownGroup, show_response, write_page
 from reporting.terminal import print_responses
 
+WARNED = dict(PROCESS_COEF=1.0, PRM_WARMUP_STEPS=5, PRM_OPTIMIZER_STEPS=4, PRM_LR=1e-3)
+WARNED |= dict(MAX_RESPONSE_TOKENS=96, VERIFIER_TIMEOUT=5.0, POLICY_LR=1e-4)
+WARNED |= dict(POLICY_GRADIENT_CLIP=1.0, PRM_GRADIENT_CLIP=10.0)  # what warnings name
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}\x1b[31m\u202e&amp;"
 
 
@@ -25,7 +28,7 @@ def make_run(folder: Path, iterations: int = 3, prompt: str = "7+8", **changes) 
     """Write a run's folder as train_prime.py does: of each iteration a kept and a dropped group."""
     tokenizer = AutoTokenizer.from_pretrained(SFT_MODEL)
     (folder / "rollouts").mkdir(parents=True)
-    constants = {"MODEL": SFT_MODEL, "SAMPLES_PER_PROMPT": 2, "BETA": 0.05, **changes}
+    constants = {"MODEL": SFT_MODEL, "SAMPLES_PER_PROMPT": 2, "BETA": 0.05, **WARNED, **changes}
     (folder / "constants.json").write_text(json.dumps({"constants": constants}))
     lines = []
     for iteration in range(iterations):

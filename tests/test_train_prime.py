@@ -207,7 +207,7 @@ def test_failures_of_the_verifier_are_counted_and_shown(tmp_path, capsys, monkey
 
     monkeypatch.setattr(Verifier, "submit", lambda self, r, t, a, questions: submitted.extend(r))
     monkeypatch.setattr(Verifier, "collect", collect)
-    monkeypatch.setattr(run_report, "write_report", lambda *_: 1 / 0)
+    monkeypatch.setattr(run_report, "write_report", lambda *_, **__: 1 / 0)
     script.main()
     [line] = read_metrics(tmp_path / "runs" / "run")
     assert line["verdicts_timeout"] == 5 and line["verdicts_error"] == 5

@@ -11,6 +11,8 @@ from checks.errors import UserError
 from generation.groups import Collected, Group
 from reporting import run_log
 from reporting.run_log import PhaseTimer, RunLog
+from reporting.trackers import log_completions
+from training.interrupt import Interrupt
 from training.row_order import RowStream
 from training.saving import Saver
 
@@ -24,6 +26,7 @@ class Bookkeeper:
     stream: RowStream
     saver: Saver
     log: RunLog
+    interrupt: Interrupt
     surplus: list[Group] = field(default_factory=list)  # passed the filter, kept for the next
     kept_fraction: float = 1.0  # share of recent prompts that passed the filter
     empty_iterations: int = 0  # consecutive, without a prompt that passed
@@ -53,7 +56,7 @@ class Bookkeeper:
         eval_accuracy: float | None,
         evaluate_after: Callable[[], float | None],
     ) -> None:
-        """Log an iteration, keep the values for the next one, and save if due.
+        """Log an iteration, keep the values for the next one, save and push if due.
 
         Args:
             timer: seconds of the iteration by phase.
@@ -63,6 +66,7 @@ class Bookkeeper:
 
         Raises:
             UserError: no prompt has passed the filter for MAX_EMPTY_ITERATIONS iterations.
+            KeyboardInterrupt: Ctrl-C was pressed. The run is saved.
         """
         c = self.constants
         self.empty_iterations = 0 if collected.kept else self.empty_iterations + 1
@@ -81,16 +85,23 @@ class Bookkeeper:
         self.log.log_metrics(self.accelerator, metrics)
         self.log.print_row(metrics, c["NUM_ITERATIONS"])
         self.log.print_warnings(metrics, c["PROMPTS_PER_ITERATION"])
+        self.log.print_new_warnings(c)
+        log_completions(self.accelerator, iteration, collected, self.saver.tokenizer)
+        stops = self.interrupt.is_noted() and not is_last
         self.surplus, self.kept_fraction = collected.surplus, collected.kept_fraction
-        if is_last or (iteration + 1) % c["EVAL_EVERY"] == 0:
-            self.log.write_report(self.saver.tokenizer)
-        if is_last or (iteration + 1) % c["SAVE_EVERY"] == 0:
+        if is_last or stops or (iteration + 1) % c["EVAL_EVERY"] == 0:
+            self.log.write_report(self.saver.tokenizer, ends=is_last or stops)
+        if is_last or stops or (iteration + 1) % c["SAVE_EVERY"] == 0:
             state = {
                 "surplus": [asdict(group) for group in self.surplus],
                 "kept_fraction": self.kept_fraction,
                 "stream": self.stream.state_dict(),
             }
             self.saver.save(iteration + 1, state)
+            if not stops and iteration + 1 < c["NUM_ITERATIONS"]:
+                self.saver.push(iteration + 1, is_last=False)
+        if stops:
+            self.interrupt.stop()
         if gives_up:  # raised last, so that log, report and checkpoint are written
             bounds = c["ACCURACY_LOW"], c["ACCURACY_HIGH"]
             raise UserError(run_log.explain_giving_up(metrics, *bounds))

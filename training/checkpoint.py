@@ -124,6 +124,7 @@ def export_model(
     tokenizer: PreTrainedTokenizerBase,
     folder: Path,
     config_extras: dict | None = None,
+    write_card: Callable[[Path], None] = lambda folder: None,
 ) -> None:
     """Write an ordinary Hugging Face folder: weights, config, generation config, tokenizer.
 
@@ -132,6 +133,7 @@ def export_model(
     Args:
         module: a ResponseLogprobs, wrapped or not.
         config_extras: entries to add to config.json.
+        write_card: writes the model's card into the folder.
     """
     activate(accelerator, module)
     own = accelerator.unwrap_model(module)
@@ -143,6 +145,7 @@ def export_model(
             model.config.update(config_extras or {})
             own.save(temporary, weights)
             tokenizer.save_pretrained(temporary)
+            write_card(temporary)
 
     _write_beside(accelerator, folder, write)
 
@@ -166,7 +169,8 @@ def export_merged(
     adapter: Path,
     tokenizer: PreTrainedTokenizerBase,
     folder: Path,
-    config_extras: dict | None = None,
+    config_extras: dict,
+    write_card: Callable[[Path], None],
 ) -> None:
     """Merge an exported adapter into its model and write one ordinary Hugging Face folder.
 
@@ -176,8 +180,9 @@ def export_merged(
 
     def write(temporary: Path) -> None:
         if accelerator.is_main_process:
-            merge(adapter, temporary, config_extras or {})
+            merge(adapter, temporary, config_extras)
             tokenizer.save_pretrained(temporary)
+            write_card(temporary)
 
     _write_beside(accelerator, folder, write)
 

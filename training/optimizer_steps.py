@@ -96,6 +96,18 @@ def take_step(trainee: Trainee) -> float:
     return norm
 
 
+def describe_norms(trainee: Trainee, norms: Sequence[float]) -> dict[str, float]:
+    """Return an iteration's largest gradient norm, and the share of its steps that were clipped.
+
+    Args:
+        norms: before clipping, one per step.
+    """
+    role, clip = trainee.name.lower(), trainee.gradient_clip
+    clipped = sum(norm > clip for norm in norms) / max(1, len(norms))
+    largest = max(norms, default=0.0)
+    return {f"{role}_gradient_norm": largest, f"{role}_clipped_steps": clipped}
+
+
 def compute_logprobs(
     accelerator: Accelerator,
     module: nn.Module,

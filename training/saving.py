@@ -5,6 +5,7 @@ use elsewhere.
 """
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -15,7 +16,9 @@ from models.adapters import merge_adapter
 from models.roles import Roles
 from models.trainee import Trainee
 from models.values import merge_value_adapter
+from reporting import model_card
 from training import checkpoint
+from training.pushing import Pusher, name_repository
 
 
 @dataclass
@@ -27,6 +30,7 @@ class Saver:
     tokenizer: PreTrainedTokenizerBase
     roles: Roles
     folder: Path  # of the run
+    pusher: Pusher | None = None  # None: nothing goes to the hub
     best_accuracy: float = -1.0  # on the held-out prompts, so far
 
     def resume(self, saved: Path) -> dict:
@@ -64,6 +68,16 @@ class Saver:
         if self.constants["KEEP_BEST"]:
             self.export(self.roles.policy, "best_policy")
 
+    def push(self, iteration: int, is_last: bool) -> None:
+        """Push the models that were written last to the hub, if PUSH_TO names where."""
+        if self.pusher and self.accelerator.is_main_process:
+            names = ["policy", *["prm"] * bool(self.roles.prm)]
+            folders = {name: self._find_folder(name) for name in names}
+            if is_last:  # a complete run may get its PUSH_TO later, and the cards name it
+                for name, folder in folders.items():
+                    self._write_card(name, name, folder)
+            self.pusher.push(folders, iteration, is_last)
+
     def export_all(self) -> None:
         """Write the policy and, if there are such, the PRM and the value model."""
         for trainee in self.roles.trainees:
@@ -74,12 +88,41 @@ class Saver:
         c = self.constants
         folder = self.folder / (f"{name}_adapter" if c["LORA_RANK"] else name)
         extras = self._describe_prm() if trainee is self.roles.prm else {}
-        checkpoint.export_model(self.accelerator, trainee.module, self.tokenizer, folder, extras)
+        card = partial(self._write_card, trainee.name.lower(), name)
+        common = self.tokenizer, folder, extras, card
+        checkpoint.export_model(self.accelerator, trainee.module, *common)
         if c["LORA_RANK"] and c["LORA_MERGE"]:
             merged = self.folder / name
             merge = merge_value_adapter if trainee is self.roles.value else merge_adapter
-            settings = folder, self.tokenizer, merged, extras
+            settings = folder, self.tokenizer, merged, extras, card
             checkpoint.export_merged(self.accelerator, merge, *settings)
+
+    def _find_folder(self, name: str) -> Path:
+        """Return the folder of a model: without LORA_MERGE, that of its adapter."""
+        c = self.constants
+        return self.folder / (f"{name}_adapter" if c["LORA_RANK"] and not c["LORA_MERGE"] else name)
+
+    def _write_card(self, role: str, name: str, target: Path) -> None:
+        """Write the card of a model into its folder; name is the folder's, without _adapter."""
+        if role == "value":  # of use to its own run alone
+            return
+        c = self.constants
+        where = str(self._find_folder(name))
+        model_card.write_card(
+            target,
+            role=role,
+            run=self.folder,
+            constants=c,
+            licence=self._licences[role],
+            name=name_repository(c["PUSH_TO"], role) if c["PUSH_TO"] and name == role else where,
+        )
+
+    @cached_property
+    def _licences(self) -> dict[str, str | None]:
+        """The licence of the model that each role started from."""
+        c = self.constants
+        bases = {"policy": c["MODEL"], "prm": c["PRM_MODEL"] or c["MODEL"]}
+        return {role: model_card.find_licence(base) for role, base in bases.items()}
 
     def _describe_prm(self) -> dict:
         """Return what a PRM's config.json records; evaluation/scoring.py reads it."""

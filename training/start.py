@@ -19,6 +19,8 @@ from models.roles import Roles
 from reporting.run_log import RunLog
 from training import checkpoint, processes
 from training.bookkeeping import Bookkeeper
+from training.interrupt import Interrupt
+from training.pushing import Pusher
 from training.row_order import RowStream
 from training.saving import Saver
 from verifiers import Verifier
@@ -71,7 +73,9 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
         models = roles.load_roles(accelerator, c)  # Algorithm 1, line 1
         stream = RowStream(prompts, c["SEED"])
         log = RunLog(folder, accelerator.is_main_process)
-        saver = Saver(accelerator, c, tokenizer, models, folder)
+        pusher = Pusher(c["PUSH_TO"], log.print) if c["PUSH_TO"] else None
+        saver = Saver(accelerator, c, tokenizer, models, folder, pusher)
+        interrupt = Interrupt(accelerator, c["SAVE_ON_INTERRUPT"])
         run = Run(
             accelerator=accelerator,
             tokenizer=tokenizer,
@@ -82,7 +86,7 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
             verifier=verifier,
             stream=stream,
             log=log,
-            bookkeeper=Bookkeeper(accelerator, c, stream, saver, log),
+            bookkeeper=Bookkeeper(accelerator, c, stream, saver, log, interrupt),
         )
         first = run.bookkeeper.resume(saved)
         log.start(c, str(accelerator.device), first)
@@ -94,7 +98,9 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
             log.print_sandbox(verifier.sandbox_layers, verifier.sandbox_fault)
         if c["LOG_WITH"]:
             accelerator.init_trackers("prime", config={k: str(v) for k, v in c.items()})
-        yield run, first
+        with interrupt.noted():
+            yield run, first
+            saver.push(c["NUM_ITERATIONS"], is_last=True)
         log.print_outcome()
     accelerator.end_training()
     if lock:

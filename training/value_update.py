@@ -12,7 +12,7 @@ from models.batches import Rollouts
 from models.trainee import Trainee
 from policy import explained_variance, value_loss
 from training.micro_batches import split_rows
-from training.optimizer_steps import compute_values, micro_batches, take_step
+from training.optimizer_steps import compute_values, describe_norms, micro_batches, take_step
 
 
 def update_value(
@@ -39,7 +39,8 @@ def update_value(
 
     Returns:
         values: (B, T) V(y_<t) of the value model before its steps, 0 at padding.
-        metrics: value_loss, value_explained_variance (of these values), value_gradient_norm.
+        metrics: value_loss, value_explained_variance (of these values), value_gradient_norm,
+            value_clipped_steps.
     """
     outcomes, mask = rollouts.outcome_rewards, rollouts.response_mask
     known = None  # (B, T) old values; None where the update's only pass computes them too
@@ -71,6 +72,6 @@ def update_value(
     metrics = {
         "value_loss": accelerator.reduce(loss_sum).item() / len(steps),
         "value_explained_variance": explained_variance(old_values, returns, mask),
-        "value_gradient_norm": max(gradient_norms),
+        **describe_norms(value, gradient_norms),
     }
     return old_values, metrics

@@ -4,6 +4,7 @@ import json
 import runpy
 from collections import namedtuple
 
+import huggingface_hub
 import pytest
 from small_runs import ROOT, SFT_MODEL, SMALL_RUN, copy_model, load_script
 from transformers import AutoConfig, AutoTokenizer
@@ -107,10 +108,14 @@ def start(tmp_path, monkeypatch):
         ),
         (dict(LORA_RANK=-1), "LORA_RANK = -1 must lie between 0 and"),
         (dict(ALLOW_UNSANDBOXED_CODE="yes"), "ALLOW_UNSANDBOXED_CODE = 'yes' is unknown: choose"),
+        (dict(PUSH_TO="name"), "PUSH_TO = 'name' must name a user and a model: 'user/name'"),
+        (dict(PUSH_TO="me/run"), "PUSH_TO = 'me/run' needs a token that may write: run hf auth"),
+        (dict(SAVE_ON_INTERRUPT=1.5), "SAVE_ON_INTERRUPT = 1.5 is unknown: choose one of True"),
         (dict(OUTPUT_DIR="/proc/runs"), "OUTPUT_DIR: cannot write to /proc/runs/run"),
     ],
 )
-def test_mistakes_in_constants(start, constants, words):
+def test_mistakes_in_constants(start, constants, words, monkeypatch):
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     if constants.get("ACCURACY_LOW"):
         constants = {**constants, "ACCURACY_HIGH": 0.8}
     assert words in start(**constants)

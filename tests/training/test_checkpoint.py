@@ -100,8 +100,10 @@ def test_an_exported_adapter_becomes_the_model_it_makes(accelerator, tmp_path):
     tokenizer = SimpleNamespace(save_pretrained=lambda _: None)
     folders = tmp_path / "prm_adapter", tmp_path / "prm"
     checkpoint.export_model(accelerator, trainee.module, tokenizer, folders[0])
-    settings = tokenizer, folders[1], {"implicit_prm": 1}
+    note = lambda folder: (folder / "README.md").write_text("a card")  # noqa: E731
+    settings = tokenizer, folders[1], {"implicit_prm": 1}, note
     checkpoint.export_merged(accelerator, merge_adapter, folders[0], *settings)
+    assert (folders[1] / "README.md").read_text() == "a card"
     assert json.loads((folders[0] / "adapter_config.json").read_text())["r"] == 2
     assert not (folders[0] / "model.safetensors").exists()
     merged = AutoModelForCausalLM.from_pretrained(folders[1])

@@ -60,3 +60,13 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_the_step():
     with pytest.raises(UserError, match="gradient of the policy is nan: the step was not taken"):
         optimizer_steps.take_step(trainee)
     assert trainee.module.weight.item() == 3.0
+
+
+def test_the_share_of_clipped_steps_and_the_largest_norm():
+    trainee = SimpleNamespace(name="PRM", gradient_clip=1.0)
+    described = optimizer_steps.describe_norms(trainee, [0.5, 3.0, 2.0, 1.0])
+    assert described == {"prm_gradient_norm": 3.0, "prm_clipped_steps": 0.5}
+    assert optimizer_steps.describe_norms(trainee, []) == {
+        "prm_gradient_norm": 0.0,
+        "prm_clipped_steps": 0.0,
+    }

@@ -58,7 +58,9 @@ def test_a_prm_records_what_scores_it(reference, recorded, tmp_path, monkeypatch
     monkeypatch.setattr(
         checkpoint,
         "export_model",
-        lambda accelerator, module, tokenizer, folder, extras: exports.update({folder: extras}),
+        lambda accelerator, module, tokenizer, folder, extras, card: exports.update(
+            {folder: extras}
+        ),
     )
     Saver(None, constants, None, roles, tmp_path).export_all()
     expected = {"reference": recorded, "beta": 0.3, "temperature": 0.7}

@@ -56,6 +56,7 @@ CONSTANTS = dict(
     MODEL=SFT_MODEL,
     PRM_MODEL=None,
     PROCESS_COEF=1.0,
+    VALUE="head",
     PRM_REFERENCE="sft",
     OFFLOAD_MODELS=False,
     OFFLOAD_OPTIMIZERS=False,
@@ -67,14 +68,15 @@ CONSTANTS = dict(
     WEIGHT_DECAY=0.0,
     SEED=0,
 )
-for role in ("POLICY", "PRM"):
+for role in ("POLICY", "PRM", "VALUE"):
     CONSTANTS |= {f"{role}_LR": 0.1, f"{role}_WARMUP_STEPS": 0, f"{role}_GRADIENT_CLIP": 1.0}
 
 
-def test_three_roles_hold_one_copy_of_the_model():
+def test_four_roles_hold_one_copy_of_the_model():
     loaded = roles.load_roles(Accelerator(cpu=True), CONSTANTS)
     modules = [trainee.module for trainee in loaded.trainees] + [loaded.reference]
-    assert len({id(module.model) for module in [*modules]} | {id(loaded.rollout_model)}) == 1
+    own = loaded.rollout_model.model
+    assert all(module.model.model is own for module in modules) and len(modules) == 4
     size = sum(p.numel() for p in load_model(SFT_MODEL).parameters())
     storages = {
         parameter.untyped_storage().data_ptr(): parameter.untyped_storage().nbytes()

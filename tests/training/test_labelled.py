@@ -101,7 +101,7 @@ def test_pairs_are_needed_where_they_are_learned_from(tmp_path):
     labelled.check_pairs(responses, groups, "ce", "DATA")
     with pytest.raises(UserError, match="DATA: no prompt has both a better and a worse response"):
         labelled.check_pairs(responses, groups, "pairs", "DATA")
-    responses, _ = load(write_rows(tmp_path / "more.jsonl", [ROW, {**ROW, "label": 0.5}, other]))
+    responses, _ = load(write_rows(tmp_path / "more.jsonl", [other, ROW, {**ROW, "label": 0.5}]))
     labelled.check_pairs(responses, labelled.group_by_prompt(responses), "pairs", "DATA")
 
 

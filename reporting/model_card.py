@@ -125,6 +125,8 @@ def _is_hub_id(name: str) -> bool:
 
 def _make_table(metrics: Sequence[dict]) -> str:
     """Return some iterations as a table: the evaluated ones, spread evenly, and the last."""
+    if not metrics:  # the best policy may be the first
+        return "No iteration has ended yet."
     places = range(len(metrics))
     evaluated = [n for n in places if metrics[n].get("eval_accuracy") is not None] or list(places)
     every = -(-len(evaluated) // _ROWS)

@@ -48,9 +48,10 @@ class Interrupt:
 
         All processes must stop after the same iteration: otherwise one would wait for the others.
         """
-        pressed = torch.tensor(float(self.pressed), device=self.accelerator.device)
-        self.pressed = bool(self.accelerator.reduce(pressed))
-        return self.pressed
+        mine = torch.tensor(float(self.pressed), device=self.accelerator.device)
+        pressed = bool(self.accelerator.reduce(mine))
+        self.pressed |= pressed  # a press that came meanwhile counts in the next iteration
+        return pressed
 
     def stop(self) -> None:
         """End the run, which has just been saved."""

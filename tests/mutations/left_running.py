@@ -80,7 +80,8 @@ FAULTS = [
             "if self.pressed or not self.saves:",
             "if not self.saves:",
         ),
-        ("others' presses are not asked for", "self.accelerator.reduce(pressed)", "pressed"),
+        ("others' presses are not asked for", "self.accelerator.reduce(mine)", "mine"),
+        ("a press is forgotten", "self.pressed |= pressed", "self.pressed = pressed"),
         ("processes outlive their launcher", "prctl(_PR_SET_PDEATHSIG, ", "prctl(4, "),
     ),
     *faults(

@@ -45,6 +45,7 @@ def test_every_model_has_a_card_that_loads_it(prime_run):
             assert "(curves.png)" in text and "3 of 3, each on up to 16 responses" in text
     text = (prime_run / "policy" / "README.md").read_text()
     assert read_snippet(text)["model"].num_parameters() > 0
+    assert "No iteration has ended yet." in (prime_run / "best_policy" / "README.md").read_text()
 
 
 def test_a_card_has_the_accuracies_of_the_run(prime_run):

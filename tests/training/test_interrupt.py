@@ -73,6 +73,16 @@ def test_a_press_on_another_process_ends_this_one_too():
     assert ended == [True]  # trackers are closed
 
 
+def test_a_press_while_processes_ask_each_other_counts_the_next_time():
+    accelerator = make_accelerator([])
+    interrupt = Interrupt(accelerator, saves=True)
+    with interrupt.noted():
+        accelerator.reduce = lambda tensor: press() or tensor
+        assert not interrupt.is_noted()
+        accelerator.reduce = lambda tensor: tensor
+        assert interrupt.is_noted()
+
+
 @pytest.mark.parametrize(
     "arguments, command",
     [
@@ -115,7 +125,7 @@ def test_an_interrupted_run_is_saved_and_goes_on_exactly(tmp_path, script_enviro
     assert output.endswith(f"This command goes on with the run:\n  {python} {script} SEED=0\n")
     done = len(read_metrics(cut))
     assert 1 <= done < 4 and (cut / "checkpoint" / f"{done:06d}").is_dir()
-    assert f"run: {done} iterations from" in (cut / "report.html").read_text()
+    assert f"cut: {done} iterations from" in (cut / "report.html").read_text()
     shutil.move(cut, tmp_path / "runs" / "moved")
     run_here(tmp_path, **{**settings, "RUN_NAME": "moved"})
     moved = tmp_path / "runs" / "moved"
@@ -128,14 +138,15 @@ def test_an_interrupted_run_is_saved_and_goes_on_exactly(tmp_path, script_enviro
 def test_two_processes_stop_after_the_same_iteration(tmp_path, script_environment):
     settings = {**RUN, "OUTPUT_DIR": str(tmp_path / "runs"), "NUM_ITERATIONS": 40}
     script = edit_script("train_prime.py", tmp_path / "t.py", **settings)
-    process = launch(script, script_environment, *options_for(2))
+    patient = {**script_environment, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "240"}
+    process = launch(script, patient, *options_for(2))
     folder = tmp_path / "runs" / "run"
     output = interrupt_a_run(process, folder, lambda number: os.killpg(process.pid, number))
     done = len(read_metrics(folder))
     assert 1 <= done < 40 and (folder / "checkpoint" / f"{done:06d}").is_dir(), output
     assert f"--num_processes 2 --num_machines 1 --main_process_port 0 {script}\n" in output
     assert output.count("Ctrl-C: the run ends after this iteration") == 1
-    assert "The launcher waits 30 s for that" in output
+    assert "The launcher waits 240 s for that" in output
 
 
 WORKER = """

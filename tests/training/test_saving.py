@@ -51,9 +51,14 @@ def test_a_resumed_run_has_its_best_accuracy_and_generates_with_what_was_loaded(
 )
 def test_a_prm_records_what_scores_it(reference, recorded, tmp_path, monkeypatch):
     constants = {"MODEL": "a/b", "BETA": 0.3, "TEMPERATURE": 0.7, "LORA_RANK": 0}
-    constants |= {"PRM_REFERENCE": reference, "PROCESS_COEF": 1.0, "PRM_MODEL": SFT_MODEL}
+    constants |= {
+        "PRM_REFERENCE": reference,
+        "PROCESS_COEF": 1.0,
+        "PRM_MODEL": SFT_MODEL,
+        "VALUE": None,
+    }
     policy, prm = (SimpleNamespace(name=name, module=None) for name in ("policy", "PRM"))
-    roles = SimpleNamespace(policy=policy, prm=prm, trainees=[policy, prm])
+    roles = SimpleNamespace(policy=policy, prm=prm, value=None, trainees=[policy, prm])
     exports = {}
     monkeypatch.setattr(
         checkpoint,

@@ -50,7 +50,8 @@ class Interrupt:
         """
         mine = torch.tensor(float(self.pressed), device=self.accelerator.device)
         pressed = bool(self.accelerator.reduce(mine))
-        self.pressed |= pressed  # a press that came meanwhile counts in the next iteration
+        if pressed:  # otherwise a press that came meanwhile counts in the next iteration
+            self.pressed = True
         return pressed
 
     def stop(self) -> None:

@@ -5,7 +5,15 @@ from mutations.fault import faults
 HEALTH = "reporting/test_health.py"
 CARD = "reporting/test_model_card.py"
 INTERRUPT = "training/test_interrupt.py"
-EXACTLY = f"{INTERRUPT}::test_an_interrupted_run_is_saved_and_goes_on_exactly"
+PRESSES = " ".join(
+    f"{INTERRUPT}::test_{name}"
+    for name in (
+        "the_first_press_is_noted_and_the_second_stops_at_once",
+        "a_press_on_another_process_ends_this_one_too",
+        "a_press_while_processes_ask_each_other_counts_the_next_time",
+        "a_launcher_of_several_that_ends_takes_its_processes_with_it",
+    )
+)
 
 FAULTS = [
     *faults(
@@ -55,7 +63,9 @@ FAULTS = [
     ),
     *faults(
         "reporting/model_card.py",
-        CARD,
+        f"{CARD}::test_a_long_run_has_a_short_table_with_its_last_iteration"
+        f" {CARD}::test_a_local_folder_or_file_is_nothing_on_the_hub"
+        f" {CARD}::test_every_model_has_a_card_that_loads_it",
         ("a local folder is a base on the hub", "and not Path(name).exists()", ""),
         ("all constants have changed", "and value != defaults.get(name)", ""),
         ("the last iteration is not in the table", "*places[-1:]", "*places[:1]"),
@@ -74,14 +84,18 @@ FAULTS = [
     ),
     *faults(
         "training/interrupt.py",
-        INTERRUPT,
+        PRESSES,
         (
             "the second press is noted too",
             "if self.pressed or not self.saves:",
             "if not self.saves:",
         ),
         ("others' presses are not asked for", "self.accelerator.reduce(mine)", "mine"),
-        ("a press is forgotten", "self.pressed |= pressed", "self.pressed = pressed"),
+        (
+            "a press is forgotten",
+            "            self.pressed = True\n        return",
+            "            pass\n        self.pressed = pressed\n        return",
+        ),
         ("processes outlive their launcher", "prctl(_PR_SET_PDEATHSIG, ", "prctl(4, "),
     ),
     *faults(
@@ -95,7 +109,7 @@ FAULTS = [
     ),
     *faults(
         "training/bookkeeping.py",
-        f"training/test_bookkeeping.py {EXACTLY}",
+        "training/test_bookkeeping.py",
         (
             "an interrupted run is not saved",
             'if is_last or stops or (iteration + 1) % c["SAVE',

@@ -9,7 +9,7 @@ import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from small_runs import SFT_MODEL, load_script, run_here
+from small_runs import ROOT, SFT_MODEL, load_script, run_here
 
 from checks.constants import read_constants
 from evaluation import scoring
@@ -96,6 +96,14 @@ def test_hub_names_reach_the_card(prime_run, tmp_path):
         assert r"| `SYSTEM_PROMPT` | `'a \| 'b'\nc'` |" in text
     assert "reference | the policy of each iteration" in text
     assert 'reference = AutoModelForCausalLM.from_pretrained("org/base")' in text
+
+
+def test_a_local_folder_or_file_is_nothing_on_the_hub(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    front = model_card._make_front_matter(
+        {"TRAIN_DATA": "tests/chains.jsonl"}, "embedded/arithmetic-sft", None
+    )
+    assert "base_model" not in front and "datasets" not in front and "license" not in front
 
 
 def test_the_licence_of_the_base_is_found_where_it_is_stated(tmp_path, monkeypatch):

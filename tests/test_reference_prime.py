@@ -168,7 +168,7 @@ def run_script(folder: Path, settings: dict) -> tuple[list, list[dict], dict, di
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(start_module, "Verifier", StubVerifier)
         patch.setattr(start_module.estimate, "check_run", lambda *_: "")  # slower than the run
-        patch.setattr(RunLog, "write_report", lambda *_: None)  # and so is this
+        patch.setattr(RunLog, "write_report", lambda *_, **__: None)  # and so is this
         script.main()
     constants = {name: value for name, value in vars(script).items() if name.isupper()}
     return records, read_metrics(folder / constants["RUN_NAME"]), constants, start

@@ -38,7 +38,7 @@ def test_a_row_trains(row, model, tmp_path, monkeypatch):
     script = load_script("train_prime.py", tmp_path, **settings)
     monkeypatch.setattr(start, "Verifier", StubVerifier)
     monkeypatch.setattr(start.estimate, "check_run", lambda *_: "")  # slower than the iterations
-    monkeypatch.setattr(RunLog, "write_report", lambda *_: None)
+    monkeypatch.setattr(RunLog, "write_report", lambda *_, **__: None)
     script.main([*ROWS[row], "RUN_NAME=run"])
     lines = read_metrics(tmp_path / "run")
     assert len(lines) == 2 and all(line["policy_gradient_norm"] > 0 for line in lines)

@@ -1,8 +1,8 @@
 """Does a policy learn to copy the question? `python benchmarks/copying.py`, a run a core.
 
-The question of an embedded problem is an expression of its answer's value: ((7+8)/3)*4 is 20. The
-script makes a policy that copies the question into its box now and then. Else it works line by
-line, and misremembers part of its tables (see tables_sft.py). Then it trains the policy with
+The question of a problem is an expression of its answer's value: ((7+8)/3)*4 is 20. The script
+makes a policy that copies the question into its box now and then. Else it works line by line, and
+misremembers part of its tables (see tables_sft.py). Then it trains the policy with
 STRICT_FORM = False, where the value alone counts, and with True. A run takes one core. A stopped
 run resumes, and a complete one is not repeated. The figure shows what the policy samples, judged
 strictly in both arms.
@@ -30,7 +30,9 @@ from verifiers.math.answer import grade
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-COPIES = 0.2  # share of demonstrations that copy the question
+COPIES = 0.15  # share of demonstrations that copy the question
+OPERATIONS = 3  # in a question: few enough for this small model to copy them
+PROBLEMS = 4000  # to train on
 SFT = {
     "CPU_THREADS": 1,
     "STEPS": 300,
@@ -65,6 +67,7 @@ def main() -> None:
     out = arguments.out.resolve()
     make_policy(out, sft)
     common = {**common, "MODEL": str(out / "sft"), "NUM_ITERATIONS": iterations}
+    common["TRAIN_DATA"] = str(make_problems(out))
     jobs = [(strict, seed) for seed in seeds for strict in ARMS]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         settings = [{**common, "STRICT_FORM": strict, "SEED": seed} for strict, seed in jobs]
@@ -91,10 +94,30 @@ def make_policy(out: Path, sft: dict) -> None:
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
 
 
+def make_problems(out: Path) -> Path:
+    """Write the problems to train on; return their file."""
+    rng, path = random.Random("problems"), out / "problems.jsonl"
+    chains = [make_chain(rng) for _ in range(PROBLEMS)]
+    rows = [
+        {
+            "problem": arithmetic.write_chain(*chain),
+            "answer": str(arithmetic.apply(chain[1], chain[0])),
+        }
+        for chain in chains
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def make_chain(rng: random.Random) -> tuple[int, list[arithmetic.Operation]]:
+    first, operations = arithmetic.make_chain(rng)
+    return first, operations[:OPERATIONS]
+
+
 def make_demonstration(rng: random.Random) -> dict:
     """Return a problem with a response that works line by line, or copies the question."""
     while True:
-        first, operations = arithmetic.make_chain(rng)
+        first, operations = make_chain(rng)
         question = arithmetic.write_chain(first, operations)
         response = demonstrate(first, operations, rng)
         if rng.random() < COPIES:

@@ -1,35 +1,45 @@
-"""One update of PRM and policy on given rollouts, in several modes: run under accelerate launch.
+"""One update of all models on given rollouts in several modes, on one process of some."""
 
-Arguments: a JSON file of rollout groups, one of constants by mode, a folder for the runs.
-"""
-
-import json
-import os
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from pytest import MonkeyPatch
 from small_runs import load_script
+from stub_verifier import StubVerifier
 
-from generation.groups import Group
+from generation.groups import Collected, Group
+from training import start
 
-groups_file, modes_file, folder = map(Path, sys.argv[1:])
-rank = int(os.environ.get("RANK", 0))
-Accelerator.end_training = lambda self: self.wait_for_everyone()  # the next mode needs the group
-own_folder = folder / f"scripts-{rank}"
-own_folder.mkdir(parents=True)
-for mode, constants in json.loads(modes_file.read_text()).items():
-    script = load_script("train_prime.py", own_folder, **{**constants, "RUN_NAME": mode})
-    groups = [Group(**group) for group in json.loads(groups_file.read_text())]
-    collected = script.Collected(groups, [], groups, 1.0, 1)
-    script.rollout.collect_rollouts = lambda *_, c=collected, **__: c
-    compute_advantages = script.prime_advantages
 
-    def keep(*values, mode=mode, compute=compute_advantages, **settings):
-        advantages = compute(*values, **settings)
-        torch.save(advantages, folder / f"{mode}-advantages-{rank}.pt")
-        return advantages
+def update(groups: list[Group], modes: dict[str, dict], folder: Path) -> None:
+    """Run one iteration of train_prime.py in each mode; write what the docstring of keep() says.
 
-    script.prime_advantages = keep
-    script.main()
+    Args:
+        modes: constants by mode.
+        folder: for the runs, one a mode.
+    """
+    rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+    own_folder = folder / f"scripts-{rank}"
+    own_folder.mkdir()
+    with MonkeyPatch.context() as patch:
+        patch.setattr(start, "Verifier", StubVerifier)
+        patch.setattr(start.estimate, "check_run", lambda *_: "")  # slower than the update
+        # The next mode needs the process group.
+        patch.setattr(Accelerator, "end_training", lambda self: self.wait_for_everyone())
+        for mode, constants in modes.items():
+            script = load_script("train_prime.py", own_folder, **{**constants, "RUN_NAME": mode})
+            own = [replace(group) for group in groups]
+            collected = Collected(own, [], own, 1.0, 1)
+            patch.setattr(script.rollout, "collect_rollouts", lambda *_, c=collected, **__: c)
+            compute = script.prime_advantages
+
+            def keep(*values, mode=mode, compute=compute, **settings):
+                """Write the advantages to a file of mode and rank."""
+                advantages = compute(*values, **settings)
+                torch.save(advantages, folder / f"{mode}-advantages-{rank}.pt")
+                return advantages
+
+            script.prime_advantages = keep
+            script.main()

@@ -52,6 +52,8 @@ TRAIN_SPLIT = "train"  # split of TRAIN_DATA, where it has several
 EVAL_DATA = "arithmetic"  # held-out prompts, same forms; None: no evaluation
 EVAL_SPLIT = "test"  # split of EVAL_DATA, where it has several
 EVAL_PROMPTS = 256  # number of prompts evaluated, the first ones
+VERIFIERS = {}  # own rewards: ability -> "file.py:function", or pairs with weights, outcome first
+TEMPLATES = {}  # own templates: ability -> text with {question}; an own ability: the question alone
 ABILITIES = None  # keep rows of these abilities, such as ("math",); None: all
 SYSTEM_PROMPT = None  # text, a name in data.SYSTEM_PROMPTS ("eurus"), or None
 MAX_PROMPT_TOKENS = 128  # longer prompts are dropped and counted
@@ -179,7 +181,7 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
         with timer("seconds_prm"), on_device(prm.module, run.roles.reference, prm.optimizer):
             process_rewards, prm_metrics = update_prm(run, rollouts, old_logprobs)  # lines 7, 8
     advantages = prime_advantages(  # line 9: Eq. 5
-        rollouts.outcome_rewards,
+        rollout.send_shaped_rewards(collected.kept, device),  # r_o, unless VERIFIERS weighs several
         process_rewards,
         rollouts.response_mask,
         SAMPLES_PER_PROMPT,

@@ -15,7 +15,7 @@ FREE_TO_CHANGE = """
 """.split()  # REPORT_EVERY is a constant of earlier versions
 
 # What constants that came later amount to in a run of before.
-EARLIER = {"STRICT_FORM": False}
+EARLIER = {"STRICT_FORM": False, "VERIFIERS": {}, "TEMPLATES": {}}
 
 
 def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int:

@@ -6,7 +6,7 @@ A PRM folder from train_prime.py records its reference, beta and temperature in 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -28,6 +28,7 @@ class ScorerSettings:
     reference: str  # folder or hub id of the reference of the log-ratio
     beta: float  # weight of the log-ratio
     temperature: float  # divides the logits of both
+    templates: dict[str, str] = field(default_factory=dict)  # by ability, those of the PRM's run
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def read_settings(
     model_files.check_same_vocabulary(
         tokenizer, model_files.load_tokenizer(reference, names[1]), (names[0], names[1])
     )
-    return ScorerSettings(prm, reference, beta, recorded.get("temperature", 1.0)), tokenizer
+    temperature, templates = recorded.get("temperature", 1.0), recorded.get("templates", {})
+    return ScorerSettings(prm, reference, beta, temperature, templates), tokenizer
 
 
 def encode_pairs(
@@ -71,6 +73,7 @@ def encode_pairs(
     tokenizer: PreTrainedTokenizerBase,
     *,
     system_prompt: str | None,
+    templates: dict[str, str],
     constant: str,
 ) -> tuple[list[list[int]], list[list[int]]]:
     """Return prompts and responses as token ids, for score.py.
@@ -83,7 +86,9 @@ def encode_pairs(
     """
     prompts, responses = [], []
     for number, row in enumerate(rows):
-        prompt_ids, response_ids, fault = _encode_pair(row, tokenizer, system_prompt)
+        prompt_ids, response_ids, fault = _encode_pair(
+            row, tokenizer, system_prompt, {**data.TEMPLATES, **templates}
+        )
         if fault:
             raise UserError(f"{constant}: row {number} {fault}")
         prompts.append(prompt_ids)
@@ -161,7 +166,10 @@ def _check_reference(
 
 
 def _encode_pair(
-    row: dict, tokenizer: PreTrainedTokenizerBase, system_prompt: str | None
+    row: dict,
+    tokenizer: PreTrainedTokenizerBase,
+    system_prompt: str | None,
+    templates: dict[str, str],
 ) -> tuple[list[int], list[int], str]:
     """Return token ids of prompt and response, and the fault of the row, "" if none."""
     prompt, response, ids = row.get("prompt"), row.get("response"), row.get("response_ids")
@@ -171,12 +179,12 @@ def _encode_pair(
         return [], [], fault
     if not isinstance(response, str):
         return [], [], "has no response, or one that is not text."
-    if ability not in data.TEMPLATES:
-        return [], [], data.explain_unknown_ability(ability)
     if ids and isinstance(prompt, str):
         if max(ids) >= len(tokenizer):
             return [], [], "has response_ids of another tokenizer."
         return tokenizer(prompt, add_special_tokens=False)["input_ids"], list(ids), ""
-    prompt_ids, fault = data.encode_prompt(prompt, ability, system_prompt, tokenizer)
+    if ability not in templates:
+        return [], [], data.explain_unknown_ability(ability, templates)
+    prompt_ids, fault = data.encode_prompt(prompt, templates[ability], system_prompt, tokenizer)
     response_ids = tokenizer(response, add_special_tokens=False)["input_ids"]
     return prompt_ids, [*response_ids, tokenizer.eos_token_id], fault

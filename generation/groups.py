@@ -19,6 +19,10 @@ class Group:
     statuses: list[str]  # K, status of each verdict
     truncated: list[bool]  # K, True if the length limit came before EOS
     question: str | None = None  # its text, without template and system prompt
+    extra_info: str | None = None  # of its row, as JSON; read where VERIFIERS names functions
+    # Where VERIFIERS weighs several functions, K each: see verifiers.Verdict.
+    shaped_rewards: list[float] | None = None
+    parts: list[dict[str, tuple[float, str]]] | None = None
 
     @property
     def accuracy(self) -> float:

@@ -45,6 +45,17 @@ def rows_of(groups: list[Group]) -> list[tuple[list[int], list[int], float]]:
     return rows
 
 
+def shaped_rewards(groups: list[Group], c: dict) -> list[float]:
+    """Return the outcome rewards, or where VERIFIERS weighs functions, the sum of theirs."""
+    rewards = []
+    for group in groups:
+        weights = dict(c["VERIFIERS"].get(group.ability, ()))
+        for i, reward in enumerate(group.outcome_rewards):
+            own = [weights[name] * group.parts[i][name][0] for name in weights]
+            rewards.append(sum(own) if weights else reward)
+    return rewards
+
+
 def distributions(model: nn.Module, prompt: list, ids: list, c: dict) -> Tensor:
     """Return log pi(. | y_<t) for every response token, (T, V)."""
     logits = model(input_ids=torch.tensor([prompt + ids]), use_cache=False).logits[0]
@@ -120,7 +131,7 @@ def compute_advantages(rewards: list[Tensor], groups: list[Group], c: dict) -> l
         process = [own.expand(len(row)) for own, row in zip(sums, rewards)]
     else:
         process = [returns_to_go(row, gamma) for row in centred(rewards, K, kind)]
-    outcome = centred([torch.tensor([reward]) for *_, reward in rows_of(groups)], K, kind)
+    outcome = centred([torch.tensor([r]) for r in shaped_rewards(groups, c)], K, kind)
     pairs = zip(outcome, process)
     advantages = [c["OUTCOME_COEF"] * own + c["PROCESS_COEF"] * row for own, row in pairs]
     if c["WHITEN"]:

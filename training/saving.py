@@ -10,6 +10,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
+import data
 from models.roles import Roles
 from models.trainee import Trainee
 from training import checkpoint
@@ -81,4 +82,6 @@ class Saver:
         c = self.constants
         reference = c["MODEL"] if c["PRM_REFERENCE"] == "sft" else None
         settings = {"reference": reference, "beta": c["BETA"], "temperature": c["TEMPERATURE"]}
+        if c["VERIFIERS"] or c["TEMPLATES"]:
+            settings["templates"] = data.choose_templates(c["VERIFIERS"], c["TEMPLATES"])
         return {"implicit_prm": settings}

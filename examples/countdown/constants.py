@@ -1,0 +1,10 @@
+"""Constants of the countdown example. make_rows.py makes its data; MODEL=... names a chat model."""
+
+TRAIN_DATA = "examples/countdown/train.jsonl"
+EVAL_DATA = "examples/countdown/test.jsonl"
+RUN_NAME = "countdown"
+VERIFIERS = {"countdown": "examples/countdown/reward.py:countdown"}
+TEMPLATES = {
+    "countdown": "{question}\n\nWrite an expression that equals the target. It must hold each "
+    "number once, and nothing else but + - * / and brackets. Put it into \\boxed{}."
+}

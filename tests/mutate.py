@@ -34,6 +34,7 @@ from mutations import (
     evaluation,
     generation,
     models,
+    own,
     reporting,
     rollouts,
     runs,
@@ -56,6 +57,7 @@ FAULTS = [
     *evaluation.FAULTS,
     *reporting.FAULTS,
     *verifiers.FAULTS,
+    *own.FAULTS,
 ]
 _LEFT_OUT = shutil.ignore_patterns(
     ".git", "__pycache__", ".*_cache", ".hypothesis", ".venv", "runs", "wandb", "*.checkpoint"

@@ -3,6 +3,10 @@
 TRAIN_DATA = "examples/countdown/train.jsonl"
 EVAL_DATA = "examples/countdown/test.jsonl"
 RUN_NAME = "countdown"
+MAX_PROMPT_TOKENS = 256
+MAX_RESPONSE_TOKENS = 256
+POLICY_LR = 1e-5
+PRM_LR = 1e-5
 VERIFIERS = {"countdown": "examples/countdown/reward.py:countdown"}
 TEMPLATES = {
     "countdown": "{question}\n\nWrite an expression that equals the target. It must hold each "

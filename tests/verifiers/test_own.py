@@ -28,10 +28,10 @@ class Stderr:
     """What a process that inherits the standard error of this one writes to it."""
 
     def __init__(self, path: Path):
-        self.file, self.before = path.open("w+"), os.dup(2)
+        self.writing, self.reading, self.before = path.open("w"), path.open(), os.dup(2)
 
     def __enter__(self):
-        os.dup2(self.file.fileno(), 2)
+        os.dup2(self.writing.fileno(), 2)
         return self
 
     def __exit__(self, *_):
@@ -39,7 +39,7 @@ class Stderr:
 
     def read(self) -> str:
         """Return what was written since the last call."""
-        return self.file.read()
+        return self.reading.read()
 
 
 @pytest.fixture(scope="module")
@@ -209,8 +209,8 @@ def test_a_file_is_found_from_the_current_directory_and_imports_its_neighbours(
     folder.mkdir()
     (folder / "helper.py").write_text("ONE = 1.0\n")
     (folder / "rewards.py").write_text("import helper\ndef one(r, t): return helper.ONE\n")
-    (tmp_path / "random.py").write_text("raise ValueError('a library is hidden')\n")
-    (tmp_path / "flat.py").write_text("import random\ndef two(r, t): return 0.5\n")
+    (tmp_path / "tabnanny.py").write_text("raise ValueError('a library is hidden')\n")
+    (tmp_path / "flat.py").write_text("import tabnanny\ndef two(r, t): return 0.5\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     functions = load_functions(["mine/rewards.py:one", "flat:two"])

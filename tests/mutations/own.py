@@ -8,7 +8,7 @@ RUN = "test_own_rewards.py::"
 FAULTS = [
     *faults(
         "verifiers/own.py",
-        f"{POOL}test_what_is_no_reward_is_an_error",
+        f"{POOL}test_a_call_reads_what_a_function_returns",
         ("NaN is a reward", "if not 0.0 <= number <= 1.0 or", "if number < 0 or number > 1 or"),
         ("7 is a reward", "if not 0.0 <= number <= 1.0 or", "if not 0.0 <= number or"),
         (
@@ -22,8 +22,7 @@ FAULTS = [
     ),
     *faults(
         "verifiers/own.py",
-        f"{POOL}test_what_goes_wrong_costs_its_row_alone",
-        ("a forked child speaks too", "if os.getpid() != process:", "if False:"),
+        f"{POOL}test_a_call_reads_what_a_function_returns",
         (
             "sys.exit ends the worker",
             "except BaseException as error:  # SystemExit too: the worker",
@@ -38,7 +37,7 @@ FAULTS = [
     ),
     *faults(
         "verifiers/own.py",
-        f"{POOL}test_a_function_may_take_the_row"
+        f"{POOL}test_a_call_reads_what_a_function_returns"
         f" {POOL}test_a_file_is_found_from_the_current_directory_and_imports_its_neighbours"
         f" {POOL}test_constants_of_another_form_are_named"
         f" {POOL}test_a_function_that_cannot_be_loaded_is_one_message",
@@ -54,23 +53,37 @@ FAULTS = [
         group="own",
     ),
     *faults(
+        "verifiers/own.py",
+        f"{POOL}test_what_goes_wrong_costs_its_row_alone[comes_back_twice]",
+        ("a forked child speaks too", "if os.getpid() != process:", "if False:"),
+        group="own",
+    ),
+    *faults(
         "verifiers/pool.py",
         f"{POOL}test_a_process_that_a_function_leaves_is_killed"
-        f" {POOL}test_a_function_that_hangs_is_killed_with_what_it_has_started"
-        f" {POOL}test_a_function_that_kills_every_worker_stops_no_other_row"
-        f" {POOL}test_what_goes_wrong_costs_its_row_alone",
+        f" {POOL}test_what_goes_wrong_costs_its_row_alone[raises]",
         ("what a function leaves stays", "    if own.end_strays():", "    if False:"),
+        ("a fault is said each time", " and (judge, what) not in self.told", ""),
+        group="own",
+    ),
+    *faults(
+        "verifiers/pool.py",
+        f"{POOL}test_a_function_that_hangs_is_killed_with_what_it_has_started",
         (
             "what a hanging function has started stays",
             "worker.stop()\n        self.end_strays()",
             "worker.stop()",
         ),
+        group="own",
+    ),
+    *faults(
+        "verifiers/pool.py",
+        f"{POOL}test_a_function_that_kills_every_worker_stops_no_other_row",
         (
             "a function's deaths end the pool",
             "if worker.row is None or worker.job[2] not in self.functions:",
             "if True:",
         ),
-        ("a fault is said each time", " and (judge, what) not in self.told", ""),
         group="own",
     ),
     *faults(

@@ -10,7 +10,7 @@ from code_helpers import RIGHT, wait_until
 
 from checks.errors import UserError
 from verifiers import Verdict, Verifier
-from verifiers.own import check_verifiers, load_functions
+from verifiers.own import call, check_verifiers, load_functions
 
 FILE = str(Path(__file__).with_name("odd_rewards.py"))
 NAMES = """five_words endless ends_the_process exits fills_memory raises prints comes_back_twice
@@ -81,30 +81,50 @@ def test_a_function_may_give_a_status(verifier):
 
 
 def test_a_function_may_take_the_row(verifier):
-    right = {"prompt": "q", "data_source": "d", "extra_info": {"n": [1, 2]}}
-    rows = [right, {**right, "extra_info": None}]
+    rows = [ROW, {**ROW, "extra_info": None}]
     verdicts = verifier.verify(["x"] * 2, [""] * 2, ["shows_row"] * 2, rows=rows)
     assert verdicts == [RIGHT, Verdict(0.0, "wrong")]
 
 
-@pytest.mark.parametrize(
-    ("name", "status", "said"),
-    [
-        ("ends_the_process", "error", "ended its worker process: reward 0, status error"),
-        ("exits", "error", "failed: reward 0, status error .*SystemExit: bye"),
-        ("fills_memory", "error", "ran out of memory: reward 0, status error"),
-        ("raises", "error", r'failed: .*odd_rewards.py", line \d+, in raises.*: \\x1b\[31m is no'),
-        ("prints", "correct", ""),
-        ("comes_back_twice", "correct", "left a process running, which was killed"),
-    ],
-)
-def test_what_goes_wrong_costs_its_row_alone(verifier, stderr, name, status, said):
+ROW = {"prompt": "q", "data_source": "d", "extra_info": {"n": [1, 2]}}
+
+
+def test_a_call_reads_what_a_function_returns():
+    """Without the pool: what its workers do with a function."""
+    functions = load_functions([OWN[name] for name in NAMES])
+    functions = {name: functions[OWN[name]] for name in NAMES}
+    assert call(functions["five_words"], "a b c d e", "", {}) == (1.0, "correct", "")
+    assert call(functions["with_status"], "0.25", "no_answer", {}) == (0.25, "no_answer", "")
+    assert call(functions["shows_row"], "x", "", ROW) == (1.0, "correct", "")
+    for value in "nan 7 -0.1 none text tuple status failure list inf".split():
+        reward, status, fault = call(functions["odd_value"], value, "", {})
+        assert (reward, status) == (0.0, "error") and "ValueError: it returned " in fault, value
+    for name, words in (("exits", "SystemExit: bye"), ("raises", r"ValueError: \x1b[31m is no")):
+        reward, status, fault = call(functions[name], "bad", "", {})
+        assert (reward, status) == (0.0, "error") and words in fault
+        assert f", in {name}\n" in fault and "own.py" not in fault  # its own frames alone
+
+
+WRONG_WAYS = {  # function: status of its bad response, and what the user is told
+    "ends_the_process": ("error", "ended its worker process: reward 0, status error"),
+    "exits": ("error", "failed: reward 0, status error .*SystemExit: bye"),
+    "fills_memory": ("error", "ran out of memory: reward 0, status error"),
+    "raises": ("error", r'failed: .*odd_rewards.py", line \d+, in raises.*: \\x1b\[31m is no'),
+    "prints": ("correct", ""),
+    "comes_back_twice": ("correct", None),  # it may have ended by itself when it is looked for
+}
+
+
+@pytest.mark.parametrize("name", WRONG_WAYS)
+def test_what_goes_wrong_costs_its_row_alone(verifier, stderr, name):
+    status, said = WRONG_WAYS[name]
     verdicts = judge(verifier, name, "good", "bad", "good", "bad", "good")
     bad = Verdict(float(status == "correct"), status)
     assert verdicts == [RIGHT, bad, RIGHT, bad, RIGHT]
     told = stderr.read()
-    assert "\x1b" not in told and told.count("VERIFIERS: ") == bool(said)  # once
-    assert re.match(f"VERIFIERS: {re.escape(OWN[name])} {said}" if said else "$", told, re.S)
+    if said is not None:
+        assert "\x1b" not in told and told.count("VERIFIERS: ") == bool(said)  # once
+        assert re.match(f"VERIFIERS: {re.escape(OWN[name])} {said}" if said else "$", told, re.S)
 
 
 def test_what_is_no_reward_is_an_error(verifier, stderr):

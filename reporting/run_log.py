@@ -227,6 +227,9 @@ class RunLog:
         }
         if c["PROCESS_COEF"] and c["PRM_UPDATE"] == "none" and not c["PRM_MODEL"]:
             lines["note"] = "a frozen PRM that starts from MODEL gives no reward: set PRM_MODEL"
+        if c["VERIFIERS"]:
+            judges = ", ".join(f"{ability!r} by {own}" for ability, own in c["VERIFIERS"].items())
+            lines["rewards"] = f"{judges}; not sandboxed"
         for name, text in lines.items():
             self.print(f"{name:>9}  {text}")
 

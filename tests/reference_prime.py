@@ -49,7 +49,8 @@ def shaped_rewards(groups: list[Group], c: dict) -> list[float]:
     """Return the outcome rewards, or where VERIFIERS weighs functions, the sum of theirs."""
     rewards = []
     for group in groups:
-        weights = dict(c["VERIFIERS"].get(group.ability, ()))
+        weighed = c["VERIFIERS"].get(group.ability, ())
+        weights = {judge.rpartition(":")[2]: weight for judge, weight in weighed}
         for i, reward in enumerate(group.outcome_rewards):
             own = [weights[name] * group.parts[i][name][0] for name in weights]
             rewards.append(sum(own) if weights else reward)

@@ -28,8 +28,9 @@ class StubVerifier:
             verdict = Verdict(reward, "correct" if reward else "wrong")
             if judges := self.verifiers.get(ability):  # of pairs: the second likes short texts
                 bonus = 1 / (1 + len(text) % 7)
-                (first, weight), (second, other) = judges
-                parts = {first: (reward, verdict.status), second: (bonus, "partial")}
+                ((_, weight), (second, other)) = judges
+                name = second.rpartition(":")[2]
+                parts = {"math": (reward, verdict.status), name: (bonus, "partial")}
                 shaped = weight * reward + other * bonus
                 verdict = replace(verdict, shaped_reward=shaped, parts=parts)
             self.verdicts.append(verdict)

@@ -51,7 +51,7 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
     "LORA_RANK": (dict(LORA_RANK=4), "default"),
     "LORA_ALPHA": (dict(LORA_RANK=4, LORA_ALPHA=8.0), "LORA_RANK"),
     "SYSTEM_PROMPT": (dict(SYSTEM_PROMPT="[VERIFY] the answer"), "default"),
-    "VERIFIERS": (dict(VERIFIERS={"math": (("math", 0.7), ("own", -0.5))}), "default"),
+    "VERIFIERS": (dict(VERIFIERS={"math": (("math", 0.7), ("bonus.py:short", -0.5))}), "default"),
     "TEMPLATES": (dict(TEMPLATES={"math": "{question} ="}), "default"),
     "MAX_PROMPT_TOKENS": (dict(MAX_PROMPT_TOKENS=45), "default"),
     "PROMPTS_PER_ITERATION": (dict(PROMPTS_PER_ITERATION=6), "default"),

@@ -28,7 +28,7 @@ from reporting.page import show_response
 from training.start import count_copyable
 from verifiers import name_rewards
 
-EXAMPLE = ROOT / "examples" / "countdown"
+EXAMPLE = ROOT / "recipes" / "countdown"
 OWN = {"poetry": "poems.py:rhymes"}
 MIX = {"math": (("math", 1.0), ("bonus.py:short", 0.5), ("bonus.py:long", -1))}
 

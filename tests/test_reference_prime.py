@@ -157,7 +157,10 @@ WEIGHTS: dict[
 
 
 def run_setting(name: str, models: dict[str, str], folder: Path) -> tuple:
-    changes = {key: models.get(value, value) for key, value in SETTINGS[name][0].items()}
+    changes = {
+        key: models.get(value, value) if isinstance(value, str) else value
+        for key, value in SETTINGS[name][0].items()
+    }
     folder.mkdir()
     run = run_script(folder, {**BASE, "MODEL": models["tiny"], **changes})
     WEIGHTS[name] = run[0][-1][2]

@@ -1,4 +1,4 @@
-"""Makes the rows of countdown: `python examples/countdown/make_rows.py [FOLDER]`.
+"""Makes the rows of countdown: `python recipes/countdown/make_rows.py [FOLDER]`.
 
 Writes train.jsonl and test.jsonl, the same on every machine. The target of a row is the value of a
 random expression of its numbers, so every row has a solution.

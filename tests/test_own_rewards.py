@@ -11,7 +11,7 @@ import pytest
 import torch
 from datasets import Dataset
 from groups import make_group
-from small_runs import ROOT, SMALL_RUN, launch, options_for, read_metrics, run_here
+from small_runs import ROOT, SMALL_RUN, launch, load_script, options_for, read_metrics, run_here
 from transformers import AutoConfig
 
 import data
@@ -234,6 +234,22 @@ def test_a_prm_of_an_own_ability_scores_its_rows(countdown_run):
     with pytest.raises(UserError, match="row 0 has the unknown ability 'countdown'"):
         encode_pairs([row], tokenizer, templates={}, **plain)
     encode_pairs(sampled, tokenizer, templates={}, **plain)  # as sampled: no template is needed
+
+
+def test_the_example_is_evaluated(countdown_run, tmp_path):
+    folder = countdown_run.parent.parent
+    constants = json.loads((countdown_run / "constants.json").read_text())["constants"]
+    settings = {name: constants[name] for name in ("VERIFIERS", "TEMPLATES")}
+    settings |= dict(LIMIT=3, MAX_RESPONSE_TOKENS=16, VERIFIER_WORKERS=1, CPU_THREADS=1)
+    script = load_script("evaluate.py", tmp_path, **settings, OUTPUT=str(tmp_path / "table"))
+    script.MODELS, script.BENCHMARKS = (SFT_MODEL,), {"Countdown": str(folder / "test.jsonl")}
+    script.main()
+    table = (tmp_path / "table" / "table.md").read_text()
+    assert "| Countdown, reward known | 50.0 " in table
+    assert "| Countdown, reward countdown | 0.0 " in table
+    [path] = (tmp_path / "table" / "responses").glob("*/Countdown.jsonl")
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [record["parts"]["known"] for record in records] == [[0.5, "partial"]] * 3
 
 
 def test_the_readme_shows_the_example():

@@ -11,7 +11,16 @@ import pytest
 import torch
 from datasets import Dataset
 from groups import make_group
-from small_runs import ROOT, SMALL_RUN, launch, load_script, options_for, read_metrics, run_here
+from small_runs import (
+    ROOT,
+    SFT_MODEL,
+    SMALL_RUN,
+    launch,
+    load_script,
+    options_for,
+    read_metrics,
+    run_here,
+)
 from transformers import AutoConfig
 
 import data

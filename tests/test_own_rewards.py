@@ -5,6 +5,7 @@ import os
 import re
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,7 @@ def make_mixed_group(rewards: list[tuple[float, float]]):
         for a, b in rewards
     ]
     fields = dict(parts=parts, shaped_rewards=[a + 0.5 * b for a, b in rewards])
-    return type(group)(**{**group.__dict__, **fields})
+    return replace(group, **fields)
 
 
 def test_metrics_count_each_function():
@@ -110,6 +111,10 @@ def test_metrics_count_each_function():
     assert found["reward_x"] != found["reward_x"]  # nan: null in metrics.jsonl
     assert found["train_accuracy"] == 0.75  # by the outcome alone
     assert found["verdicts_timeout"] == 1 and found["verdicts_correct"] == 3
+    fields = dict(statuses=["error"], parts=[{"math": (0.0, "error"), "short": (0.5, "partial")}])
+    failed = [replace(make_mixed_group([(0.0, 0.5)]), **fields)]
+    found = rollout.compute_metrics(Collected(failed, [], failed, 1.0, 1), ["math"])
+    assert found["verdicts_error"] == 1  # once, though it is in both fields
     plain = rollout.compute_metrics(Collected(groups[1:], [], groups[1:], 1.0, 1))
     assert not [name for name in plain if name.startswith("reward_")]
     assert (

@@ -291,7 +291,9 @@ class Verifier:
                 raise UserError(own_fault)
         except (EOFError, OSError) as error:
             self._stop_pool()
-            raise RuntimeError("the verifier did not start: see its message above") from error
+            hint = ", or a file of VERIFIERS ended it" if self.verifiers else ""
+            message = f"the verifier did not start: see its message above{hint}"
+            raise RuntimeError(message) from error
         except BaseException:
             self._stop_pool()
             raise

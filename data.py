@@ -6,7 +6,7 @@ of the benchmark schema {problem, answer} are read as plain maths questions.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from datasets import (
@@ -23,23 +23,11 @@ from transformers import PreTrainedTokenizerBase
 
 from checks.errors import UserError
 from embedded import arithmetic, word_problems
+from embedded.eurus import CODE_TEMPLATE, EURUS_SYSTEM_PROMPT, MATH_TEMPLATE
+from verifiers import ABILITIES, list_judges
 from verifiers.code.program import find_ground_truth_fault
-from verifiers.math.question import holds_answer
 
-# The published templates and system prompt of Eurus-2 (model card of PRIME-RL/Eurus-2-7B-PRIME).
-MATH_TEMPLATE = "{question}\n\nPresent the answer in LaTex format: \\boxed{Your answer}"
-CODE_TEMPLATE = (
-    "{question}\n\nWrite Python code to solve the problem. Present the code in \n"
-    "```python\nYour code\n```\nat the end."
-)
 TEMPLATES = {"math": MATH_TEMPLATE, "code": CODE_TEMPLATE}
-EURUS_SYSTEM_PROMPT = (
-    "\nWhen tackling complex reasoning tasks, you have access to the following actions. Use them "
-    "as needed to progress through your thought process.\n\n[ASSESS]\n\n[ADVANCE]\n\n[VERIFY]\n\n"
-    "[SIMPLIFY]\n\n[SYNTHESIZE]\n\n[PIVOT]\n\n[OUTPUT]\n\nYou should strictly follow the format "
-    "below:\n\n[ACTION NAME]\n\n# Your action step 1\n\n# Your action step 2\n\n# Your action step "
-    "3\n\n...\n\nNext action: [NEXT ACTION NAME]\n"
-)
 SYSTEM_PROMPTS = {"eurus": EURUS_SYSTEM_PROMPT}
 
 _TEXT, _TOKENS = Value("string"), List(Value("int64"))
@@ -115,6 +103,8 @@ def load_prompts(
         max_prompt_tokens=constants["MAX_PROMPT_TOKENS"],
         abilities=constants["ABILITIES"],
         constant=name,
+        verifiers=constants["VERIFIERS"],
+        templates=constants["TEMPLATES"],
     )
 
 
@@ -126,6 +116,8 @@ def encode_prompts(
     max_prompt_tokens: int,
     abilities: Sequence[str] | None,
     constant: str,
+    verifiers: dict | None = None,
+    templates: dict | None = None,
 ) -> tuple[Dataset, int]:
     """Return the prompts as token ids, and how many were dropped as too long.
 
@@ -135,38 +127,37 @@ def encode_prompts(
     Args:
         abilities: keep only rows of these; None keeps all.
         constant: name of the constant that the rows come from, for messages.
+        verifiers, templates: constants of the script.
 
     Returns:
         prompts: columns prompt_ids (list of ints), ability, ground_truth, data_source, question
-            (strings).
+            (strings) and, with verifiers, extra_info (JSON).
         dropped: number of rows over max_prompt_tokens.
 
     Raises:
         UserError: a column is missing, a row is incomplete (the message names row and fault), an
             ability has no verifier, or no row is left.
     """
-    columns = set(rows.column_names)
-    if not columns & {"prompt", "problem"} or not columns & {"reward_model", "answer"}:
-        raise UserError(
-            f"{constant}: the columns are {sorted(columns)}; rows need `prompt` and "
-            "`reward_model` (the schema of Eurus-2-RL-Data), or `problem` and `answer`."
-        )
+    verifiers = verifiers or {}
+    by_ability = choose_templates(verifiers, templates or {})
+    _check_columns(set(rows.column_names), verifiers, constant)
 
     def encode(row: dict, number: int) -> dict:
-        prompt = row.get("prompt") or row.get("problem")
-        ability = row.get("ability") or "math"
-        ground_truth = _read_ground_truth(row)
-        encoded = {"ability": ability, "ground_truth": ground_truth, "fault": "", "row": number}
+        prompt, ability = _read_prompt(row), row.get("ability") or "math"
+        encoded = {"ability": ability, "ground_truth": _read_ground_truth(row), "fault": ""}
         encoded |= {"prompt_ids": [], "data_source": str(row.get("data_source") or "")}
-        encoded["question"] = find_question(prompt)
+        encoded |= {"question": find_question(prompt), "row": number}
+        if verifiers:
+            encoded["extra_info"] = json.dumps(row.get("extra_info"), default=str)
         if abilities is None or ability in abilities:
-            encoded["fault"] = _find_row_fault(prompt, ability, ground_truth, tokenizer)
+            encoded["fault"] = _find_row_fault(row, ability, tokenizer, verifiers)
             if not encoded["fault"]:
-                fields = encode_prompt(prompt, ability, system_prompt, tokenizer)
+                fields = encode_prompt(prompt, by_ability[ability], system_prompt, tokenizer)
                 encoded |= dict(zip(("prompt_ids", "fault"), fields))
         return encoded
 
-    prompts = map_rows(rows, encode, _PROMPT_FEATURES, constant)
+    extra_info = {"extra_info": _TEXT} if verifiers else {}
+    prompts = map_rows(rows, encode, Features({**_PROMPT_FEATURES, **extra_info}), constant)
     if abilities is not None:
         chosen = [i for i, ability in enumerate(prompts["ability"]) if ability in abilities]
         if not chosen:
@@ -219,7 +210,7 @@ def encode_demonstrations(
         fault = find_prompt_fault(prompt, tokenizer)
         if fault:
             return {**encoded, "fault": fault}
-        prompt_ids, fault = encode_prompt(prompt, "math", system_prompt, tokenizer)
+        prompt_ids, fault = encode_prompt(prompt, MATH_TEMPLATE, system_prompt, tokenizer)
         response_ids = tokenizer(response, add_special_tokens=False)["input_ids"]
         if not response_ids or response_ids[-1] not in eos_token_ids:
             response_ids = [*response_ids, tokenizer.eos_token_id]
@@ -231,6 +222,15 @@ def encode_demonstrations(
     pairs = zip(encoded["prompt_ids"], encoded["response_ids"])
     lengths = [len(prompt) + len(response) for prompt, response in pairs]
     return keep_short(encoded, lengths, "MAX_TOKENS", max_tokens, constant)
+
+
+def _check_columns(columns: set[str], verifiers: dict, constant: str) -> None:
+    has_truth = verifiers or columns & {"reward_model", "answer"}  # a function may need none
+    if not columns & {"prompt", "problem"} or not has_truth:
+        raise UserError(
+            f"{constant}: the columns are {sorted(columns)}; rows need `prompt` and "
+            "`reward_model` (the schema of Eurus-2-RL-Data), or `problem` and `answer`."
+        )
 
 
 def map_rows(rows: Dataset, encode: Callable, features: Features, constant: str) -> Dataset:
@@ -265,14 +265,14 @@ def keep_short(
 
 def encode_prompt(
     prompt: list[dict] | str,
-    ability: str,
+    template: str,
     system_prompt: str | None,
     tokenizer: PreTrainedTokenizerBase,
 ) -> tuple[list[int], str]:
     """Return the token ids of a prompt, and its fault: "" unless the chat template refuses it."""
     system_prompt = SYSTEM_PROMPTS.get(system_prompt, system_prompt)
     if isinstance(prompt, str):
-        question = TEMPLATES[ability].replace("{question}", prompt)
+        question = template.replace("{question}", prompt)
         if tokenizer.chat_template is None:  # a base model: the text alone, system prompt first
             text = f"{system_prompt}\n{question}" if system_prompt else question
             return tokenizer(text)["input_ids"], ""
@@ -287,17 +287,17 @@ def encode_prompt(
         return [], f"is refused by the tokenizer's chat template: {error}"
 
 
-def count_copyable(prompts: Dataset) -> int:
-    """Return how many maths questions hold a formula that equals their ground truth.
-
-    A policy that copies it would be right by the value alone: see strict_form of Verifier.
-    """
-    columns = zip(prompts["question"], prompts["ground_truth"], prompts["ability"])
-    return sum(a == "math" and holds_answer(question, truth) for question, truth, a in columns)
+def choose_templates(verifiers: dict, templates: dict) -> dict[str, str]:
+    """Return the template of every ability that something judges, from the two constants."""
+    return {**dict.fromkeys(verifiers, "{question}"), **TEMPLATES, **templates}
 
 
-def explain_unknown_ability(ability: object) -> str:
-    return f"has the unknown ability {ability!r}: use one of {', '.join(map(repr, TEMPLATES))}."
+def explain_unknown_ability(ability: object, known: Iterable[str]) -> str:
+    return f"has the unknown ability {ability!r}: use one of {', '.join(map(repr, known))}."
+
+
+def _read_prompt(row: dict) -> object:
+    return row.get("prompt") or row.get("problem")
 
 
 def _read_ground_truth(row: dict) -> str:
@@ -317,17 +317,20 @@ def find_question(prompt: object) -> str:
 
 
 def _find_row_fault(
-    prompt: object, ability: str, ground_truth: str, tokenizer: PreTrainedTokenizerBase
+    row: dict, ability: str, tokenizer: PreTrainedTokenizerBase, verifiers: dict
 ) -> str:
     """Return the fault of a row of prompts, worded to follow "row 17"; "" if there is none."""
-    if ability not in TEMPLATES:
-        return explain_unknown_ability(ability)
-    if not ground_truth.strip():
+    known, ground_truth = (*ABILITIES, *verifiers), _read_ground_truth(row)
+    if ability not in known:
+        hint = " VERIFIERS can name a function for it."
+        return explain_unknown_ability(ability, known) + hint
+    judges = [judge for judge, _ in list_judges(verifiers, ability)]
+    if not ground_truth.strip() and set(judges) & set(ABILITIES):
         return "has no ground truth."
-    ground_truth_fault = find_ground_truth_fault(ground_truth) if ability == "code" else ""
+    ground_truth_fault = find_ground_truth_fault(ground_truth) if "code" in judges else ""
     if ground_truth_fault:
         return f"has a ground truth that {ground_truth_fault}."
-    return find_prompt_fault(prompt, tokenizer)
+    return find_prompt_fault(_read_prompt(row), tokenizer)
 
 
 def find_prompt_fault(prompt: object, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -7,7 +7,8 @@ resumes where it stopped. Edit the constants below, or pass NAME=value after the
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -27,7 +28,8 @@ from models.loading import load_model
 from reporting import response_files, run_log
 from reporting.run_log import PhaseTimer
 from training import processes
-from verifiers import Verifier
+from verifiers import Verifier, list_judges
+from verifiers.own import check_verifiers
 
 # Models
 MODELS = ("embedded/arithmetic-sft",)  # folders or hub ids; the first is the baseline of the others
@@ -37,6 +39,8 @@ DTYPE = "float32"  # "float32", "bfloat16": weights and compute
 BENCHMARKS = {  # name in the table: file, folder or hub id; None: the hub set of that name
     "Arithmetic": "arithmetic",
 }
+VERIFIERS = {}  # own rewards: ability -> "file.py:function", as in train_prime.py
+TEMPLATES = {}  # own templates: ability -> text with {question}
 LIMIT = None  # the first problems of each benchmark; None: all
 SYSTEM_PROMPT = None  # text, a name in data.SYSTEM_PROMPTS ("eurus"), or None
 
@@ -77,6 +81,7 @@ _FREE_TO_CHANGE = """
 def main(arguments: Sequence[str] = ()) -> None:
     constants = read_constants(globals(), arguments)
     check_evaluation_constants(constants)
+    check_verifiers(VERIFIERS, TEMPLATES)
     folder = Path(OUTPUT)
     files.check_folder(folder, "OUTPUT")
     settings, prm_tokenizer = None, None
@@ -103,6 +108,8 @@ def main(arguments: Sequence[str] = ()) -> None:
                 samples=SAMPLES,
                 system_prompt=SYSTEM_PROMPT,
                 max_response_tokens=MAX_RESPONSE_TOKENS,
+                verifiers=VERIFIERS,
+                templates=TEMPLATES,
             )
             for model in MODELS
             for name, rows in benchmarks.items()
@@ -112,19 +119,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     if accelerator.is_main_process:
         saved_constants.write_constants(folder / "constants.json", constants, models=weights)
     accelerator.wait_for_everyone()
-    verifier = Verifier(
-        num_workers=VERIFIER_WORKERS or machine.count_cores(),
-        timeout_seconds=VERIFIER_TIMEOUT,
-        all_or_nothing=True,  # as these benchmarks define it
-        allow_unsandboxed_code=ALLOW_UNSANDBOXED_CODE,
-    )
-    with verifier:
-        if any(prompt["ability"] == "code" for task in tasks for prompt in task.prompts):
-            machine.check_sandbox(
-                verifier.sandbox_fault,
-                ALLOW_UNSANDBOXED_CODE,
-                "take the benchmarks of code out of BENCHMARKS.",
-            )
+    with make_verifier(tasks) as verifier:
         respond(accelerator, verifier, tasks)
         scores = score(accelerator, settings, tasks, folder) if settings else {}
         if accelerator.is_main_process:
@@ -134,6 +129,28 @@ def main(arguments: Sequence[str] = ()) -> None:
     accelerator.end_training()
     if lock:
         lock.close()
+
+
+@contextmanager
+def make_verifier(tasks: Sequence[Task]) -> Iterator[Verifier]:
+    """Start the verifier and stop it at the end; raise UserError if it needs a sandbox in vain."""
+    verifier = Verifier(
+        num_workers=VERIFIER_WORKERS or machine.count_cores(),
+        timeout_seconds=VERIFIER_TIMEOUT,
+        all_or_nothing=True,  # as these benchmarks define it
+        allow_unsandboxed_code=ALLOW_UNSANDBOXED_CODE,
+        verifiers=VERIFIERS,
+    )
+    abilities = {prompt["ability"] for task in tasks for prompt in task.prompts}
+    judges = {judge for ability in abilities for judge, _ in list_judges(VERIFIERS, ability)}
+    with verifier:
+        if "code" in judges:
+            machine.check_sandbox(
+                verifier.sandbox_fault,
+                ALLOW_UNSANDBOXED_CODE,
+                "take the benchmarks of code out of BENCHMARKS.",
+            )
+        yield verifier
 
 
 def respond(accelerator: Accelerator, verifier: Verifier, tasks: Sequence[Task]) -> None:

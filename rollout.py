@@ -5,6 +5,7 @@ These are lines 3 to 6 of Algorithm 1 of the PRIME paper (arXiv 2502.01456).
 Shapes: B rows = prompts x K responses, the K rows of a prompt contiguous; T response tokens.
 """
 
+import json
 import math
 import sys
 from collections import Counter
@@ -13,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from generation.ending import find_pad_token_id, is_truncated
@@ -101,7 +103,8 @@ def sample_groups(
     A finished response goes to the verifier at once, while others are still being generated.
 
     Args:
-        prompts: dicts of prompt_ids, ability, ground_truth, data_source and, if known, question.
+        prompts: dicts of prompt_ids, ability, ground_truth, data_source and, if known, question
+            and extra_info.
         seeds: one per prompt. It fixes the random numbers, if the model takes siblings in one row.
         rollout_tokens: prompt and response tokens in memory at the same time, at most.
         timer: context manager that adds up "seconds_generate" and "seconds_verify" (only the
@@ -180,11 +183,17 @@ class _Submitted:
             return False
         self.texts[row] = self.tokenizer.decode(ids, skip_special_tokens=True)
         prompt = self.prompts[row // self.samples_per_prompt]
+        question, extra_info = (
+            prompt.get("question"),
+            json.loads(prompt.get("extra_info") or "null"),
+        )
+        own_row = dict(prompt=question, data_source=prompt["data_source"], extra_info=extra_info)
         self.verifier.submit(
             [self.texts[row]],
             [prompt["ground_truth"]],
             [prompt["ability"]],
-            questions=[prompt.get("question")],
+            questions=[question],
+            rows=[own_row],
         )
         return True
 
@@ -209,6 +218,12 @@ def make_rollouts(
     return replace(rollouts, siblings=siblings, sampling_logprobs=sampling_logprobs)
 
 
+def send_shaped_rewards(groups: Sequence[Group], device: torch.device) -> Tensor:
+    """Return the rewards of the policy's outcome returns, (B,): shaped ones, else outcomes."""
+    rewards = [r for group in groups for r in group.shaped_rewards or group.outcome_rewards]
+    return send(rewards, device, torch.float32)
+
+
 def _make_groups(
     prompts: Sequence[dict],
     response_ids: list[list[int]],
@@ -226,6 +241,8 @@ def _make_groups(
     groups = []
     for number, prompt in enumerate(prompts):
         mine = slice(number * samples_per_prompt, (number + 1) * samples_per_prompt)
+        parts = [verdict.parts for verdict in verdicts[mine] if verdict.parts]
+        shaped_rewards = [verdict.shaped_reward for verdict in verdicts[mine]]
         group = Group(
             **prompt,
             response_ids=response_ids[mine],
@@ -234,16 +251,25 @@ def _make_groups(
             statuses=[verdict.status for verdict in verdicts[mine]],
             truncated=[is_truncated(ids, eos_token_ids) for ids in response_ids[mine]],
             sampling_logprobs=logprobs[mine] if any(logprobs) else None,
+            shaped_rewards=shaped_rewards if parts else None,
+            parts=parts or None,
         )
         groups.append(group)
     return groups
 
 
-def compute_metrics(collected: Collected) -> dict:
-    """Return the metrics of an iteration's sampling, over all sampled responses."""
+def compute_metrics(collected: Collected, functions: Sequence[str] = ()) -> dict:
+    """Return the metrics of an iteration's sampling, over all sampled responses.
+
+    Args:
+        functions: names of those that VERIFIERS weighs; each gets the metric of its mean reward.
+    """
     lengths = [len(ids) for group in collected.sampled for ids in group.response_ids]
     truncated = [cut for group in collected.sampled for cut in group.truncated]
     statuses = Counter(status for group in collected.sampled for status in group.statuses)
+    parts = [own for group in collected.sampled for own in group.parts or ()]
+    for own in parts:  # the first is the outcome
+        statuses.update(s for _, s in list(own.values())[1:] if s in ("timeout", "error"))
     return {
         "train_accuracy": _mean([group.accuracy for group in collected.sampled]),
         "kept_fraction": collected.kept_fraction,
@@ -255,6 +281,7 @@ def compute_metrics(collected: Collected) -> dict:
         "response_tokens": _mean(lengths),
         "truncated_fraction": _mean(truncated),
         **{f"verdicts_{status}": statuses[status] for status in STATUSES},
+        **{f"reward_{name}": _mean([o[name][0] for o in parts if name in o]) for name in functions},
     }
 
 

@@ -3,7 +3,8 @@
 `python score.py --prm runs/NAME/prm [--reference MODEL] responses.jsonl` writes
 responses.scores.jsonl and responses.scores.html beside the file. A row holds `prompt` and
 `response`. The prompt is a list of messages, or a question, which gets the template of the row's
-`ability`. Rows of a run's rollouts/ or of evaluate.py's responses/ are scored as sampled.
+`ability`, one of VERIFIERS as in the PRM's run. Rows of a run's rollouts/ or of evaluate.py's
+responses/ are scored as sampled.
 """
 
 import argparse
@@ -38,7 +39,11 @@ def main() -> None:
     )
     rows = list(data.load_rows(str(arguments.file), "train", "file"))
     prompts, responses = scoring.encode_pairs(
-        rows, tokenizer, system_prompt=arguments.system_prompt, constant=str(arguments.file)
+        rows,
+        tokenizer,
+        system_prompt=arguments.system_prompt,
+        templates=settings.templates,
+        constant=str(arguments.file),
     )
     longest = max(len(prompt) + len(ids) for prompt, ids in zip(prompts, responses))
     config = model_files.load_config(arguments.prm, "--prm")
@@ -118,6 +123,7 @@ def write_scores_page(
             ids,
             rewards=rewards,
             status=str(row.get("status") or ""),
+            parts=row.get("parts"),
             outcome=row.get("outcome_reward"),
             probability=scoring.probability_correct(rewards),
         )

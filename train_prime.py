@@ -11,6 +11,7 @@ import itertools
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -61,6 +62,8 @@ TRAIN_SPLIT = "train"  # split of TRAIN_DATA, where it has several
 EVAL_DATA = "arithmetic"  # held-out prompts, same forms; None: no evaluation
 EVAL_SPLIT = "test"  # split of EVAL_DATA, where it has several
 EVAL_PROMPTS = 256  # number of prompts evaluated, the first ones
+VERIFIERS = {}  # own rewards: ability -> "file.py:function", or pairs with weights, outcome first
+TEMPLATES = {}  # own templates: ability -> text with {question}; an own ability: the question alone
 ABILITIES = None  # keep rows of these abilities, such as ("math",); None: all
 SYSTEM_PROMPT = None  # text, a name in data.SYSTEM_PROMPTS ("eurus"), or None
 MAX_PROMPT_TOKENS = 128  # longer prompts are dropped and counted
@@ -204,9 +207,11 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
     if prm and trains_all:
         with timer("seconds_prm"), on_device(prm.module, run.roles.reference, prm.optimizer):
             process_rewards, prm_metrics = update_prm(run, rollouts, old_logprobs)  # lines 7, 8
-    values, value_metrics = find_values(run, timer, rollouts, process_rewards)
+    # What the policy is to reach: r_o, unless VERIFIERS weighs several rewards.
+    judged = replace(rollouts, outcome_rewards=rollout.send_shaped_rewards(collected.kept, device))
+    values, value_metrics = find_values(run, timer, judged, process_rewards)
     advantages = prime_advantages(  # line 9: Eq. 5
-        rollouts.outcome_rewards,
+        judged.outcome_rewards,
         process_rewards,
         rollouts.response_mask,
         SAMPLES_PER_PROMPT,

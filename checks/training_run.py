@@ -24,6 +24,8 @@ EARLIER = {
     "MAX_SURPLUS_AGE": 4,  # none was older than 3
     "VALUE": None,
     "PRM_LOSS": "ce",
+    "VERIFIERS": {},
+    "TEMPLATES": {},
 }
 
 

@@ -23,12 +23,12 @@ def compute_metrics(
         scores: by a PRM, one dict per problem: lists `sums` and `minima` over steps, K values each.
     """
     samples = len(groups[0].responses)
-    metrics = {ACCURACY: accuracies(groups)}
+    metrics = {ACCURACY: accuracies(groups), **function_rewards(groups)}
     if samples == 1:
         return metrics
     for k in pass_counts(samples):
         metrics[f"pass@{k}"] = pass_at(k, groups)
-    if all(group.ability == "math" for group in groups):
+    if all(group.ability == "math" for group in groups) and "math" not in verifier.verifiers:
         metrics[f"majority of {samples}"] = majority_votes(groups, verifier)
     if scores:
         for key, name in (("sums", "sum"), ("minima", "least step")):
@@ -40,6 +40,16 @@ def compute_metrics(
 def accuracies(groups: Sequence[Group]) -> list[float]:
     """Return the mean outcome reward of each problem's responses."""
     return [group.accuracy for group in groups]
+
+
+def function_rewards(groups: Sequence[Group]) -> dict[str, list[float]]:
+    """Return each function's mean reward of a problem's responses, where VERIFIERS weighs them."""
+    means: dict[str, list[float]] = {}
+    for group in groups:
+        for name in group.parts[0] if group.parts else ():
+            rewards = [part[name][0] for part in group.parts]
+            means.setdefault(f"reward {name}", []).append(sum(rewards) / len(rewards))
+    return means
 
 
 def pass_at(k: int, groups: Sequence[Group]) -> list[float]:

@@ -6,11 +6,12 @@ A PRM folder from train_prime.py records its reference, beta and temperature in 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
+import data
 from checks import model_files
 from checks.errors import UserError
 from checks.prm_record import read_record
@@ -29,6 +30,7 @@ class ScorerSettings:
     reference: str  # folder or hub id of the reference of the log-ratio
     beta: float  # weight of the log-ratio
     temperature: float  # divides the logits of both
+    templates: dict[str, str] = field(default_factory=dict)  # by ability, those of the PRM's run
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def read_settings(
     model_files.check_same_vocabulary(
         tokenizer, model_files.load_tokenizer(reference, names[1]), (names[0], names[1])
     )
-    return ScorerSettings(prm, reference, beta, recorded.get("temperature", 1.0)), tokenizer
+    temperature, templates = recorded.get("temperature", 1.0), recorded.get("templates", {})
+    return ScorerSettings(prm, reference, beta, temperature, templates), tokenizer
 
 
 def encode_pairs(
@@ -72,6 +75,7 @@ def encode_pairs(
     tokenizer: PreTrainedTokenizerBase,
     *,
     system_prompt: str | None,
+    templates: dict[str, str],
     constant: str,
 ) -> tuple[list[list[int]], list[list[int]]]:
     """Return prompts and responses as token ids, for score.py.
@@ -84,7 +88,9 @@ def encode_pairs(
     """
     prompts, responses = [], []
     for number, row in enumerate(rows):
-        prompt_ids, response_ids, fault = encode_pair(row, tokenizer, system_prompt)
+        prompt_ids, response_ids, fault = encode_pair(
+            row, tokenizer, system_prompt, {**data.TEMPLATES, **templates}
+        )
         if fault:
             raise UserError(f"{constant}: row {number} {fault}")
         prompts.append(prompt_ids)

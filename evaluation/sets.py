@@ -58,10 +58,12 @@ def load_benchmark(name: str, source: str | None, limit: int | None) -> Dataset:
     hub_set = HUB_SETS[name] if source is None else known.get(source, HubSet(source, "test"))
     rows = data.load_rows(hub_set.hub_id, hub_set.split, constant, hub_set.config)
     columns = set(rows.column_names)
+    first = rows.select(range(min(limit or len(rows), len(rows))))
+    if "ability" in columns and columns & {"prompt", "problem"}:  # as train_prime.py reads them
+        return first
     for needed, read in _READERS.items():
         if set(needed) <= columns:
-            rows = rows.select(range(min(limit or len(rows), len(rows))))
-            return Dataset.from_list([read(row) for row in rows])
+            return Dataset.from_list([read(row) for row in first])
     raise UserError(
         f"{constant}: the columns are {sorted(columns)}; rows need "
         + "; or ".join(" and ".join(f"`{column}`" for column in needed) for needed in _READERS)
@@ -71,8 +73,7 @@ def load_benchmark(name: str, source: str | None, limit: int | None) -> Dataset:
 
 def _read_eurus(row: dict) -> dict:
     truth = row["reward_model"]["ground_truth"] if row["reward_model"] else None
-    ability = row.get("ability") or "math"
-    return {"prompt": row["prompt"], "ability": ability, "reward_model": {"ground_truth": truth}}
+    return {"prompt": row["prompt"], "ability": "math", "reward_model": {"ground_truth": truth}}
 
 
 def _read_leetcode(row: dict) -> dict:

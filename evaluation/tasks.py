@@ -61,6 +61,8 @@ def make_task(
     samples: int,
     system_prompt: str | None,
     max_response_tokens: int,
+    verifiers: dict,
+    templates: dict,
 ) -> Task:
     """Encode a benchmark for a model and read the responses that already exist.
 
@@ -68,6 +70,7 @@ def make_task(
         folder: folder of the evaluation.
         rows: rows of the benchmark from evaluation.sets.load_benchmark().
         max_response_tokens: limit per response; lower if the model has too few positions.
+        verifiers, templates: constants of evaluate.py.
 
     Raises:
         UserError: a row is incomplete, a prompt leaves no room for a response, or the file holds
@@ -84,6 +87,8 @@ def make_task(
         max_prompt_tokens=sys.maxsize,
         abilities=None,
         constant=constant,
+        verifiers=verifiers,
+        templates=templates,
     )
     prompts = list(encoded)
     longest = max(len(prompt["prompt_ids"]) for prompt in prompts)
@@ -119,7 +124,9 @@ def check_unchanged(
     known = {}
     if path.exists():
         before = json.loads(path.read_text())
-        check_same_constants(constants, before["constants"], folder, free_to_change)
+        earlier = {"VERIFIERS": {}, "TEMPLATES": {}}  # of a folder from before they came
+        old_constants = {**earlier, **before["constants"]}
+        check_same_constants(constants, old_constants, folder, free_to_change)
         known = before["models"]
     for model in models:
         weights = model_files.describe_weights(model)

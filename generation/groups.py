@@ -22,6 +22,10 @@ class Group:
     # K lists: log pi_sampler of each token, as it was drawn; None if it was the likeliest.
     sampling_logprobs: list[list[float]] | None = None
     age: int = 0  # iterations since it was sampled
+    extra_info: str | None = None  # of its row, as JSON; read where VERIFIERS names functions
+    # Where VERIFIERS weighs several functions, K each: see verifiers.Verdict.
+    shaped_rewards: list[float] | None = None
+    parts: list[dict[str, tuple[float, str]]] | None = None
 
     @property
     def accuracy(self) -> float:

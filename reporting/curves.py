@@ -20,6 +20,7 @@ _PHASES = {  # key of metrics.jsonl: its name in the figure
     "seconds_policy": "policy",
     "seconds_evaluate": "evaluate",
 }
+_FUNCTION = "reward_"  # before the name of a function that VERIFIERS weighs
 _COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]  # Okabe and Ito
 _LINES = ["-", "--", ":"]  # styles of the first, second and third metric of a panel
 
@@ -33,8 +34,11 @@ def draw_curves(runs: dict[str, Metrics], path: Path) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    figure = Figure(figsize=(8, 12.5), dpi=100, layout="constrained")
-    panels = figure.subplots(5, 2).ravel()
+    keys = dict.fromkeys(key for lines in runs.values() for line in lines for key in line)
+    functions = {key: key.removeprefix(_FUNCTION) for key in keys if key.startswith(_FUNCTION)}
+    rows = 6 if functions else 5
+    figure = Figure(figsize=(8, 2.5 * rows), dpi=100, layout="constrained")
+    panels = figure.subplots(rows, 2).ravel()
     _draw(panels[0], runs, "accuracy", "%", train_accuracy="sampled", eval_accuracy="held-out")
     _draw(panels[1], runs, "prompts that pass the filter", "%", kept_fraction="kept")
     _draw(panels[2], runs, "PRM: pairs ranked right", "%", prm_accuracy="PRM")
@@ -48,6 +52,9 @@ def draw_curves(runs: dict[str, Metrics], path: Path) -> None:
     _draw(panels[7], runs, "policy: KL from its sampler", "nats", sampler_kl="KL")
     _draw(panels[8], runs, "tokens with a capped weight", "%", capped_fraction="capped")
     _draw_seconds(panels[9], runs)
+    if functions:
+        _draw(panels[10], runs, "rewards of each function", "mean", **functions)
+        figure.delaxes(panels[11])
     for panel in panels:
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
@@ -67,10 +74,12 @@ def _draw(panel: Axes, runs: dict[str, Metrics], title: str, unit: str, **metric
         for number, (key, label) in enumerate(metrics.items()):
             points = [point for line in lines for point in _points(line, key)]
             if points:
-                own = _COLORS[number] if len(runs) == 1 else color
+                own = _COLORS[number % len(_COLORS)] if len(runs) == 1 else color
                 mark = "o" if key == "eval_accuracy" else "." if len(points) == 1 else ""
                 xs, ys = [x for x, _ in points], [scale * y for _, y in points]
-                style = dict(color=own, linestyle=_LINES[number], marker=mark, markersize=4)
+                style = dict(
+                    color=own, linestyle=_LINES[number % len(_LINES)], marker=mark, markersize=4
+                )
                 panel.plot(xs, ys, label=label if name == next(iter(runs)) else None, **style)
     panel.set_title(title, fontsize=10)
     panel.set_ylabel(unit, fontsize=8)

@@ -30,6 +30,7 @@ class ShownResponse:
     outcome: float | None  # outcome reward
     truncated: bool
     probability: float | None  # P(correct) by a PRM
+    parts: str  # rewards of the functions that VERIFIERS weighs, "" if it weighs none
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def show_response(
     outcome: float | None = None,
     truncated: bool = False,
     probability: float | None = None,
+    parts: dict[str, tuple[float, str]] | None = None,
 ) -> ShownResponse:
     """Return a response as a page shows it: token by token, in steps."""
     texts = token_texts(tokenizer, ids)
@@ -75,6 +77,7 @@ def show_response(
         outcome=outcome,
         truncated=truncated,
         probability=probability,
+        parts=", ".join(f"{n} {r:.3g} ({s})" for n, (r, s) in (parts or {}).items()),
     )
 
 

@@ -18,6 +18,7 @@ _OF_A_RESPONSE = {  # field of a Group: its name in the record of one response
     "truncated": "truncated",
     "response_ids": "response_ids",
 }
+_WEIGHED = {**_OF_A_RESPONSE, "shaped_rewards": "shaped_reward", "parts": "parts"}  # by VERIFIERS
 
 
 def append_groups(
@@ -47,8 +48,9 @@ def make_records(group: Group, decode: Callable[[list], str]) -> list[dict]:
         "ability": group.ability,
         "data_source": group.data_source,
     }
-    columns = zip(*(getattr(group, name) for name in _OF_A_RESPONSE), strict=True)
-    return [{**shared, **dict(zip(_OF_A_RESPONSE.values(), values))} for values in columns]
+    names = _WEIGHED if group.parts else _OF_A_RESPONSE
+    columns = zip(*(getattr(group, name) for name in names), strict=True)
+    return [{**shared, **dict(zip(names.values(), values))} for values in columns]
 
 
 def make_iteration_records(
@@ -114,9 +116,8 @@ def read_groups(
                 f"{path} holds responses to other problems (number {number} differs): name "
                 "another OUTPUT, or delete this file."
             )
-        columns = {
-            name: [row[record_name] for row in rows] for name, record_name in _OF_A_RESPONSE.items()
-        }
+        names = _WEIGHED if "parts" in rows[0] else _OF_A_RESPONSE
+        columns = {name: [row[own] for row in rows] for name, own in names.items()}
         groups[number] = Group(**prompt, **columns)
     return groups
 

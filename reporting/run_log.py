@@ -246,6 +246,9 @@ class RunLog:
             lines["note"] = "a frozen PRM that starts from MODEL gives no reward: set PRM_MODEL"
         if "prm" in trained and c["PRM_REFERENCE"] == "prm" and c["PRM_MODEL"]:
             lines["reference"] = f"of the PRM: {explain_reference(c)}"
+        if c["VERIFIERS"]:
+            judges = ", ".join(f"{ability!r} by {own}" for ability, own in c["VERIFIERS"].items())
+            lines["rewards"] = f"{judges}; not sandboxed"
         for name, text in lines.items():
             self.print(f"{name:>9}  {text}")
 

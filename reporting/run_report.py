@@ -176,6 +176,7 @@ def _show_group(run: RunFolder, number: int, iteration: int, records: list[dict]
                 status=record["status"],
                 outcome=record["outcome_reward"],
                 truncated=record["truncated"],
+                parts=record.get("parts"),
             )
             for record in records
         ],

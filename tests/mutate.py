@@ -35,6 +35,7 @@ from mutations import (
     generation,
     left_running,
     models,
+    own,
     prm_script,
     reporting,
     rollouts,
@@ -62,6 +63,7 @@ FAULTS = [
     *reporting.FAULTS,
     *left_running.FAULTS,
     *verifiers.FAULTS,
+    *own.FAULTS,
 ]
 _LEFT_OUT = shutil.ignore_patterns(
     ".git", "__pycache__", ".*_cache", ".hypothesis", ".venv", "runs", "wandb", "*.checkpoint"

@@ -59,6 +59,29 @@ def prm_values(row: Tensor) -> Tensor:
     return torch.stack([row[:t].sum() for t in range(len(row))])
 
 
+def clipped_errors(new: Tensor, old: Tensor, returns: Tensor, width: float) -> Tensor:
+    """Return the larger squared error of a value and of it within `width` of the old one, (T,)."""
+    clipped = torch.maximum(torch.minimum(new, old + width), old - width)
+    return torch.maximum((new - returns) ** 2, (clipped - returns) ** 2)
+
+
+def explained_variance(values: list[Tensor], returns: list[Tensor]) -> float:
+    left = torch.cat(returns) - torch.cat(values)
+    return float(1 - left.var() / torch.cat(returns).var())
+
+
+def shaped_rewards(groups: list, c: dict) -> list[float]:
+    """Return the outcome rewards, or where VERIFIERS weighs functions, the sum of theirs."""
+    rewards = []
+    for group in groups:
+        weighed = c["VERIFIERS"].get(group.ability, ())
+        weights = {judge.rpartition(":")[2]: weight for judge, weight in weighed}
+        for i, reward in enumerate(group.outcome_rewards):
+            own = [weights[name] * group.parts[i][name][0] for name in weights]
+            rewards.append(sum(own) if weights else reward)
+    return rewards
+
+
 def compute_advantages(
     rewards: list[Tensor], outcomes: list[float], values: list[Tensor] | None, c: dict
 ) -> list[Tensor]:

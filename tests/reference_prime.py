@@ -8,8 +8,8 @@ processes, and no project code but its data types. Equations and lines are those
 import math
 from collections import defaultdict
 
+import reference_estimators as twin
 import torch
-from reference_estimators import compute_advantages, gae, prm_values, returns_to_go
 from torch import Tensor, nn
 
 from generation.groups import Group
@@ -113,40 +113,35 @@ def update_prm(
         pairs = zip(logprobs(prm.model, groups, c), ref_logprobs)
         rewards = [c["BETA"] * (mine - ref).detach() for mine, ref in pairs]
     metrics["process_reward_mean"] = float(torch.cat(rewards).mean())
-    returns = torch.cat([returns_to_go(row, c["GAMMA"]) for row in rewards])
+    returns = torch.cat([twin.returns_to_go(row, c["GAMMA"]) for row in rewards])
     metrics["process_return_largest"] = float(returns.abs().max())
     return rewards, metrics
 
 
 def prefix_values(model: nn.Module, groups: list[Group]) -> list[Tensor]:
     """Return V(y_<t) of every response, (T,) each: the head's number at the token before."""
-    outputs = [
-        model(input_ids=torch.tensor([p + ids]), use_cache=False) for p, ids, _ in rows_of(groups)
-    ]
-    pairs = zip(outputs, rows_of(groups))
-    return [output.logits[0, len(prompt) - 1 : -1, 0] for output, (prompt, *_) in pairs]
+    values = []
+    for prompt, ids, *_ in rows_of(groups):
+        logits = model(input_ids=torch.tensor([prompt + ids]), use_cache=False).logits
+        values.append(logits[0, len(prompt) - 1 : -1, 0])
+    return values
 
 
 def update_value(value: Trained, groups: list[Group], c: dict) -> tuple[list[Tensor], dict]:
     """Values of all prefixes, and PPO's steps on the clipped squared error to the returns."""
     K, width, value.norms = c["SAMPLES_PER_PROMPT"], c["VALUE_CLIP_RANGE"], [0.0]
     old = [row.detach() for row in prefix_values(value.model, groups)]
-    pairs = zip(rows_of(groups), old)
-    returns = [gae(row[2], v, c["GAMMA"], c["GAE_LAMBDA"]) + v for row, v in pairs]
+    outcomes, terms = twin.shaped_rewards(groups, c), (c["GAMMA"], c["GAE_LAMBDA"])
+    returns = [twin.gae(outcome, row, *terms) + row for outcome, row in zip(outcomes, old)]
     steps, mean_loss = shares(len(groups), c["VALUE_OPTIMIZER_STEPS"]), 0.0
     for share in steps:
         span = slice(K * share.start, K * share.stop)
-        count, loss = sum(len(row) for row in old[span]), 0.0
-        own = prefix_values(value.model, [groups[i] for i in share])
-        for new, before, R in zip(own, old[span], returns[span]):
-            clipped = torch.maximum(torch.minimum(new, before + width), before - width)
-            loss = loss + torch.maximum((new - R) ** 2, (clipped - R) ** 2).sum() / 2 / count
+        rows = zip(prefix_values(value.model, [groups[i] for i in share]), old[span], returns[span])
+        loss = torch.cat([twin.clipped_errors(*row, width) for row in rows]).mean() / 2
         mean_loss += float(loss) / len(steps)
         value.step(loss)
-    left = torch.cat(returns) - torch.cat(old)
     metrics = {"value_loss": mean_loss, "value_gradient_norm": max(value.norms)}
-    metrics["value_explained_variance"] = float(1 - left.var() / torch.cat(returns).var())
-    return old, metrics
+    return old, metrics | {"value_explained_variance": twin.explained_variance(old, returns)}
 
 
 def update_policy(
@@ -195,12 +190,11 @@ def iterate(
     if prm and not only_value:
         rewards, metrics = update_prm(prm, ref_logprobs, groups, c)
     if c["VALUE"] == "prm":
-        values = [prm_values(row) for row in rewards]
+        values = [twin.prm_values(row) for row in rewards]
     if value:
         values, own = update_value(value, groups, c)
         metrics |= own
-    outcomes = [reward for *_, reward in rows_of(groups)]
-    advantages = compute_advantages(rewards, outcomes, values, c)
+    advantages = twin.compute_advantages(rewards, twin.shaped_rewards(groups, c), values, c)
     if not only_value:
         metrics |= update_policy(policy, old, advantages, groups, c)
     return rewards, advantages, metrics

@@ -1,6 +1,7 @@
 """A verifier that needs no processes: a reward by the text alone."""
 
 import zlib
+from dataclasses import replace
 
 from verifiers import Verdict
 
@@ -10,8 +11,9 @@ class StubVerifier:
 
     sandbox_layers, sandbox_fault = {}, ""
 
-    def __init__(self, **_):
-        self.rewards: list[float] = []
+    def __init__(self, verifiers=None, **_):
+        self.verifiers = verifiers or {}
+        self.verdicts: list[Verdict] = []
 
     def __enter__(self):
         return self
@@ -19,11 +21,20 @@ class StubVerifier:
     def __exit__(self, *_):
         pass
 
-    def submit(self, responses, ground_truths, abilities, questions=None):
+    def submit(self, responses, ground_truths, abilities, questions=None, rows=None):
         values = (0.0, 1.0, 0.0, 1.0, 0.25)
-        self.rewards += [values[zlib.crc32(text.encode()) % 5] for text in responses]
+        for text, ability in zip(responses, abilities):
+            reward = values[zlib.crc32(text.encode()) % 5]
+            verdict = Verdict(reward, "correct" if reward else "wrong")
+            if judges := self.verifiers.get(ability):  # of pairs: the second likes short texts
+                bonus = 1 / (1 + len(text) % 7)
+                ((_, weight), (second, other)) = judges
+                name = second.rpartition(":")[2]
+                parts = {"math": (reward, verdict.status), name: (bonus, "partial")}
+                shaped = weight * reward + other * bonus
+                verdict = replace(verdict, shaped_reward=shaped, parts=parts)
+            self.verdicts.append(verdict)
 
     def collect(self, on_verdicts=None):
-        verdicts = [Verdict(reward, "correct" if reward else "wrong") for reward in self.rewards]
-        self.rewards = []
+        verdicts, self.verdicts = self.verdicts, []
         return verdicts

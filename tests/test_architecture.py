@@ -19,7 +19,7 @@ FLOORS = (
     ("benchmarks",),
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
-VERIFIERS = ("math", "code", "sandbox", "pool")  # the same inside verifiers/
+VERIFIERS = ("math", "code", "sandbox", "own", "pool")  # the same inside verifiers/
 SCRIPTS = {"train_prime.py", "train_prm.py", "sft.py", "evaluate.py", "score.py", "report.py"}
 ALGORITHM = {"rollout.py", "prm.py", "advantage.py", "policy.py", "data.py"}
 MOST_LEVELS, MOST_ENTRIES = 7, 26

@@ -37,6 +37,8 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
     "LORA_RANK": (dict(LORA_RANK=4), "default"),
     "LORA_ALPHA": (dict(LORA_RANK=4, LORA_ALPHA=8.0), "LORA_RANK"),
     "SYSTEM_PROMPT": (dict(SYSTEM_PROMPT="[VERIFY] the answer"), "default"),
+    "VERIFIERS": (dict(VERIFIERS={"math": (("math", 0.7), ("bonus.py:short", -0.5))}), "default"),
+    "TEMPLATES": (dict(TEMPLATES={"math": "{question} ="}), "default"),
     "MAX_PROMPT_TOKENS": (dict(MAX_PROMPT_TOKENS=45), "default"),
     "PROMPTS_PER_ITERATION": (dict(PROMPTS_PER_ITERATION=6), "default"),
     "SAMPLES_PER_PROMPT": (dict(SAMPLES_PER_PROMPT=3), "default"),
@@ -180,7 +182,10 @@ WEIGHTS: dict[
 
 
 def run_setting(name: str, models: dict[str, str], folder: Path) -> tuple:
-    changes = {key: models.get(value, value) for key, value in SETTINGS[name][0].items()}
+    changes = {
+        key: models.get(value, value) if isinstance(value, str) else value
+        for key, value in SETTINGS[name][0].items()
+    }
     folder.mkdir()
     run = run_script(folder, {**TINY_RUN, "MODEL": models["tiny"], **changes})
     WEIGHTS[name] = run[0][-1][2]

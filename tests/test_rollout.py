@@ -247,7 +247,7 @@ class StubVerifier:
         self.rows: list[tuple[str, str, str]] = []
         self.questions: list[str | None] = []
 
-    def submit(self, responses, truths, abilities, questions=None):
+    def submit(self, responses, truths, abilities, questions=None, rows=None):
         self.rows += zip(responses, truths, abilities)
         self.questions += questions
 

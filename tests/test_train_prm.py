@@ -155,7 +155,7 @@ def test_it_learns_and_is_measured_on_prompts_it_never_saw(loss, tmp_path, capsy
     assert settings == scoring.ScorerSettings(folder, SFT_MODEL, 0.5, 1.0)
     scorer = scoring.load_scorer(settings, torch.float32, torch.device("cpu"))
     rows = make_rows()
-    ids = scoring.encode_pairs(rows, tokenizer, system_prompt=None, constant="rows")
+    ids = scoring.encode_pairs(rows, tokenizer, system_prompt=None, templates={}, constant="rows")
     values = scoring.score_tokens(scorer, *ids, pad_token_id=0, batch_tokens=1000)
     right, losses = [], []
     for i, better in enumerate(rows):

@@ -15,6 +15,7 @@ from reporting.trackers import log_completions
 from training.interrupt import Interrupt
 from training.row_order import RowStream
 from training.saving import Saver
+from verifiers import name_rewards
 
 
 @dataclass
@@ -75,7 +76,7 @@ class Bookkeeper:
         accuracy_after = evaluate_after() if is_last else None
         metrics = {
             "iteration": iteration,
-            **rollout.compute_metrics(collected),
+            **rollout.compute_metrics(collected, name_rewards(c["VERIFIERS"])),
             **dict.fromkeys(run_log.UPDATE_METRICS),
             **learned,
             "eval_accuracy_before": eval_accuracy if is_last else None,

@@ -55,7 +55,7 @@ def load_responses(
         )
 
     def encode(row: dict, number: int) -> dict:
-        prompt_ids, response_ids, fault = encode_pair(row, tokenizer, system_prompt)
+        prompt_ids, response_ids, fault = encode_pair(row, tokenizer, system_prompt, data.TEMPLATES)
         label, label_fault = _read_label(row)
         ids = {"prompt_ids": prompt_ids, "response_ids": response_ids}
         return {**ids, "label": label, "row": number, "fault": fault or label_fault}
@@ -74,7 +74,10 @@ def load_responses(
 
 
 def encode_pair(
-    row: dict, tokenizer: PreTrainedTokenizerBase, system_prompt: str | None
+    row: dict,
+    tokenizer: PreTrainedTokenizerBase,
+    system_prompt: str | None,
+    templates: dict[str, str],
 ) -> tuple[list[int], list[int], str]:
     """Return token ids of prompt and response, and the fault of the row, "" if none.
 
@@ -88,13 +91,13 @@ def encode_pair(
         return [], [], fault
     if not isinstance(response, str):
         return [], [], "has no response, or one that is not text."
-    if ability not in data.TEMPLATES:
-        return [], [], data.explain_unknown_ability(ability)
     if ids and isinstance(prompt, str):
         if max(ids) >= len(tokenizer):
             return [], [], "has response_ids of another tokenizer."
         return tokenizer(prompt, add_special_tokens=False)["input_ids"], list(ids), ""
-    prompt_ids, fault = data.encode_prompt(prompt, ability, system_prompt, tokenizer)
+    if ability not in templates:
+        return [], [], data.explain_unknown_ability(ability, templates)
+    prompt_ids, fault = data.encode_prompt(prompt, templates[ability], system_prompt, tokenizer)
     response_ids = tokenizer(response, add_special_tokens=False)["input_ids"]
     return prompt_ids, [*response_ids, tokenizer.eos_token_id], fault
 

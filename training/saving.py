@@ -11,6 +11,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
+import data
 from checks.prm_record import find_reference, make_record
 from models.adapters import merge_adapter
 from models.roles import Roles
@@ -127,4 +128,8 @@ class Saver:
     def _describe_prm(self) -> dict:
         """Return what a PRM's config.json records; evaluation/scoring.py reads it."""
         c = self.constants
-        return make_record(find_reference(c), c["BETA"], c["TEMPERATURE"])
+        record = make_record(find_reference(c), c["BETA"], c["TEMPERATURE"])
+        if c["VERIFIERS"] or c["TEMPLATES"]:
+            templates = data.choose_templates(c["VERIFIERS"], c["TEMPLATES"])
+            record["implicit_prm"]["templates"] = templates
+        return record

@@ -23,7 +23,9 @@ from training.interrupt import Interrupt
 from training.pushing import Pusher
 from training.row_order import RowStream
 from training.saving import Saver
-from verifiers import Verifier
+from verifiers import Verifier, list_judges
+from verifiers.math.question import holds_answer
+from verifiers.own import check_verifiers
 
 _ROWS_LOOKED_AT = 1000  # for formulas in questions, some milliseconds each
 
@@ -57,6 +59,7 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
         UserError: the run cannot start.
     """
     c = constants
+    check_verifiers(c["VERIFIERS"], c["TEMPLATES"])
     folder = Path(c["OUTPUT_DIR"]) / c["RUN_NAME"]
     saved = checkpoint.find_checkpoint(folder / "checkpoint")
     size = check_training_run(c, folder, saved)
@@ -66,7 +69,8 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
     )
     with accelerator.local_main_process_first():
         prompts, dropped, eval_prompts = load_prompts(c, tokenizer)
-    has_code = "code" in {*prompts["ability"], *(row["ability"] for row in eval_prompts)}
+    abilities = {*prompts["ability"], *(row["ability"] for row in eval_prompts)}
+    has_code = any("code" in judges_of(c, ability) for ability in abilities)
     with make_verifier(c, has_code) as verifier:
         memory = estimate.check_run(accelerator, c)
         lock, saved = processes.claim_folder(accelerator, folder, saved)
@@ -93,7 +97,7 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
         counts = len(prompts), dropped, len(eval_prompts)
         log.print_summary(c, accelerator, size, counts, first, memory)
         first_rows = prompts.select(range(min(_ROWS_LOOKED_AT, len(prompts))))
-        log.print_copyable(data.count_copyable(first_rows), len(first_rows), c["STRICT_FORM"])
+        log.print_copyable(count_copyable(c, first_rows), len(first_rows), c["STRICT_FORM"])
         if has_code:
             log.print_sandbox(verifier.sandbox_layers, verifier.sandbox_fault)
         if c["LOG_WITH"]:
@@ -118,12 +122,29 @@ def load_prompts(
     return prompts, dropped, list(itertools.islice(held_out, constants["EVAL_PROMPTS"]))
 
 
+def judges_of(constants: dict, ability: str) -> list[str]:
+    return [judge for judge, _ in list_judges(constants["VERIFIERS"], ability)]
+
+
+def count_copyable(constants: dict, prompts: Dataset) -> int:
+    """Return how many maths questions hold a formula that equals their ground truth.
+
+    A policy that copies it would be right by the value alone: see strict_form of Verifier.
+    """
+    columns = zip(prompts["question"], prompts["ground_truth"], prompts["ability"])
+    return sum(
+        "math" in judges_of(constants, ability) and holds_answer(question, truth)
+        for question, truth, ability in columns
+    )
+
+
 @contextmanager
 def make_verifier(constants: dict, has_code: bool) -> Iterator[Verifier]:
     """Start the verifier, and stop it at the end.
 
     Raises:
-        UserError: there are programs to run, but no sandbox for them.
+        UserError: there are programs to run, but no sandbox for them, or a function of VERIFIERS
+            cannot be loaded.
     """
     c = constants
     verifier = Verifier(
@@ -132,6 +153,7 @@ def make_verifier(constants: dict, has_code: bool) -> Iterator[Verifier]:
         strict_form=c["STRICT_FORM"],
         all_or_nothing=c["CODE_ALL_OR_NOTHING"],
         allow_unsandboxed_code=c["ALLOW_UNSANDBOXED_CODE"],
+        verifiers=c["VERIFIERS"],
     )
     with verifier:
         if has_code:

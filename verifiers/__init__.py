@@ -6,6 +6,7 @@ on verifying while the caller does something else, and ends when the caller ends
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import pickle
@@ -13,10 +14,12 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+
+from checks.errors import UserError
 
 ABILITIES = ("math", "code")  # abilities that have a verifier
 STATUSES = "correct partial wrong copied forbidden no_answer timeout error".split()
@@ -34,6 +37,29 @@ _KEPT_ENVIRONMENT = """
 class Verdict:
     reward: float  # outcome reward r_o in [0, 1]
     status: str  # one of STATUSES
+    # Where VERIFIERS weighs functions; the first of them is the outcome:
+    shaped_reward: float | None = None  # the weighted sum of their rewards
+    parts: dict[str, tuple[float, str]] | None = None  # reward and status of each, by its name
+
+
+def list_judges(verifiers: dict, ability: str) -> list[tuple[str, float]]:
+    """Return what judges an ability, the outcome first, with weights in the policy's reward.
+
+    Args:
+        verifiers: the constant VERIFIERS; see docs/rewards.md.
+
+    Returns:
+        built-in abilities and functions, "file.py:function" or "module:function".
+    """
+    judges = verifiers.get(ability, ability)
+    return [(judges, 1.0)] if isinstance(judges, str) else list(judges)
+
+
+def name_rewards(verifiers: dict) -> list[str]:
+    """Return the names of the functions that VERIFIERS weighs, without file or module."""
+    weighed = [judges for judges in verifiers.values() if not isinstance(judges, str)]
+    names = [judge.rpartition(":")[2] for judges in weighed for judge, _ in judges]
+    return list(dict.fromkeys(names))
 
 
 class Verifier:
@@ -48,6 +74,7 @@ class Verifier:
         allow_unsandboxed_code: run programs even where the system offers no sandbox.
         strict_form: refuse a maths answer that copies a formula of its question, or leaves work to
             do that the ground truth has done. It needs the questions; without, the value decides.
+        verifiers: functions of the user's own by ability, the constant VERIFIERS.
     """
 
     def __init__(
@@ -58,6 +85,7 @@ class Verifier:
         all_or_nothing: bool = False,
         allow_unsandboxed_code: bool = False,
         strict_form: bool = True,
+        verifiers: dict | None = None,
     ):
         if num_workers is not None and num_workers < 1:
             raise ValueError(f"num_workers = {num_workers} must be at least 1, or None")
@@ -71,6 +99,7 @@ class Verifier:
         self.all_or_nothing = all_or_nothing
         self.allow_unsandboxed_code = allow_unsandboxed_code
         self.strict_form = strict_form
+        self.verifiers = verifiers or {}
         self.sandbox_layers: dict[str, str] = {}  # layer: why it does not work; "" if it works
         self.sandbox_fault = ""  # why programs cannot run safely here, and what to enable
         self._lock = threading.RLock()
@@ -78,7 +107,8 @@ class Verifier:
         self._pool: subprocess.Popen | None = None
         self._socket: socket.socket | None = None
         self._connection: Connection | None = None
-        self._rows: list[tuple[str, str, str, str | None]] = []  # submitted, not yet collected
+        self._abilities: list[str] = []  # of the responses submitted and not yet collected
+        self._rows: list[tuple] = []  # what the pool works on: a row for each that judges
         self._verdicts: list[Verdict | None] = []  # of these rows; None: not yet known
 
     def __enter__(self) -> "Verifier":
@@ -94,6 +124,7 @@ class Verifier:
         ground_truths: Sequence[str],
         abilities: Sequence[str],
         questions: Sequence[str | None] | None = None,
+        rows: Sequence[dict | None] | None = None,
     ) -> list[Verdict]:
         """Return one verdict per row, in order, whatever a row does to its worker.
 
@@ -102,7 +133,7 @@ class Verifier:
         self._check_process()
         with self._lock:
             self.discard()  # rows that an interrupted call has left
-            self.submit(responses, ground_truths, abilities, questions)
+            self.submit(responses, ground_truths, abilities, questions, rows)
             return self.collect()
 
     def submit(
@@ -111,38 +142,54 @@ class Verifier:
         ground_truths: Sequence[str],
         abilities: Sequence[str],
         questions: Sequence[str | None] | None = None,
+        rows: Sequence[dict | None] | None = None,
     ) -> None:
         """Hand rows to the pool and return at once; the pool works on them meanwhile.
 
         Args:
             questions: the text of each question. None: it is not known, and the value decides;
                 "": it is not known, and work left to do counts all the same (see strict_form).
+            questions: the text of each question, or None where it is not known (see strict_form).
+            rows: for functions of verifiers that take a row.
 
         Raises:
             ValueError: an ability has no verifier.
             RuntimeError: no with block, or a code row where programs cannot run safely.
         """
-        unknown = set(abilities) - set(ABILITIES)
+        unknown = set(abilities) - set(ABILITIES) - set(self.verifiers)
         if unknown:
             raise ValueError(
                 f"no verifier for ability {sorted(unknown)}; there is one for {ABILITIES}"
             )
         self._check_process()
-        if "code" in abilities and self.sandbox_fault and not self.allow_unsandboxed_code:
-            raise RuntimeError(self.sandbox_fault)
         if questions is None or not self.strict_form:
             questions = [None] * len(responses)
-        rows = list(zip(responses, ground_truths, abilities, questions, strict=True))
+        jobs = []
+        for response, truth, ability, question, row in zip(
+            responses,
+            ground_truths,
+            abilities,
+            questions,
+            rows or [None] * len(responses),
+            strict=True,
+        ):
+            for judge, _ in list_judges(self.verifiers, ability):
+                rest = (question,) if judge in ABILITIES else (None, row)
+                jobs.append((response, truth, judge, *rest))
+        is_code = any(job[2] == "code" for job in jobs)
+        if is_code and self.sandbox_fault and not self.allow_unsandboxed_code:
+            raise RuntimeError(self.sandbox_fault)
         with self._lock:
-            self._send_rows(list(enumerate(rows, start=len(self._rows))))
-            self._rows += rows
-            self._verdicts += [None] * len(rows)
+            self._send_rows(list(enumerate(jobs, start=len(self._rows))))
+            self._abilities += abilities
+            self._rows += jobs
+            self._verdicts += [None] * len(jobs)
 
     def collect(self, on_verdicts: Callable[[int], object] | None = None) -> list[Verdict]:
         """Wait for all rows submitted since the last call and return their verdicts, in order.
 
         Args:
-            on_verdicts: called whenever verdicts arrive, with their number.
+            on_verdicts: called whenever verdicts on outcomes arrive, with their number.
         """
         self._check_process()
         with self._lock:
@@ -150,6 +197,8 @@ class Verifier:
 
     def _collect(self, on_verdicts: Callable[[int], object] | None) -> list[Verdict]:
         deaths = 0
+        counts = [len(list_judges(self.verifiers, ability)) for ability in self._abilities]
+        outcomes = set(itertools.accumulate(counts, initial=0))  # rows; one more at the end
         while missing := [row for row, verdict in enumerate(self._verdicts) if verdict is None]:
             try:
                 self._connection.send(("collect", None))
@@ -162,9 +211,21 @@ class Verifier:
             for row, reward, status in news:
                 self._verdicts[row] = Verdict(reward, status)
             if on_verdicts and news:
-                on_verdicts(len(news))
-        verdicts, self._verdicts, self._rows = self._verdicts, [], []
-        return verdicts
+                on_verdicts(sum(row in outcomes for row, *_ in news))
+        verdicts, abilities = iter(self._verdicts), self._abilities
+        self._verdicts, self._rows, self._abilities = [], [], []
+        return [self._join(ability, verdicts) for ability in abilities]
+
+    def _join(self, ability: str, verdicts: Iterator[Verdict]) -> Verdict:
+        """Take the next verdicts, one for each that judges the ability, and make them one."""
+        judges = self.verifiers.get(ability, ability)
+        if isinstance(judges, str):
+            return next(verdicts)
+        own = list(itertools.islice(verdicts, len(judges)))
+        shaped = sum(weight * verdict.reward for (_, weight), verdict in zip(judges, own))
+        names = [judge.rpartition(":")[2] for judge, _ in judges]
+        parts = {name: (verdict.reward, verdict.status) for name, verdict in zip(names, own)}
+        return Verdict(own[0].reward, own[0].status, shaped, parts)
 
     def discard(self) -> None:
         """Forget the rows that were submitted and not yet collected."""
@@ -194,6 +255,10 @@ class Verifier:
         except OSError:
             pass  # the pool died: collect() notices
 
+    def _list_functions(self) -> set[str]:
+        judges = [j for ability in self.verifiers for j, _ in list_judges(self.verifiers, ability)]
+        return set(judges) - set(ABILITIES)
+
     def _start_pool(self) -> None:
         self._process = os.getpid()
         self._socket, theirs = map(_move_up, socket.socketpair())
@@ -202,6 +267,7 @@ class Verifier:
             "num_workers": self.num_workers,
             "timeout_seconds": self.timeout_seconds,
             "all_or_nothing": self.all_or_nothing,
+            "functions": sorted(self._list_functions()),
         }
         command = [sys.executable, "-P", "-m", "verifiers.pool"]
         self._pool = subprocess.Popen(
@@ -222,10 +288,14 @@ class Verifier:
         try:
             if not self._connection.poll(_START_SECONDS):
                 raise RuntimeError(f"the verifier did not start within {_START_SECONDS} seconds")
-            self.sandbox_layers, self.sandbox_fault = self._connection.recv()
+            self.sandbox_layers, self.sandbox_fault, own_fault = self._connection.recv()
+            if own_fault:
+                raise UserError(own_fault)
         except (EOFError, OSError) as error:
             self._stop_pool()
-            raise RuntimeError("the verifier did not start: see its message above") from error
+            hint = ", or a file of VERIFIERS ended it" if self.verifiers else ""
+            message = f"the verifier did not start: see its message above{hint}"
+            raise RuntimeError(message) from error
         except BaseException:
             self._stop_pool()
             raise
@@ -248,13 +318,13 @@ class Verifier:
                 self._pool.kill()
                 self._pool.wait()
         self._pool = None
-        self._rows, self._verdicts = [], []
+        self._abilities, self._rows, self._verdicts = [], [], []
 
     def _restart_pool(self) -> None:
-        rows, verdicts = self._rows, self._verdicts
+        submitted = self._abilities, self._rows, self._verdicts
         self._stop_pool()
         self._start_pool()
-        self._rows, self._verdicts = rows, verdicts
+        self._abilities, self._rows, self._verdicts = submitted
 
 
 def _move_up(end: socket.socket) -> socket.socket:

@@ -17,8 +17,12 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 
+from checks.errors import UserError
+from verifiers import own
+from verifiers.sandbox.kernel import adopt_orphans
 from verifiers.sandbox.layers import detect_layers, explain, is_safe, start_server
 
 _MEMORY_BYTES = 4 * 2**30  # address space of a worker; beyond it, a row ends in MemoryError
@@ -27,9 +31,12 @@ _MAX_DEATHS = 100  # of workers in a row; more mean that something is wrong with
 _CODE_GRACE_SECONDS = 1.0  # a worker limits programs itself; if it fails, it is killed
 _PR_SET_PDEATHSIG = 1
 
+_OUT_OF_MEMORY = "ran out of memory: reward 0, status error"
+
 _NUMPY = re.compile(r"\bnumpy\b|\bnp\.|\bscipy\b|\bpandas\b")  # in programs that use it
 
-Job = tuple[str, str, str, str | None]  # response, ground truth, ability, question
+# response, ground truth, judge (a built-in ability or a function), question; a function: and row
+Job = tuple[str, str, str, str | None] | tuple[str, str, str, None, dict]
 CodeServers = tuple[socket.socket, ...]  # without and with numpy; none if they do not start
 
 
@@ -51,10 +58,19 @@ class _Worker:
 
 
 class _Pool:
-    def __init__(self, caller: Connection, code_servers: CodeServers, settings: dict):
+    def __init__(
+        self,
+        caller: Connection,
+        code_servers: CodeServers,
+        settings: dict,
+        functions: dict[str, Callable],
+    ):
         self.caller = caller
         self.code_servers = code_servers
         self.settings = settings
+        self.functions = functions  # of VERIFIERS
+        self.told: set[tuple[str, str]] = set()  # functions, and what the user knows of them
+        self.children = own.list_children()  # code servers, and what the functions' files started
         self.waiting: deque[tuple[int, Job]] = deque()
         self.retried: set[int] = set()  # rows on their second try
         self.verdicts: list[tuple[int, float, str]] = []  # not yet sent
@@ -78,6 +94,9 @@ class _Pool:
                 if worker.connection in ready:
                     self.read(worker)
                 elif time.monotonic() >= worker.deadline:
+                    self.tell(
+                        worker, "ran out of time (VERIFIER_TIMEOUT): reward 0, status timeout"
+                    )
                     self.settle(worker, 0.0, "timeout")
                     self.replace(worker)
             if self.deaths > _MAX_DEATHS:
@@ -120,23 +139,27 @@ class _Pool:
 
     def read(self, worker: _Worker) -> None:
         try:
-            reward, status = worker.connection.recv()
+            reward, status, *news = worker.connection.recv()
         except (EOFError, OSError):
             self.give_up(worker)
             self.replace(worker)
             return
         self.deaths = 0
+        if news:
+            self.tell(worker, *news)
         self.settle(worker, reward, status)
         worker.jobs_left -= 1
-        if worker.jobs_left == 0:
+        if worker.jobs_left == 0 or _OUT_OF_MEMORY in news:  # the rows after it need room
             self.replace(worker)
 
     def give_up(self, worker: _Worker) -> None:
         """Give the row of a dead worker another try: the row may not be why the worker died."""
-        self.deaths += 1
+        if worker.row is None or worker.job[2] not in self.functions:
+            self.deaths += 1  # a function can kill its worker for every row: others go on
         if worker.row is None:
             return
         if worker.row in self.retried:
+            self.tell(worker, "ended its worker process: reward 0, status error")
             self.settle(worker, 0.0, "error")
         else:
             self.retried.add(worker.row)
@@ -147,8 +170,21 @@ class _Pool:
         self.retried.discard(worker.row)
         worker.row, worker.job, worker.deadline = None, None, float("inf")
 
+    def tell(self, worker: _Worker, what: str, details: str = "") -> None:
+        """Write to the user, once, what a function of VERIFIERS did wrong."""
+        judge = worker.job[2]
+        if judge in self.functions and (judge, what) not in self.told:
+            self.told.add((judge, what))
+            os.write(2, f"VERIFIERS: {judge} {what} (said once){details}\n".encode())
+
+    def end_strays(self) -> None:
+        """Kill what functions have started and left, once their worker is gone."""
+        if self.functions:
+            own.end_strays(self.children | {worker.pid for worker in self.workers})
+
     def replace(self, worker: _Worker) -> _Worker:
         worker.stop()
+        self.end_strays()
         others = [other for other in self.workers if other is not worker]
         fresh = self.start_worker(others)
         self.workers[self.workers.index(worker)] = fresh
@@ -164,7 +200,8 @@ class _Pool:
                 self.caller.close()
                 for other in others:
                     other.connection.close()
-                _work(Connection(theirs.detach()), self.code_servers, self.settings)
+                connection = Connection(theirs.detach())
+                _work(connection, self.code_servers, self.settings, self.functions)
                 status = 0
             finally:
                 os._exit(status)
@@ -172,7 +209,12 @@ class _Pool:
         return _Worker(pid, Connection(ours.detach()))
 
 
-def _work(connection: Connection, code_servers: CodeServers, settings: dict) -> None:
+def _work(
+    connection: Connection,
+    code_servers: CodeServers,
+    settings: dict,
+    functions: dict[str, Callable],
+) -> None:
     """Answer each job that the pool sends with a verdict, until it closes the connection."""
     from verifiers.code.program import grade as grade_program  # loaded by main()
     from verifiers.math.answer import grade as grade_answer
@@ -181,26 +223,39 @@ def _work(connection: Connection, code_servers: CodeServers, settings: dict) -> 
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = _MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(hard, _MEMORY_BYTES)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    if functions:
+        adopt_orphans()
     timeout_seconds, all_or_nothing = settings["timeout_seconds"], settings["all_or_nothing"]
     while True:
         try:
-            response, ground_truth, ability, question = connection.recv()
+            response, ground_truth, judge, question, *row = connection.recv()
         except EOFError:
             return
         try:
-            if ability == "math":
+            if judge == "math":
                 verdict = grade_answer(response, ground_truth, question)
-            elif ability == "code":
+            elif judge == "code":
                 uses_numpy = _NUMPY.search(f"{response} {ground_truth}")
                 server = code_servers[-1 if uses_numpy else 0]
                 verdict = grade_program(
                     response, ground_truth, server, timeout_seconds, all_or_nothing
                 )
             else:
-                raise ValueError(f"no branch for ability {ability!r}")
+                verdict = _ask(functions[judge], response, ground_truth, *row)
         except Exception:  # an error of ours or of a library: reward 0, which the caller counts
             verdict = (0.0, "error")
         connection.send(verdict)
+
+
+def _ask(function: Callable, response: str, ground_truth: str, row: dict) -> tuple:
+    """Return a function's reward and status, and if it did wrong, what and its traceback."""
+    reward, status, fault = own.call(function, response, ground_truth, row)
+    if own.end_strays():
+        return reward, status, "left a process running, which was killed; its reward counts"
+    if fault:
+        what = _OUT_OF_MEMORY if fault.endswith("MemoryError") else "failed: reward 0, status error"
+        return reward, status, what, "\n" + fault
+    return reward, status
 
 
 def _die_with_parent() -> None:
@@ -226,13 +281,21 @@ def main() -> None:
     import verifiers.code.program  # loaded once, for all workers
     import verifiers.math.answer  # noqa: F401
 
-    caller.send((layers, fault))
-    pool = _Pool(caller, code_servers, settings)
+    try:
+        functions = own.load_functions(settings["functions"])
+    except UserError as error:
+        caller.send((layers, fault, str(error)))
+        return
+    if functions:
+        adopt_orphans()
+    caller.send((layers, fault, ""))
+    pool = _Pool(caller, code_servers, settings, functions)
     try:
         pool.run()
     finally:
         for worker in pool.workers:
             worker.stop()
+        pool.end_strays()
 
 
 if __name__ == "__main__":

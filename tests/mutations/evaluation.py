@@ -38,8 +38,8 @@ FAULTS = [
         ),
         (
             "a majority of programs",
-            'if all(group.ability == "math" for group in groups):',
-            "if True:",
+            'if all(group.ability == "math" for group in groups) and',
+            "if",
         ),
     ),
     *faults(
@@ -119,7 +119,7 @@ FAULTS = [
         ("the least step is the best one", '"minima": [min(steps)', '"minima": [max(steps)'),
         (
             "constants may change",
-            '        check_same_constants(constants, before["constants"], folder, free_to_change)',
+            "        check_same_constants(constants, old_constants, folder, free_to_change)",
             "        pass",
         ),
         (

@@ -104,8 +104,8 @@ FAULTS = [
         ("one class is accepted", "if min(labels) == max(labels):", "if False:"),
         (
             "the system prompt is ignored",
-            "tokenizer, system_prompt)\n        label",
-            "tokenizer, None)\n        label",
+            "encode_pair(row, tokenizer, system_prompt, data",
+            "encode_pair(row, tokenizer, None, data",
         ),
         (
             "every row is a prompt of its own",

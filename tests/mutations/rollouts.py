@@ -126,8 +126,8 @@ FAULTS = [
         ),
         (
             "code questions get the template of maths",
-            "TEMPLATES[ability].replace",
-            'TEMPLATES["math"].replace',
+            "encode_prompt(prompt, by_ability[ability],",
+            'encode_prompt(prompt, by_ability["math"],',
         ),
         (
             "a prompt of exactly the limit is dropped",
@@ -144,7 +144,11 @@ FAULTS = [
             "response_ids = [*response_ids, tokenizer.eos_token_id]",
             "response_ids = [*response_ids]",
         ),
-        ("a blank ground truth passes", "if not ground_truth.strip():", "if not ground_truth:"),
+        (
+            "a blank ground truth passes",
+            "if not ground_truth.strip() and",
+            "if not ground_truth and",
+        ),
         (
             "a ground truth that is no text becomes Python, not JSON",
             "else json.dumps(truth)",

@@ -208,7 +208,7 @@ FAULTS = [
             'self.settle(worker, 1.0, "timeout")',
         ),
         ("a row is not tried again", "if worker.row in self.retried:", "if True:"),
-        ("programs are judged as maths", 'if ability == "math":', "if True:"),
+        ("programs are judged as maths", 'if judge == "math":', "if True:"),
         (
             "a worker out of time goes on",
             '"timeout")\n                    self.replace(worker)',
@@ -260,7 +260,7 @@ FAULTS = [
     *faults(
         "verifiers/pool.py",
         "verifiers/test_pool.py::test_a_worker_is_replaced_after_so_many_jobs",
-        ("a worker stays for ever", "if worker.jobs_left == 0:", "if False:"),
+        ("a worker stays for ever", "if worker.jobs_left == 0 or", "if"),
     ),
     *faults(
         "verifiers/__init__.py",
@@ -280,7 +280,7 @@ FAULTS = [
         ),
         (
             "code runs without a sandbox unasked",
-            'if "code" in abilities and self.sandbox_fault and',
+            "if is_code and self.sandbox_fault and",
             "if False and",
         ),
         (
@@ -290,8 +290,8 @@ FAULTS = [
         ),
         (
             "a second batch has the numbers of the first",
-            "enumerate(rows, start=len(self._rows))",
-            "enumerate(rows)",
+            "enumerate(jobs, start=len(self._rows))",
+            "enumerate(jobs)",
         ),
     ),
     *faults(

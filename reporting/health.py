@@ -1,7 +1,7 @@
 """Warnings of a run: what its metrics say is going wrong, and the constant to change.
 
-Each bound lies between what sound runs of the embedded task show and what spoilt ones show.
-docs/reports.md has the figures.
+No sound run of the embedded task reaches a bound. docs/reports.md has the figures of sound and of
+spoilt ones.
 """
 
 from collections.abc import Callable, Sequence

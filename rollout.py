@@ -103,8 +103,7 @@ def sample_groups(
     A finished response goes to the verifier at once, while others are still being generated.
 
     Args:
-        prompts: dicts of prompt_ids, ability, ground_truth, data_source and, if known, question
-            and extra_info.
+        prompts: dicts of the first fields of a Group, with question and extra_info if known.
         seeds: one per prompt. It fixes the random numbers, if the model takes siblings in one row.
         rollout_tokens: prompt and response tokens in memory at the same time, at most.
         timer: context manager that adds up "seconds_generate" and "seconds_verify" (only the

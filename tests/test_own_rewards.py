@@ -131,7 +131,11 @@ def test_the_filter_goes_by_the_outcome_and_the_policy_by_the_sum():
     groups = [group, make_group(["1", "2"], "1")]
     shaped = rollout.send_shaped_rewards(groups, torch.device("cpu"))
     assert shaped.tolist() == [1.5, 0.5, 1.0, 0.0]
-    outcomes = rollout.make_rollouts(groups, 0, torch.device("cpu")).outcome_rewards
+    drawn = [
+        replace(group, sampling_logprobs=[[0.0] * len(ids) for ids in group.response_ids])
+        for group in groups
+    ]
+    outcomes = rollout.make_rollouts(drawn, 0, torch.device("cpu")).outcome_rewards
     assert outcomes.tolist() == [1.0, 0.0, 1.0, 0.0]
 
 
@@ -188,7 +192,7 @@ def test_the_page_and_the_curves_show_each_function(tmp_path, tokenizer):
         draw_curves({"run": [{**line, **own} for line in lines]}, tmp_path / "curves.png")
         png = (tmp_path / "curves.png").read_bytes()
         sizes.append((int.from_bytes(png[16:20]), int.from_bytes(png[20:24])))
-    assert sizes == [(800, 1000), (800, 1250)]
+    assert sizes == [(800, 1250), (800, 1500)]
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def _check_sampling(metrics: Sequence[dict], constants: dict) -> list[tuple[int 
 
 
 def _check_policy(metrics: Sequence[dict], constants: dict) -> list[tuple[int | None, str]]:
-    known = _read(metrics, "entropy")
+    known, age = _read(metrics, "entropy"), constants.get("MAX_SURPLUS_AGE")
     start = known[0][1] if known else 0.0
     return [
         (
@@ -67,8 +67,7 @@ def _check_policy(metrics: Sequence[dict], constants: dict) -> list[tuple[int | 
         (
             _find_first(_read(metrics, "sampler_kl"), _FEW, lambda mean: mean > _SAMPLER_KL),
             "the responses come from another policy than the one in training. Lower "
-            f"MAX_SURPLUS_AGE, now {constants['MAX_SURPLUS_AGE']}, or set ROLLOUT_DTYPE = "
-            '"float32".',
+            f'MAX_SURPLUS_AGE, now {age}, or set ROLLOUT_DTYPE = "float32".',
         ),
     ]
 
@@ -97,8 +96,8 @@ def _check_clipping(metrics: Sequence[dict], constants: dict) -> list[tuple[int 
                 lambda mean: mean >= _CLIPPED,
             ),
             f"in nine of ten steps the gradient of the {role} is longer than "
-            f"{role.upper()}_GRADIENT_CLIP, now {constants[f'{role.upper()}_GRADIENT_CLIP']}, and "
-            f"is clipped. Raise it, or lower {role.upper()}_LR.",
+            f"{role.upper()}_GRADIENT_CLIP, now {constants.get(f'{role.upper()}_GRADIENT_CLIP')}, "
+            f"and is clipped. Raise it, or lower {role.upper()}_LR.",
         )
         for role in ("policy", "PRM", "value")
     ]

@@ -105,7 +105,7 @@ def test_the_text_of_a_question_goes_along(tokenizer):
     assert list(prompts["question"]) == ["7+8"] * 2
     rows = [make_row(prompt="7+8-3", ground_truth=truth) for truth in ("12", "7", "x")]
     prompts, _ = encode([*rows, make_row(prompt="(1)+1", ground_truth="2")], tokenizer)
-    assert count_copyable({"VERIFIERS": {}}, prompts) == 2
+    assert count_copyable({"VERIFIERS": {}}, prompts) == (2, len(prompts))
 
 
 def test_a_prompt_of_exactly_the_limit_stays(tokenizer):

@@ -88,9 +88,9 @@ def test_other_rows_keep_their_checks(tokenizer):
 
 
 def test_copies_are_counted_where_the_verifier_of_maths_judges():
-    columns = dict(question=["7+8-3"], ground_truth=["12"], ability=["math"])
+    rows = Dataset.from_list([dict(question="7+8-3", ground_truth="12", ability="math")])
     for verifiers, count in (({}, 1), (MIX, 1), ({"math": "mine.py:f"}, 0)):
-        assert count_copyable({"VERIFIERS": verifiers}, columns) == count
+        assert count_copyable({"VERIFIERS": verifiers}, rows) == (count, 1)
 
 
 def make_mixed_group(rewards: list[tuple[float, float]]):
@@ -131,10 +131,7 @@ def test_the_filter_goes_by_the_outcome_and_the_policy_by_the_sum():
     groups = [group, make_group(["1", "2"], "1")]
     shaped = rollout.send_shaped_rewards(groups, torch.device("cpu"))
     assert shaped.tolist() == [1.5, 0.5, 1.0, 0.0]
-    drawn = [
-        replace(group, sampling_logprobs=[[0.0] * len(ids) for ids in group.response_ids])
-        for group in groups
-    ]
+    drawn = [replace(g, sampling_logprobs=[[0.0] * len(i) for i in g.response_ids]) for g in groups]
     outcomes = rollout.make_rollouts(drawn, 0, torch.device("cpu")).outcome_rewards
     assert outcomes.tolist() == [1.0, 0.0, 1.0, 0.0]
 

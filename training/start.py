@@ -1,7 +1,7 @@
 """The start of a run: all that is checked, loaded and resumed before the first iteration."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,8 +69,7 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
     )
     with accelerator.local_main_process_first():
         prompts, dropped, eval_prompts = load_prompts(c, tokenizer)
-    abilities = {*prompts["ability"], *(row["ability"] for row in eval_prompts)}
-    has_code = any("code" in judges_of(c, ability) for ability in abilities)
+    has_code = needs_sandbox(c, {*prompts["ability"], *(row["ability"] for row in eval_prompts)})
     with make_verifier(c, has_code) as verifier:
         memory = estimate.check_run(accelerator, c)
         lock, saved = processes.claim_folder(accelerator, folder, saved)
@@ -96,8 +95,7 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
         log.start(c, str(accelerator.device), first)
         counts = len(prompts), dropped, len(eval_prompts)
         log.print_summary(c, accelerator, size, counts, first, memory)
-        first_rows = prompts.select(range(min(_ROWS_LOOKED_AT, len(prompts))))
-        log.print_copyable(count_copyable(c, first_rows), len(first_rows), c["STRICT_FORM"])
+        log.print_copyable(*count_copyable(c, prompts), c["STRICT_FORM"])
         if has_code:
             log.print_sandbox(verifier.sandbox_layers, verifier.sandbox_fault)
         if c["LOG_WITH"]:
@@ -126,16 +124,23 @@ def judges_of(constants: dict, ability: str) -> list[str]:
     return [judge for judge, _ in list_judges(constants["VERIFIERS"], ability)]
 
 
-def count_copyable(constants: dict, prompts: Dataset) -> int:
-    """Return how many maths questions hold a formula that equals their ground truth.
+def needs_sandbox(constants: dict, abilities: Iterable[str]) -> bool:
+    return any("code" in judges_of(constants, ability) for ability in abilities)
 
-    A policy that copies it would be right by the value alone: see strict_form of Verifier.
+
+def count_copyable(constants: dict, prompts: Dataset) -> tuple[int, int]:
+    """Return how many questions hold a formula that equals their ground truth, of how many.
+
+    A policy that copies it would be right by the value alone: see strict_form of Verifier. The
+    first questions are looked at, and those of maths count.
     """
-    columns = zip(prompts["question"], prompts["ground_truth"], prompts["ability"])
-    return sum(
+    first = prompts[:_ROWS_LOOKED_AT]
+    columns = zip(first["question"], first["ground_truth"], first["ability"])
+    count = sum(
         "math" in judges_of(constants, ability) and holds_answer(question, truth)
         for question, truth, ability in columns
     )
+    return count, len(first["ability"])
 
 
 @contextmanager

@@ -45,7 +45,9 @@ def test_rows_become_token_ids_and_groups_by_prompt(tmp_path):
 def test_rollouts_and_responses_of_an_evaluation_are_read_as_they_are(tmp_path):
     prompt = TOKENIZER("<|im_start|>user\n7+8<|im_end|>\n", add_special_tokens=False)["input_ids"]
     ids = [TOKENIZER(text, add_special_tokens=False)["input_ids"] for text in ("15", "8")]
+    drawn = [[-1.0] * len(own) for own in ids]
     group = replace(make_group(["15", "8"], "15"), prompt_ids=prompt, response_ids=ids)
+    group = replace(group, sampling_logprobs=drawn)
     log = RunLog(tmp_path, True)
     (tmp_path / "rollouts").mkdir()
     log.write_rollouts(0, Collected([], [], [group], 0.0, 1), TOKENIZER)

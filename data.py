@@ -1,8 +1,8 @@
 """Loads prompts and demonstrations (hub, local files, embedded task) and makes token ids.
 
 Prompts come in the schema of Eurus-2-RL-Data: prompt (a list of {role, content}, or a plain
-question), ability ("math" or "code"), reward_model.ground_truth, data_source, extra_info. Rows
-of the benchmark schema {problem, answer} are read as plain maths questions.
+question), ability ("math", "code" or one of VERIFIERS), reward_model.ground_truth, data_source,
+extra_info. Rows of the benchmark schema {problem, answer} are read as plain maths questions.
 """
 
 import json

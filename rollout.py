@@ -182,10 +182,8 @@ class _Submitted:
             return False
         self.texts[row] = self.tokenizer.decode(ids, skip_special_tokens=True)
         prompt = self.prompts[row // self.samples_per_prompt]
-        question, extra_info = (
-            prompt.get("question"),
-            json.loads(prompt.get("extra_info") or "null"),
-        )
+        question = prompt.get("question")
+        extra_info = json.loads(prompt.get("extra_info") or "null")
         own_row = dict(prompt=question, data_source=prompt["data_source"], extra_info=extra_info)
         self.verifier.submit(
             [self.texts[row]],
@@ -218,7 +216,7 @@ def make_rollouts(
 
 
 def send_shaped_rewards(groups: Sequence[Group], device: torch.device) -> Tensor:
-    """Return the rewards of the policy's outcome returns, (B,): shaped ones, else outcomes."""
+    """Return what the policy is to reach, (B,): sums weighted by VERIFIERS, else r_o."""
     rewards = [r for group in groups for r in group.shaped_rewards or group.outcome_rewards]
     return send(rewards, device, torch.float32)
 

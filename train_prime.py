@@ -52,7 +52,7 @@ GRADIENT_CHECKPOINTING = False  # recompute activations in backward: less memory
 SHARD = False  # True: each process holds a part of every model but what generates (FSDP2)
 LORA_RANK = 0  # r; above 0: all roles share one frozen model and train adapters of it
 LORA_ALPHA = 32.0  # alpha; an adapter's output is multiplied by alpha / r
-LORA_MERGE = False  # True: policy/ and prm/ are written too, adapters merged into the model
+LORA_MERGE = False  # True: whole models are written too, adapters merged into the model
 OFFLOAD_MODELS = False  # True: a model waits in host memory while a phase does not need it
 OFFLOAD_OPTIMIZERS = False  # True: optimizer states wait in host memory too
 
@@ -76,7 +76,7 @@ TEMPERATURE = 1.0  # of sampling, and of the log-probabilities trained on
 ACCURACY_LOW = 0.2  # prompt filter: least mean outcome reward, inclusive
 ACCURACY_HIGH = 0.8  # prompt filter: largest mean outcome reward, inclusive
 MAX_ROLLOUT_ROUNDS = 8  # of sampling in an iteration; then it trains on the prompts it has
-MAX_SURPLUS_AGE = 4  # iterations; prompts that passed, but had no room for longer, are dropped
+MAX_SURPLUS_AGE = 4  # iterations that a prompt which passed may wait for room in the batch
 MAX_EMPTY_ITERATIONS = 3  # in a row, in which no prompt passes; then the run stops
 ROLLOUT_TOKENS = 131072  # at most, of prompts and responses that a process generates at once
 ROLLOUT_DTYPE = None  # "float32", "bfloat16" (by a copy of the policy); None: as MIXED_PRECISION
@@ -90,7 +90,7 @@ ALLOW_UNSANDBOXED_CODE = False  # True: run generated programs even where there 
 BETA = 0.05  # beta of Eq. 3, weight of the log-ratio
 PRM_UPDATE = "after"  # its rewards are computed (one forward), "before" (two), "none" (frozen)
 PRM_LOSS = "ce"  # "ce" (line 8), "pairs" (DPO on the right-wrong pairs of a prompt)
-PRM_REFERENCE = "sft"  # log-ratio to "sft" (MODEL), "prm" (its own start), "policy" (of now)
+PRM_REFERENCE = "sft"  # log-ratio to "sft" (MODEL), "prm" (the PRM's start), "policy" (current)
 PRM_LR = 1e-3  # learning rate of AdamW, constant after the warm-up
 PRM_WARMUP_STEPS = 5  # optimizer steps
 PRM_GRADIENT_CLIP = 10.0  # largest gradient norm
@@ -106,7 +106,7 @@ GAE_LAMBDA = 1.0  # lambda of "gae"; 1: the outcome less the value
 WHITEN = False  # True: advantages get mean 0, deviation 1 over the batch's response tokens
 
 # Value of a prefix, for "gae"
-VALUE = None  # "head" (a third model, with a linear head), "prm" (running sum of its rewards)
+VALUE = None  # "head" (a third model with a linear head), "prm" (running sum of its rewards)
 VALUE_LR = 1e-3  # learning rate of AdamW, constant after the warm-up
 VALUE_WARMUP_STEPS = 5  # optimizer steps
 VALUE_WARMUP_ITERATIONS = 0  # the first ones, in which only the value model trains
@@ -129,7 +129,7 @@ MICRO_BATCH_TOKENS = 4096  # of a process's forward pass; changes memory, not re
 RUN_NAME = "arithmetic"  # folder under OUTPUT_DIR
 OUTPUT_DIR = "runs"
 NUM_ITERATIONS = 80  # N, of the whole run
-SEED = 0  # of prompts, responses and adapters
+SEED = 0  # of prompts, responses, adapters and the value model's head
 EVAL_EVERY = 10  # iterations between evaluations and between reports; both also at the end
 SAVE_EVERY = 10  # iterations between checkpoints; also after the last
 KEEP_BEST = False  # True: the policy of the highest held-out accuracy is kept in best_policy/
@@ -195,23 +195,24 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
     policy, prm, on_device = run.roles.policy, run.roles.prm, run.roles.on_device
     pad, device = find_pad_token_id(run.tokenizer), run.accelerator.device
     rollouts = rollout.make_rollouts(collected.kept, pad, device, run.siblings)
+    trains_all = not run.roles.value or iteration >= VALUE_WARMUP_ITERATIONS
     old_logprobs = None  # (B, T) of pi_old; None where the update's only pass computes them too
-    if OPTIMIZER_STEPS > 1 or (prm and PRM_REFERENCE == "policy"):
+    if trains_all and (OPTIMIZER_STEPS > 1 or (prm and PRM_REFERENCE == "policy")):
         with timer("seconds_policy"), on_device(policy.module):
             old_logprobs = compute_logprobs(
                 run.accelerator, policy.module, rollouts, TEMPERATURE, MICRO_BATCH_TOKENS
             )
     process_rewards = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)  # (B, T)
-    trains_all = not run.roles.value or iteration >= VALUE_WARMUP_ITERATIONS
     prm_metrics, policy_metrics = {}, {}
     if prm and trains_all:
         with timer("seconds_prm"), on_device(prm.module, run.roles.reference, prm.optimizer):
             process_rewards, prm_metrics = update_prm(run, rollouts, old_logprobs)  # lines 7, 8
-    # What the policy is to reach: r_o, unless VERIFIERS weighs several rewards.
-    judged = replace(rollouts, outcome_rewards=rollout.send_shaped_rewards(collected.kept, device))
-    values, value_metrics = find_values(run, timer, judged, process_rewards)
+    # The policy learns from the weighted rewards of VERIFIERS, if several judge; the PRM from r_o.
+    shaped_rewards = rollout.send_shaped_rewards(collected.kept, device)
+    for_policy = replace(rollouts, outcome_rewards=shaped_rewards)
+    values, value_metrics = find_values(run, timer, for_policy, process_rewards)
     advantages = prime_advantages(  # line 9: Eq. 5
-        judged.outcome_rewards,
+        shaped_rewards,
         process_rewards,
         rollouts.response_mask,
         SAMPLES_PER_PROMPT,

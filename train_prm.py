@@ -18,6 +18,7 @@ from torch import Tensor
 from checks import files, model_files
 from checks.allowed_values import check_prm_constants
 from checks.constants import read_constants
+from checks.errors import UserError
 from checks.prm_record import find_start, make_record
 from checks.saved_constants import check_same_constants, read_saved_constants, write_constants
 from evaluation import scoring
@@ -82,8 +83,11 @@ def main(arguments: Sequence[str] = ()) -> None:
     if saved:
         old_constants = read_saved_constants(folder) or {}
         check_same_constants(constants, old_constants, folder, _FREE_TO_CHANGE)
-    reference, names = REFERENCE_MODEL or find_start(MODEL, "MODEL"), "MODEL REFERENCE_MODEL BETA"
-    settings, tokenizer = scoring.read_settings(MODEL, reference, BETA, tuple(names.split()))
+    if "TRAIN_DATA" in (read_saved_constants(folder) or {}):
+        raise UserError(f"{folder} holds a run of train_prime.py: name another RUN_NAME.")
+    reference = REFERENCE_MODEL or find_start(MODEL, "MODEL")
+    names = ("MODEL", "REFERENCE_MODEL", "BETA")
+    settings, tokenizer = scoring.read_settings(MODEL, reference, BETA, names)
     config = model_files.load_config(MODEL, "MODEL")
     model_files.check_length(config, MAX_TOKENS, "MAX_TOKENS")
     size = model_files.count_parameters(config)
@@ -109,14 +113,14 @@ def main(arguments: Sequence[str] = ()) -> None:
     accelerator.print(
         f"{MODEL}, {size / 1e6:.2f} M parameters, against {reference}, on {len(responses)} "
         f"responses to {len(groups)} prompts of {DATA} ({dropped} were too long and dropped), "
-        f"{len(held_out)} prompts held out: steps {first} to {learner.steps - 1} of "
+        f"{len(held_out)} prompts held out: steps {first + 1} to {learner.steps} of "
         f"{PROMPTS_PER_STEP} prompts, on {accelerator.num_processes} process(es), "
         f"{accelerator.device.type}"
     )
     if LOG_WITH:
         accelerator.init_trackers("prm", config={k: str(v) for k, v in constants.items()})
     train(learner, stream, held_out, folder, first)
-    record = make_record(reference, BETA, settings.temperature)
+    record = make_record(reference, BETA, settings.temperature, settings.templates)
     module = learner.trainee.module
     checkpoint.export_model(accelerator, module, tokenizer, folder / "prm", record)
     accelerator.print(f"saved in {folder / 'prm'}")
@@ -155,9 +159,19 @@ class Learner:
         self.reference = load_module(accelerator, settings.reference).to(accelerator.device)
 
     def resume(self, saved: Path, stream: RowStream) -> int:
-        """Restore a checkpoint; return the number of steps that it has taken."""
+        """Restore a checkpoint; return the number of steps that it has taken.
+
+        Raises:
+            UserError: DATA has other responses now.
+        """
+        state = checkpoint.read_loop_state(saved)
+        if state["responses"] != len(self.responses):
+            raise UserError(
+                f"DATA = {DATA!r} has {len(self.responses)} responses now and had "
+                f"{state['responses']} when training began: name another RUN_NAME."
+            )
         checkpoint.load_trainee(self.accelerator, saved, self.trainee)
-        stream.load_state_dict(checkpoint.read_loop_state(saved)["stream"])
+        stream.load_state_dict(state["stream"])
         return int(saved.name)
 
     def update(self, groups: Sequence[list[int]]) -> dict[str, float]:
@@ -238,7 +252,7 @@ def train(
             write_line(accelerator, folder, done, {**means, **results})
             lines = []
         if done % SAVE_EVERY == 0 or done == steps:
-            state = {"stream": stream.state_dict()}
+            state = {"stream": stream.state_dict(), "responses": len(learner.responses)}
             target = folder / "checkpoint"
             checkpoint.save_checkpoint(accelerator, target, done, [learner.trainee], state)
 

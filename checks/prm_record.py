@@ -6,19 +6,23 @@ from checks.constants import list_roles
 _KEY = "implicit_prm"  # in config.json
 
 
-def make_record(reference: str | None, beta: float, temperature: float) -> dict:
+def make_record(
+    reference: str | None, beta: float, temperature: float, templates: dict[str, str]
+) -> dict:
     """Return the entries of a PRM's config.json from which its rewards can be computed again.
 
     Args:
         reference: folder or hub id; None if it was a policy in training.
         beta: weight of the log-ratio.
         temperature: divides the logits of PRM and reference.
+        templates: by ability, where the run had its own.
     """
-    return {_KEY: {"reference": reference, "beta": beta, "temperature": temperature}}
+    record = {"reference": reference, "beta": beta, "temperature": temperature}
+    return {_KEY: {**record, "templates": templates} if templates else record}
 
 
 def read_record(model: str, constant: str) -> dict:
-    """Return what a model records: reference, beta, temperature; {} if it is no implicit PRM.
+    """Return what a model records of make_record(); {} if it is no implicit PRM.
 
     Raises:
         UserError: the model does not exist.

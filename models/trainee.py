@@ -16,7 +16,7 @@ from models.logprobs import ResponseLogprobs
 class Trainee:
     """A model in training, with the optimizer and the schedule that step it."""
 
-    name: str  # "policy", "PRM", "model"
+    name: str  # "policy", "PRM", "value"; "model" in sft.py
     module: nn.Module  # ResponseLogprobs, as accelerate prepared it
     optimizer: torch.optim.Optimizer
     scheduler: LambdaLR

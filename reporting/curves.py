@@ -42,7 +42,7 @@ def draw_curves(runs: dict[str, Metrics], path: Path) -> None:
     _draw(panels[0], runs, "accuracy", "%", train_accuracy="sampled", eval_accuracy="held-out")
     _draw(panels[1], runs, "prompts that pass the filter", "%", kept_fraction="kept")
     _draw(panels[2], runs, "PRM: pairs ranked right", "%", prm_accuracy="PRM")
-    _draw(panels[3], runs, "PRM: cross-entropy", "nats", prm_loss="PRM")
+    _draw(panels[3], runs, "PRM: loss", "nats", prm_loss="PRM")
     _draw(panels[4], runs, "policy: entropy of a token", "nats", entropy="entropy")
     _draw(panels[5], runs, "length of a response", "tokens", response_tokens="tokens")
     panel = panels[6]

@@ -73,16 +73,20 @@ def _check_policy(metrics: Sequence[dict], constants: dict) -> list[tuple[int | 
 
 
 def _check_prm(metrics: Sequence[dict], constants: dict) -> list[tuple[int | None, str]]:
-    if not constants["PROCESS_COEF"]:
+    is_value = constants.get("VALUE") == "prm"
+    if not constants["PROCESS_COEF"] and not is_value:
         return []
     warmup = -(-constants["PRM_WARMUP_STEPS"] // constants["PRM_OPTIMIZER_STEPS"])  # iterations
-    known = [own for own in _read(metrics, "prm_accuracy") if own[0] >= warmup]
+    first = warmup + constants.get("VALUE_WARMUP_ITERATIONS", 0)
+    known = [own for own in _read(metrics, "prm_accuracy") if own[0] >= first]
+    is_frozen = constants["PRM_UPDATE"] == "none"
+    change = "PRM_MODEL" if is_frozen else f"PRM_LR, now {constants['PRM_LR']}"
+    otherwise = "take another ADVANTAGE_ESTIMATOR" if is_value else "set PROCESS_COEF = 0"
     return [
         (
             _find_first(known, _MANY, lambda mean: mean < _PRM_ACCURACY),
             f"for {_MANY} iterations the PRM has told right responses from wrong ones no better "
-            f"than chance, and its rewards count. Change PRM_LR, now {constants['PRM_LR']}, or set "
-            "PROCESS_COEF = 0.",
+            f"than chance, and its rewards count. Change {change}, or {otherwise}.",
         )
     ]
 

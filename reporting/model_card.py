@@ -9,15 +9,17 @@ from pathlib import Path
 from string import Template
 
 from huggingface_hub import ModelCard, ModelCardData, hf_hub_download
+from yaml import YAMLError
 
 from checks.constants import Constants, follow_precision
+from checks.prm_record import find_reference
 
 _HERE = Path(__file__).resolve().parent
 _DOCS = _HERE.parent / "docs" / "constants.md"
 _PRIVATE = ("OUTPUT_DIR",)  # says nothing about the model
 _ROWS = 11  # of the accuracy table
 _COLUMNS = {  # metric: heading
-    "train_accuracy": "sampled responses that are right",
+    "train_accuracy": "mean outcome reward of sampled responses",
     "eval_accuracy": "held-out, greedy",
     "kept_fraction": "prompts that pass the filter",
     "prm_accuracy": "pairs that the PRM ranks right",
@@ -44,14 +46,15 @@ def write_card(
         shutil.copyfile(curves, target / curves.name)
     template = Template((_HERE / f"card_{role}.md").read_text())
     from_run = c["PRM_MODEL"] if role == "prm" and c["PRM_MODEL"] else c["MODEL"]
+    reference = find_reference(c) if role == "prm" else None
     text = template.substitute(
         front_matter=_make_front_matter(c, from_run, licence),
         run=c["RUN_NAME"],
         name=name,
         base=from_run,
-        reference=c["MODEL"],
-        reference_role="`" + c["MODEL"] + "`, the model that training started from"
-        if c["PRM_REFERENCE"] == "sft"
+        reference=reference or c["MODEL"],
+        reference_role=f"`{reference}`, the same in all iterations"
+        if reference
         else "the policy of each iteration. To score with the PRM, choose a policy of the run",
         beta=c["BETA"],
         temperature=c["TEMPERATURE"],
@@ -82,7 +85,11 @@ def find_licence(model: str) -> str | None:
             path = folder / file if folder.is_dir() else Path(hf_hub_download(model, file))
             if licence := read(path).get("license"):
                 return str(licence)
-        except (OSError, ValueError):  # no such file, no hub, or a card that cannot be read
+        except (
+            OSError,
+            ValueError,
+            YAMLError,
+        ):  # no such file, no hub, or a card that cannot be read
             continue
     return None
 

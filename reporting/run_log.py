@@ -92,6 +92,7 @@ class RunLog:
         lines = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
         done = lines[:iteration]
         self.metrics = [json.loads(line) for line in done]
+        self.warnings = find_warnings(self.metrics, constants)  # said before the run was stopped
         replace_file(metrics, "".join(done))
         rollouts = self.folder / "rollouts"
         rollouts.mkdir(exist_ok=True)

@@ -49,6 +49,8 @@ def read_run(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> 
     if not metrics:
         raise UserError(f"{folder}: no iteration is finished yet. Wait for one.")
     constants = json.loads(constants_path.read_text())["constants"]
+    if "iteration" not in metrics[0]:
+        raise UserError(f"{folder} holds no run of train_prime.py: there is no report of others.")
     if tokenizer is None:
         saved = folder / "policy"
         source = str(saved) if (saved / "config.json").exists() else constants["MODEL"]

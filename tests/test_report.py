@@ -20,7 +20,7 @@ from reporting.terminal import print_responses
 
 WARNED = dict(PROCESS_COEF=1.0, PRM_WARMUP_STEPS=5, PRM_OPTIMIZER_STEPS=4, PRM_LR=1e-3)
 WARNED |= dict(MAX_RESPONSE_TOKENS=96, VERIFIER_TIMEOUT=5.0, POLICY_LR=1e-4)
-WARNED |= dict(POLICY_GRADIENT_CLIP=1.0, PRM_GRADIENT_CLIP=10.0)  # what warnings name
+WARNED |= dict(POLICY_GRADIENT_CLIP=1.0, PRM_GRADIENT_CLIP=10.0, PRM_UPDATE="after")
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}\x1b[31m\u202e&amp;"
 
 

@@ -205,7 +205,7 @@ def test_failures_of_the_verifier_are_counted_and_shown(tmp_path, capsys, monkey
         submitted.clear()
         return [copied if row == count - 1 else verdicts[row % 3] for row in range(count)]
 
-    monkeypatch.setattr(Verifier, "submit", lambda self, r, t, a, questions: submitted.extend(r))
+    monkeypatch.setattr(Verifier, "submit", lambda self, r, *_, **__: submitted.extend(r))
     monkeypatch.setattr(Verifier, "collect", collect)
     monkeypatch.setattr(run_report, "write_report", lambda *_, **__: 1 / 0)
     script.main()

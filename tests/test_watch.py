@@ -60,8 +60,9 @@ def test_a_line_that_is_half_written_is_no_iteration_yet(tmp_path):
 
 def watch(folder: Path, *options: str) -> subprocess.Popen:
     """Start report.py --watch on a folder, with a reload every tenth of a second."""
-    program = "import report, reporting.run_report as r\nreport.RELOAD_SECONDS = "
-    program += "r.RELOAD_SECONDS = 0.1\nreport.main()"
+    program = "import report, signal, reporting.run_report as r\nreport.RELOAD_SECONDS = "
+    program += "r.RELOAD_SECONDS = 0.1\n"  # and Ctrl-C counts also where the tests ignore it
+    program += "signal.signal(signal.SIGINT, signal.default_int_handler)\nreport.main()"
     return subprocess.Popen(
         [sys.executable, "-c", program, "--watch", str(folder), *options],
         cwd=ROOT,

@@ -99,8 +99,8 @@ class Bookkeeper:
                 "stream": self.stream.state_dict(),
             }
             self.saver.save(iteration + 1, state)
-            if not stops and iteration + 1 < c["NUM_ITERATIONS"]:
-                self.saver.push(iteration + 1, is_last=False)
+            if gives_up or (not stops and iteration + 1 < c["NUM_ITERATIONS"]):
+                self.saver.push(iteration + 1, is_last=gives_up)
         if stops:
             self.interrupt.stop()
         if gives_up:  # raised last, so that log, report and checkpoint are written

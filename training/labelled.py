@@ -135,10 +135,15 @@ def _load_rows(source: str, split: str, constant: str) -> Dataset:
     paths = list_iterations(Path(source)) if Path(source).is_dir() else {}
     if not paths:
         return data.load_rows(source, split, constant)
-    # Read here: the reader of json wants the same columns in every file.
+    # Read here: the reader of json wants the same columns in every file. What is surplus stands in
+    # the file of a later iteration once more, when it is trained on.
     parts = [
         Dataset.from_list(
-            [{name: row.get(name) for name in _ROLLOUT_FEATURES} for row in read_rows(path)],
+            [
+                {name: row.get(name) for name in _ROLLOUT_FEATURES}
+                for row in read_rows(path)
+                if row.get("decision") != "surplus"
+            ],
             features=_ROLLOUT_FEATURES,
         )
         for path in paths.values()

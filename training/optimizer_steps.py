@@ -86,9 +86,9 @@ def take_step(trainee: Trainee) -> float:
     norm = float(sharding.whole(clip_grad_norm_(parameters, trainee.gradient_clip)))
     if not math.isfinite(norm):
         raise UserError(
-            f"The gradient of the {trainee.name} is {norm}: the step was not taken, and the model "
-            "that was saved last is sound. Start a new run from it (MODEL = its folder) with a "
-            "lower learning rate, or check the data for unusual rows."
+            f"The gradient of the {trainee.name} is {norm}: the step was not taken, and the models "
+            "that were saved last are sound. Start a new run from them (MODEL = the policy's "
+            "folder) with a lower learning rate, or check the data for unusual rows."
         )
     trainee.optimizer.step()
     trainee.scheduler.step()

@@ -1,19 +1,20 @@
 """The order of training rows: shuffled by a seed every epoch, whose position can be saved."""
 
+from collections.abc import Sequence
+
 import torch
-from datasets import Dataset
 
 
 class RowStream:
     """An endless stream of rows, shuffled by a seed in every epoch. Its position can be saved."""
 
-    def __init__(self, rows: Dataset, seed: int):
+    def __init__(self, rows: Sequence, seed: int):
         self.rows = rows
         self.seed = seed
         self.epoch = 0
         self.position = 0  # rows of this epoch already taken
 
-    def take(self, count: int) -> list[dict]:
+    def take(self, count: int) -> list:
         """Return the next count rows."""
         indices = []
         while len(indices) < count:

@@ -109,14 +109,19 @@ class Saver:
             return
         c = self.constants
         where = str(self._find_folder(name))
-        model_card.write_card(
-            target,
-            role=role,
-            run=self.folder,
-            constants=c,
-            licence=self._licences[role],
-            name=name_repository(c["PUSH_TO"], role) if c["PUSH_TO"] and name == role else where,
-        )
+        if c["PUSH_TO"] and name == role:
+            where = name_repository(c["PUSH_TO"], role)
+        try:
+            model_card.write_card(
+                target,
+                role=role,
+                run=self.folder,
+                constants=c,
+                licence=self._licences[role],
+                name=where,
+            )
+        except Exception as error:  # of any kind: a model without a card is still a model
+            print(f"  WARNING: no card was written into {target}: {error!r}", flush=True)
 
     @cached_property
     def _licences(self) -> dict[str, str | None]:
@@ -128,8 +133,6 @@ class Saver:
     def _describe_prm(self) -> dict:
         """Return what a PRM's config.json records; evaluation/scoring.py reads it."""
         c = self.constants
-        record = make_record(find_reference(c), c["BETA"], c["TEMPERATURE"])
-        if c["VERIFIERS"] or c["TEMPLATES"]:
-            templates = data.choose_templates(c["VERIFIERS"], c["TEMPLATES"])
-            record["implicit_prm"]["templates"] = templates
-        return record
+        has_own = c["VERIFIERS"] or c["TEMPLATES"]
+        templates = data.choose_templates(c["VERIFIERS"], c["TEMPLATES"]) if has_own else {}
+        return make_record(find_reference(c), c["BETA"], c["TEMPERATURE"], templates)

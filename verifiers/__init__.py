@@ -149,7 +149,6 @@ class Verifier:
         Args:
             questions: the text of each question. None: it is not known, and the value decides;
                 "": it is not known, and work left to do counts all the same (see strict_form).
-            questions: the text of each question, or None where it is not known (see strict_form).
             rows: for functions of verifiers that take a row.
 
         Raises:

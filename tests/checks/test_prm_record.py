@@ -17,7 +17,7 @@ def prm(tmp_path):
     def make(reference: str | None) -> str:
         model = copy_model(tmp_path / "prm")
         path = tmp_path / "prm" / "config.json"
-        record = prm_record.make_record(reference, 0.3, 0.7)
+        record = prm_record.make_record(reference, 0.3, 0.7, {})
         path.write_text(json.dumps({**json.loads(path.read_text()), **record}))
         return model
 

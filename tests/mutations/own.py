@@ -122,8 +122,8 @@ FAULTS = [
         "test_reference_prime.py::test_the_script_and_its_twin_agree[VERIFIERS]",
         (
             "the weights of VERIFIERS do not reach the advantages",
-            "outcome_rewards=rollout.send_shaped_rewards(collected.kept, device)",
-            "outcome_rewards=rollouts.outcome_rewards",
+            "shaped_rewards = rollout.send_shaped_rewards(collected.kept, device)",
+            "shaped_rewards = rollouts.outcome_rewards",
         ),
         group="own",
     ),
@@ -163,7 +163,11 @@ FAULTS = [
     *faults(
         "training/saving.py",
         f"{RUN}test_a_prm_of_an_own_ability_scores_its_rows",
-        ("a PRM records no template", 'if c["VERIFIERS"] or c["TEMPLATES"]:', "if False:"),
+        (
+            "a PRM records no template",
+            'has_own = c["VERIFIERS"] or c["TEMPLATES"]',
+            "has_own = False",
+        ),
         group="own",
     ),
 ]

@@ -207,7 +207,7 @@ FAULTS = [
         f"{SCRIPT}::test_a_stopped_run_goes_on_and_ends_the_same",
         (
             "a resumed run starts with the first prompts again",
-            '        stream.load_state_dict(checkpoint.read_loop_state(saved)["stream"])\n',
+            '        stream.load_state_dict(state["stream"])\n',
             "",
         ),
         ("what a kill cut off stays in the log", '["step"] <= first', '["step"] >= 0'),

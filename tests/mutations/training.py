@@ -151,7 +151,7 @@ FAULTS = [
             'if self.constants["KEEP_BEST"]:',
             "if True:",
         ),
-        ("the recorded temperature is 1", 'c["BETA"], c["TEMPERATURE"])', 'c["BETA"], 1.0)'),
+        ("the recorded temperature is 1", 'c["BETA"], c["TEMPERATURE"],', 'c["BETA"], 1.0,'),
         (
             "the start is recorded as the reference, whatever it was",
             "make_record(find_reference(c),",

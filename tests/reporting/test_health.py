@@ -7,7 +7,7 @@ from reporting.health import find_warnings
 CONSTANTS = dict(PROCESS_COEF=1.0, PRM_WARMUP_STEPS=5, PRM_OPTIMIZER_STEPS=4, PRM_LR=1e-3)
 CONSTANTS |= dict(MAX_RESPONSE_TOKENS=96, VERIFIER_TIMEOUT=5.0, POLICY_LR=1e-4)
 CONSTANTS |= dict(POLICY_GRADIENT_CLIP=1.0, PRM_GRADIENT_CLIP=10.0, VALUE_GRADIENT_CLIP=1.0)
-CONSTANTS |= dict(MAX_SURPLUS_AGE=4)
+CONSTANTS |= dict(MAX_SURPLUS_AGE=4, PRM_UPDATE="after")
 SOUND = dict(entropy=0.1, kept_fraction=0.5, truncated_fraction=0.0, prm_accuracy=0.8)
 SOUND |= dict(verdicts_correct=60, verdicts_wrong=40, verdicts_timeout=0)
 SOUND |= dict(policy_clipped_steps=0.2, prm_clipped_steps=0.0, value_clipped_steps=0.0)

@@ -56,6 +56,8 @@ def test_a_prm_records_what_scores_it(reference, recorded, tmp_path, monkeypatch
         "PROCESS_COEF": 1.0,
         "PRM_MODEL": SFT_MODEL,
         "VALUE": None,
+        "VERIFIERS": {},
+        "TEMPLATES": {},
     }
     policy, prm = (SimpleNamespace(name=name, module=None) for name in ("policy", "PRM"))
     roles = SimpleNamespace(policy=policy, prm=prm, value=None, trainees=[policy, prm])

@@ -1,4 +1,4 @@
-"""Reads the tests of a code row's ground truth in their four forms, and finds their faults."""
+"""Reads the tests of a code row's ground truth in their five forms, and finds their faults."""
 
 import ast
 import json

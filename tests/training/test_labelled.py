@@ -53,6 +53,8 @@ def test_rollouts_and_responses_of_an_evaluation_are_read_as_they_are(tmp_path):
     log.write_rollouts(0, Collected([], [], [group], 0.0, 1), TOKENIZER)
     values = torch.zeros(2, 2)
     log.write_rollouts(1, Collected([group], [], [group], 1.0, 1), TOKENIZER, values, values)
+    # A surplus is trained on later, and then stands in a file of that iteration.
+    log.write_rollouts(2, Collected([], [group], [group], 1.0, 1), TOKENIZER)
     append_groups(tmp_path / "responses.jsonl", [0], [group], TOKENIZER.decode)
     for source, count in (("rollouts", 4), ("responses.jsonl", 2)):
         responses, _ = load(tmp_path / source)

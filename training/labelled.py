@@ -137,17 +137,11 @@ def _load_rows(source: str, split: str, constant: str) -> Dataset:
         return data.load_rows(source, split, constant)
     # Read here: the reader of json wants the same columns in every file. What is surplus stands in
     # the file of a later iteration once more, when it is trained on.
-    parts = [
-        Dataset.from_list(
-            [
-                {name: row.get(name) for name in _ROLLOUT_FEATURES}
-                for row in read_rows(path)
-                if row.get("decision") != "surplus"
-            ],
-            features=_ROLLOUT_FEATURES,
-        )
-        for path in paths.values()
-    ]
+    parts = []
+    for path in paths.values():
+        rows = [row for row in read_rows(path) if row.get("decision") != "surplus"]
+        columns = {name: [row.get(name) for row in rows] for name in _ROLLOUT_FEATURES}
+        parts.append(Dataset.from_dict(columns, features=_ROLLOUT_FEATURES))
     return concatenate_datasets(parts)
 
 

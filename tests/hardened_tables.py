@@ -118,6 +118,30 @@ REJECT = {
         \frac{NO}{BO}=\frac1{\sqrt6} ;; \sqrt6
         1\le|z|\le\frac32 ;; [1,\frac32]
         0<f(x)<1 ;; [0,1]""",
+    "textbook and physics forms": r"""
+        25^\circ\mathrm{C} ;; 25\ \mathrm{^\circ F}
+        8.314\,\mathrm{J/(mol\cdot K)} ;; 8.314\ \mathrm{J\,mol^{-1}\,K}
+        3.6\times10^6\,\mathrm{J} ;; 1\,\mathrm{MWh}
+        2\,\mathrm{k}\Omega ;; 2\ \Omega
+        0.5\,\mathrm{A} ;; 500\,\mathrm{A}
+        E=-\frac{13.6}{n^2}\,\mathrm{eV} ;; -\frac{13.6\,\mathrm{J}}{n^2}
+        -\frac{13.6}{n^2} ;; -\frac{13.6\text{ doubled}}{n^2}
+        \vec v=(2,-1)\,\mathrm{m/s} ;; (2,-1)\,\mathrm{km/s}
+        (3,4) ;; (3,4)\text{ negatives}
+        v_0=5 ;; v_1=5
+        v_{\max}=10 ;; v_{\min}=10
+        1011_{\text{two}} ;; 1011_{\text{three}}
+        \frac{dy}{dx}=2x ;; \frac{dx}{dy}=2x
+        y=2x ;; \frac{dy}{dx}=2x
+        m\angle A=40^\circ ;; m\angle B=40^\circ
+        \overline{AB}=5 ;; \overline{CD}=5
+        N_0 2^{-t/T} ;; N_0 3^{-t/T}
+        \Phi_E=\frac{q}{2} ;; \frac{q}{3}
+        7:30\text{ PM} ;; 7:30\text{ a.m.}
+        7:30\text{ PM} ;; 7:31\text{ PM}
+        \text{an ellipse} ;; \text{a circle}
+        (1,2),(2,1) ;; (1,2),(1,2)
+        1,2 ;; 1,1,2""",
 }
 ACCEPT = {
     "choices with their text": r"""
@@ -199,6 +223,29 @@ ACCEPT = {
         1\le|z|\le\frac32 ;; [-\frac32,-1]\cup[1,\frac32]
         |x|>2 ;; (-\infty,-2)\cup(2,\infty)
         0<f(x)<1 ;; (0,1)""",
+    "textbook and physics forms": r"""
+        25^\circ\mathrm{C} ;; 25\ \mathrm{^\circ C}
+        8.314\,\mathrm{J/(mol\cdot K)} ;; 8.314\ \mathrm{J\,mol^{-1}\,K^{-1}}
+        4186\,\mathrm{J/(kg\cdot{}^\circ C)} ;; 4186\ \mathrm{J/(kg\,^\circ C)}
+        3.6\times10^6\,\mathrm{J} ;; 1\,\mathrm{kWh}
+        2\,\mathrm{k}\Omega ;; 2000\ \Omega
+        0.5\,\mathrm{A} ;; 500\,\mathrm{mA}
+        E=-\frac{13.6}{n^2}\,\mathrm{eV} ;; -\frac{13.6\,\mathrm{eV}}{n^2}
+        \vec F=(3,4)\,\mathrm{N} ;; (3, 4)\ \text{N}
+        R=\frac{ab}{a+b} ;; R_{\text{eq}}=\frac{a b}{a+b}
+        v_{\max}=10 ;; v_{\text{max}} = 10
+        T_\mathrm{f}=350\,\mathrm{K} ;; T_f = 350
+        1011_{\text{two}} ;; 1011_2
+        F_{\text{net}}=10\,\mathrm{N} ;; 10
+        2x ;; \frac{dy}{dx}=2x
+        40 ;; m\angle A=40^\circ
+        \overline{AB}=5\text{ cm} ;; AB=5\text{ cm}
+        N(t)=N_0 2^{-t/T} ;; N_0 \left(\frac12\right)^{t/T}
+        \Phi_E=\frac{q}{\varepsilon_0} ;; \frac{q}{\epsilon_0}
+        7:30\text{ PM} ;; 7:30\text{ p.m.}
+        \text{ellipse} ;; \text{an ellipse}
+        \operatorname{floor}(a) ;; \lfloor a\rfloor
+        (1,2),(2,1) ;; (2,1),(1,2),(2,1)""",
 }
 TAUGHT_REJECT = {
     "copied": r"""
@@ -273,6 +320,7 @@ TAUGHT_ACCEPT = {
         How much? ;; \frac{9}{5} ;; 1\frac45
         How much? ;; -\frac{9}{5} ;; -1\frac45
         Is it 5 or 7? ;; 5 ;; 5.0
+        Which line is it? ;; y=2x+1 ;; 2x-y+1=0
         Find $\int\frac{dx}{1+x^2}$. ;; \arctan x+C ;; C+\tan^{-1}x""",
 }
 

@@ -51,6 +51,23 @@ FAULTS = [
         ),
     ),
     *faults(
+        "verifiers/math/answer_equality.py",
+        "verifiers/math/test_hardened.py",
+        ("v_0 and v_1 are one name", "in ({a}, {b})", "and a[0] == b[0]"),
+        ("a repeated tuple is another solution", 'item.bracket == "("\n\n', "False\n\n"),
+        (
+            "capitals below a name are a label",
+            '_SUBSCRIPT.sub("", _COMMAND.sub("", named.name))',
+            "named.name",
+        ),
+    ),
+    *faults(
+        "verifiers/math/reader.py",
+        "verifiers/math/test_hardened.py",
+        ("the unit of a tuple is dropped", "replace(item, unit=unit) for", "item for"),
+        ("morning is evening", "Scalar(last, unit=unit)", "Scalar(last)"),
+    ),
+    *faults(
         "verifiers/math/choices.py",
         "verifiers/math/test_answer.py verifiers/math/test_hardened.py",
         ("case of choices counts", "letters[0].upper() == letters[1].upper()", "False"),

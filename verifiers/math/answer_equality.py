@@ -10,6 +10,8 @@ from verifiers.math.parser import parse_expression
 from verifiers.math.reals import as_reals, same_reals
 from verifiers.math.tokens import ParseError
 
+_SUBSCRIPT = re.compile(r"_(?:\{[^{}]*\}|\w)")
+_COMMAND = re.compile(r"\\[A-Za-z]+")
 _MAX_COMPARISONS = 10_000  # of items, between two lists
 
 
@@ -68,16 +70,22 @@ def _is_above_one(scalar: Scalar) -> bool:
 
 def _same_equation(gold: Answer, answer: Answer) -> bool:
     if isinstance(gold, Named) and isinstance(answer, Named):
-        if gold.name == answer.name:
+        if _are_one_name(gold.name, answer.name):
             return same(gold.value, answer.value)
         return _same_relations(gold, answer)
     if isinstance(gold, Relation) or isinstance(answer, Relation):
         return _same_relations(gold, answer)
     named, other = (gold, answer) if isinstance(gold, Named) else (answer, gold)
-    is_label = sum(map(str.isupper, named.name)) > 1  # AB = 5, but MR = SRMC is an equation
+    letters = _SUBSCRIPT.sub("", _COMMAND.sub("", named.name))
+    is_label = sum(map(str.isupper, letters)) > 1  # AB = 5, but MR = SRMC is an equation
     if is_label and isinstance(named.value, Scalar) and expression.symbols(named.value.tree):
         return False
     return same(named.value, other)
+
+
+def _are_one_name(a: str, b: str) -> bool:
+    """Return whether two names are equal, or one is the other without its subscript: R, R_eq."""
+    return a == b or {_SUBSCRIPT.sub("", a), _SUBSCRIPT.sub("", b)} in ({a}, {b})
 
 
 def _same_relations(gold: Answer, answer: Answer) -> bool:
@@ -105,12 +113,17 @@ def _same_sequence(gold: Sequence, answer: Sequence) -> bool:
     if brackets <= {",", "{"} and _count_names(gold) != _count_names(answer):
         return _same_in_order(gold, answer) or _same_in_order(answer, gold)
     if brackets <= {",", "{"}:
-        if "{" in brackets:
+        if "{" in brackets or all(map(_is_tuple, gold.items + answer.items)):
             return equality.match_items(distinct(gold.items), distinct(answer.items), same)
         return equality.match_items(gold.items, answer.items, same)
     if len(brackets) > 1 or len(gold.items) != len(answer.items):
         return False
     return all(map(same, gold.items, answer.items))
+
+
+def _is_tuple(item: Answer) -> bool:
+    """Return whether an item of a list is a solution such as (1, 2), which counts once."""
+    return isinstance(item, Sequence) and item.bracket == "("
 
 
 def _same_coordinates(named: Sequence, plain: Sequence) -> bool:

@@ -154,7 +154,7 @@ def work(tree: Tree) -> frozenset[str]:
 
 def _work_of_sum(tree: Tree) -> set[str]:
     terms = _terms(tree)
-    numbers = [term for term in terms if is_plain(term)]
+    numbers = [term for term in terms if is_plain(term) and _value(term) != 0]
     is_mixed = len(terms) == len(numbers) == 2 and _is_mixed(*map(_value, terms))
     kinds = Counter(_without_coefficient(term) for term in terms if not is_plain(term))
     is_open = len(numbers) > 1 and not is_mixed or any(count > 1 for count in kinds.values())
@@ -164,7 +164,8 @@ def _work_of_sum(tree: Tree) -> set[str]:
 def _work_of_product(tree: Tree) -> set[str]:
     found = set()
     _, above, below = factors(tree)
-    tops = [part[1] for part in above if part[0] == "number" and part[1] != 1]
+    above = [part for part in above if part != number(1)]
+    tops = [part[1] for part in above if part[0] == "number"]
     bottoms = [part[1] for part in below if part[0] == "number" and part[1] != 1]
     if len(tops) > 1 or len(bottoms) > 1 or (0 in tops and len(above) > 1):
         found.add("product")

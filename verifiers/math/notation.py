@@ -186,6 +186,11 @@ _SUBSCRIPT_BEHIND = re.compile(  # v^2_0 is v_0^2; the primes of v'_0 stay with 
     r"(\^(?:\{[^{}]*\}|[\w*]))(_(?:\{[^{}]*\}|\w))"
 )
 _BRACED_NAME = re.compile(r"(?<![A-Za-z])(?<![A-Za-z] )\{ ?([A-Za-z]) ?\} ?(?=_)")
+_WORD_BELOW = re.compile(  # v_{\\text{max}}, v_{\\max}, T_\\text{f}; 1011_{\\text{two}} has a base
+    r"(?<=[A-Za-z])_ ?(\{ ?)?\\(?:text ?\{ ?(?!(?:two|three|four|five|six|seven|eight|nine|ten"
+    r"|eleven|twelve|sixteen)\b)([A-Za-z]+) ?\}|(max|min)(?![a-z]))(?(1) ?\})"
+)
+_DEGREE_IN_TEXT = re.compile(r"\\text ?\{ ?\^ ?(?:\{ ?\\circ ?\}|\\circ(?![a-z])) ?([CFK]) ?\}")
 _SPACE_COMMAND = re.compile(r"\\[,;:!> ]|(?<!\\)~|\\(?:hspace|vspace)\*?\{[^{}]*\}")
 _COMMAND = re.compile(r"\\not\s*=|\\([A-Za-z]+)\*?")
 _JOINED_THOUSANDS = re.compile(
@@ -223,7 +228,8 @@ def normalize(text: str) -> str:
     text = _SPACES.sub(" ", text).strip()
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
     text = _SPACED_THOUSANDS.sub(lambda match: match[0].replace(" ", ""), text)
-    text = _BRACED_TOKEN.sub(r"\1", text)
+    text = _WORD_BELOW.sub(lambda match: f"_{{{match[2] or match[3]}}}", text)
+    text = _BRACED_TOKEN.sub(r"\1", _DEGREE_IN_TEXT.sub(r"^\\circ \\text{\1}", text))
     text = _SUBSCRIPT_BEHIND.sub(r"\2\1", _BRACED_NAME.sub(r"\1", text))
     if "\\text" not in text:
         text = _SPELLED_GREEK.sub(r"\\\1 ", text)

@@ -80,7 +80,9 @@ class OperatorParser:
 
     def parse_juxtaposed(self, left: Tree) -> Tree:
         """Parse a factor that stands beside another without a sign between them."""
-        if self.peek()[0] in NUMERALS and self.tokens[self.position - 1][0] in NUMERALS:
+        is_behind_subscript = self.tokens[self.position - 2] == "_" and self.peek(1) == "^"
+        is_number = self.tokens[self.position - 1][0] in NUMERALS and not is_behind_subscript
+        if is_number and self.peek()[0] in NUMERALS:  # N_0 2^{t} is a product
             raise ParseError("a number beside a number")
         right = self.parse_power()
         return ("mul", left, right)

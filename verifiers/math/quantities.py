@@ -27,6 +27,7 @@ _PREFIXES = {
 _TAKE_PREFIX = """
     m meter metre g gram s second A ampere amp K mol mole N newton J joule W watt V volt C coulomb
     F farad T tesla H henry Wb weber Hz hertz Pa pascal L l liter litre eV pc parsec bar byte bit
+    Wh Ah
     ohm yr cal calorie
 """.split()
 _NAMES = """
@@ -56,6 +57,8 @@ _NAMES = """
     erg = 1/10000 g m2 s-2
     dyne = 1/100 g m s-2
     cal calorie = 4184 g m2 s-2
+    Wh = 3600000 g m2 s-2
+    Ah = 3600 A s
     in inch inche = 254/10000 m
     ft foot feet = 3048/10000 m
     yd yard = 9144/10000 m

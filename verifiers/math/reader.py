@@ -222,7 +222,7 @@ def _read_bracketed(text: str, depth: int) -> Answer | None:
     opener = "\\{" if text.startswith("\\{") else text[0]
     closer = "\\}" if text.endswith("\\}") else text[-1]
     if opener not in ("(", "[", "\\{") or find_partner(text) != len(text) - 1:
-        return None
+        return _read_tuple_with_unit(text, depth) if opener == "(" else None
     inside = text[len(opener) : len(text) - len(closer)].strip()
     parts = split_top_level(inside, _SEMICOLON if ";" in inside else _COMMA)
     if len(parts) == 1 and opener == "\\{":
@@ -240,6 +240,19 @@ def _read_bracketed(text: str, depth: int) -> Answer | None:
     if len(items) != 2 or not all(isinstance(item, Scalar) for item in items):
         raise ParseError("brackets that do not match")
     return Reals((Piece(items[0].tree, items[1].tree, opener == "[", closer == "]"),))
+
+
+def _read_tuple_with_unit(text: str, depth: int) -> Answer | None:
+    """Return (3, 4) N as (3 N, 4 N); None for anything else."""
+    core, unit = units.split_unit(text)
+    if not unit or find_partner(core) != len(core) - 1:
+        return None
+    items = _read_bracketed(core, depth)
+    if not isinstance(items, Sequence) or any(
+        not isinstance(item, Scalar) or item.unit or item.bare for item in items.items
+    ):
+        return None
+    return Sequence("(", tuple(replace(item, unit=unit) for item in items.items))
 
 
 def _read_matrix(kind: str, body: str, factor: str, depth: int) -> Answer:
@@ -279,8 +292,10 @@ def _read_leaf(text: str) -> Answer:
             raise ParseError("a base that does not fit the digits")
         return Based(digits.lstrip("0") or "0", base) if base != 10 else Scalar(number(int(digits)))
     if ":" in text:
-        parts = text.split(":")
-        return Sequence(":", tuple(Scalar(parse_expression(part)) for part in parts))
+        core, unit = units.split_unit(text)
+        text, unit = (core, unit) if unit in ("am", "pm") else (text, "")
+        *parts, last = map(parse_expression, text.split(":"))
+        return Sequence(":", (*map(Scalar, parts), Scalar(last, unit=unit)))
     core, unit = units.split_unit(text)
     scale = units.SCALES.get(unit)
     core = units.unwrap_letters(core)

@@ -39,7 +39,8 @@ _TEXT_AT_END = re.compile(
     r"(?: ?\^ ?(?:\{ ?[-+]?\d+ ?\}|[-+]?\d))?\)?)$"
 )
 _SYMBOL_AT_END = re.compile(  # ohm, micrometres, solar masses, angstroms
-    r"^(.*[\d}]) ?(\\Omega|\\mu ?(?:\\text ?\{ ?[A-Za-z]+ ?\}|[A-Za-z])|[ML]_\{?\\odot\}?|\\AA)$"
+    r"^(.*?[\d}]) ?((?:\\text ?\{ ?[kMGm] ?\} ?)?\\Omega"
+    r"|\\mu ?(?:\\text ?\{ ?[A-Za-z]+ ?\}|[A-Za-z])|[ML]_\{?\\odot\}?|\\AA)$"
 )
 _CIRCLE_AT_END = re.compile(r"^(.*\S) ?\^\\circ *(\\text ?\{\s*[CFK]\s*\}|[CF])$")
 _CLOCK_AT_END = re.compile(
@@ -61,12 +62,15 @@ _BARE_AT_END = re.compile(
 )
 _LETTERS = re.compile(
     r"\\text ?\{\s*([A-Za-z]|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|ln|log|exp|lcm"
-    r"|gcd|max|min|cosec|c?tg"
+    r"|gcd|max|min|floor|ceil|cosec|c?tg"
     r"|a(?:rc|r)?(?:sin|cos|tan)h?|(?:sin|cos|tan|cot|sec|csc)h)\s*\}"
 )
 _OTHER_NAMES = {"cosec": "csc", "tg": "tan", "ctg": "cot"}
 _FRACTION_AT_END = re.compile(  # 3 \\frac{\\text{m}}{\\text{s}}
     r"^(.*[\d})]) ?\\frac ?\{ ?(\\text ?\{[^{}]*\}) ?\} ?\{ ?(\\text ?\{[^{}]*\}(?: ?\^ ?\d)?) ?\}$"
+)
+_UNIT_ABOVE = re.compile(  # \\frac{13.6\\text{ eV}}{n^2}
+    r"^(-?)\\frac ?\{([^{}]*\d) ?\\text ?\{([^{}]*)\} ?\} ?(\{[^{}\\]*\})$"
 )
 _NOUN_AT_END = re.compile(r"^(.*\d) ([a-z]{4,}s)$")
 _SCALED = re.compile(
@@ -76,7 +80,7 @@ _LEADING_CURRENCY = re.compile(
     r"^(-?)\s*(?:\\text ?\{\s*(?:USD|US|Rs\.?|EUR)\s*\}|(?:USD|Rs\.?|EUR) ?(?=\d))"
 )
 _CURRENCY = re.compile(r"\\(usd|eur|gbp)(?![a-z])")
-_SPELLED = {"\\Omega": "ohm", "\\AA": "angstrom", "M": "solarmass", "L": "solarluminosity"}
+_SPELLED = {"\\AA": "angstrom", "M": "solarmass", "L": "solarluminosity"}
 
 
 @lru_cache(maxsize=4096)
@@ -94,6 +98,9 @@ def split_unit(text: str) -> tuple[str, str]:
     scaled = _SCALED.match(text)
     if scaled and (not scaled[3].strip() or decorates(scaled[3])):
         return scaled[1], scaled[2]
+    above = _UNIT_ABOVE.match(text)
+    if above and decorates(above[3]):
+        return f"{above[1]}\\frac{{{above[2]}}}{above[4]}", _plain(above[3])
     circle = _CIRCLE_AT_END.match(text)
     if circle:
         letter = circle[2].strip(" }")[-1]
@@ -162,6 +169,7 @@ def unwrap_letters(text: str) -> str:
 def decorates(words: str) -> bool:
     """Return whether the words are a unit or a noun, and nothing that changes the number."""
     words = re.sub(r"^\s*\((.*)\)\s*$", r"\1", _spell(words).replace("\\cdot", " "))
+    words = re.sub(r"/ ?\(([^()/]*)\)", r"/\1", words)  # J/(mol K)
     words = re.sub(r"\^ ?\{? ?-?\d ?\}?|(?<=[A-Za-z])-?\d(?!\d)", "", words)
     if re.search(r"[^A-Za-z\s./'\-]|(?<![A-Za-z. ])[-/]|-(?![A-Za-z])", words):
         return False
@@ -170,7 +178,7 @@ def decorates(words: str) -> bool:
         return False
     if {word.lower() for word in plain} <= _PERCENT:
         return True
-    if {word.lower() for word in plain} <= _BETWEEN and plain != ["in"]:
+    if {word.lower() for word in plain} <= _BETWEEN and plain not in (["in"], ["A"]):
         return False
     return all(_is_decoration(word) for word in plain)
 
@@ -201,12 +209,15 @@ def _read_scale(match: re.Match) -> str:
 
 
 def _spell(text: str) -> str:
+    text = re.sub(r"(?:\{ ?\} ?)?\^ ?\\circ *([CF])\b", r" deg\1", text)
     return re.sub(r"\\Omega\b", "ohm", re.sub(r"\\mu ?", "u", text))
 
 
 def _spell_symbol(symbol: str) -> str:
     if symbol.startswith("\\mu"):
         return "u" + re.sub(r"\\mu|\\text|[{} ]", "", symbol)
+    if symbol.endswith("\\Omega"):
+        return re.sub(r"\\text|[{} ]", "", symbol).replace("\\Omega", "ohm")
     return _SPELLED.get(symbol) or _SPELLED[symbol[0]]
 
 

@@ -17,6 +17,10 @@ _RATIO_OF_LABELS = re.compile(  # \frac{NO}{BO}, AB:CD, S_{MBCN}:S
     rf"^(?:\\frac ?\{{ ?{_LABEL} ?\}} ?\{{ ?{_LABEL} ?\}}|{_LABEL} ?[:/] ?(?:{_LABEL}|[A-Z])"
     r"|[A-Z] ?: ?[A-Z])$"
 )
+_DERIVATIVE = re.compile(  # \\frac{dy}{dx}, \\frac{d^2y}{dx^2}
+    r"^\\frac ?\{ ?d ?(?:\^ ?\d ?)?[A-Za-z] ?\} ?\{ ?d ?[a-z] ?(?:\^ ?\d ?)?\}$"
+)
+_MEASURE = re.compile(r"^m ?(?=\\angle)")  # m\\angle A, the measure of the angle
 _FUNCTION_IN_NAME = re.compile(r"(?<!\{)\\(?:sin|cos|tan|cot|sec|csc|log|ln|exp)")
 _NOT_IN_NAME = re.compile(r"\\(?:frac|sqrt|binom|begin|pm|mp|cup|int|sum)|\^ ?[^'*\\{]")
 _TUPLE_OF_NAMES = re.compile(
@@ -76,8 +80,11 @@ def is_name(text: str) -> bool:
     if _TUPLE_OF_NAMES.match(text):  # in the usual order: (x, y), not (y, x)
         names = re.findall(r"[A-Za-z]+", text)
         return names == sorted(names, key=str.lower)
+    text = _MEASURE.sub("", text)
     if doubts(" ".join(_TEXT.findall(text))):
         return False
+    if _DERIVATIVE.match(text):
+        return True
     if _VALUE_OF_FUNCTION.match(text) or _RATIO_OF_LABELS.match(text):
         return True
     if (
@@ -111,6 +118,7 @@ def canonical_words(text: str) -> str:
             break
         text = inner
     words = " ".join(text.replace("~", " ").replace('"', "").split())
+    words = re.sub(r"^(?:an?|[Tt]he|An) (?=[a-z]{3,}$)", "", words)  # an ellipse
     words = re.sub(r"(?<=[a-z])[.,;:!]+$|(?<=[A-Z]{2})[.,;:]+$|(?<=\w)\.$", "", words)
     return _TOKEN_OF_WORDS.sub(lambda match: _fold(match[0]), words)
 
@@ -123,6 +131,7 @@ def _fold(word: str) -> str:
 
 def canonical_name(text: str) -> str:
     """Return a name in one spelling: without spaces, \\text and unneeded braces."""
-    text = re.sub(r"\\text ?\{([^{}]*)\}", r"\1", text)
+    text = re.sub(r"\\text ?\{([^{}]*)\}", r"\1", _MEASURE.sub("", text))
+    text = re.sub(r"\\overline ?\{ ?([A-Z]{2}) ?\}$", r"\1", text)  # the segment AB
     text = re.sub(r"\\(vec|hat|bar|dot|ddot|tilde|overline) ?([A-Za-z])$", r"\\\1{\2}", text)
     return re.sub(r"_\{(\w)\}", r"_\1", text.replace(" ", ""))

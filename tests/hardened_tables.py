@@ -117,6 +117,7 @@ REJECT = {
         S_{MBCN}:S=7:32 ;; 32:7
         \frac{NO}{BO}=\frac1{\sqrt6} ;; \sqrt6
         1\le|z|\le\frac32 ;; [1,\frac32]
+        x+y<1 ;; x+y\leq1
         0<f(x)<1 ;; [0,1]""",
     "textbook and physics forms": r"""
         25^\circ\mathrm{C} ;; 25\ \mathrm{^\circ F}

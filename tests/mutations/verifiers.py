@@ -27,7 +27,7 @@ FAULTS = [
     ),
     *faults(
         "verifiers/math/answer_equality.py",
-        "verifiers/math/test_answer.py",
+        "verifiers/math/test_answer.py verifiers/math/test_hardened.py",
         (
             "units do not matter",
             "    if size is None:",

@@ -14,7 +14,7 @@ _TRUNCATED = 0.2  # share of the responses
 _PRM_ACCURACY = 0.53  # chance is 0.5
 _CLIPPED = 0.9  # share of the optimizer steps
 _TIMEOUTS = 0.01  # share of the responses
-_SAMPLER_KL = 1e-3  # nats a token; sound runs have 1.5e-4 at the most
+_SAMPLER_KL = 1e-3  # nats a token; sound runs have 2.7e-4 at the most
 
 Values = list[tuple[int, float]]  # of a metric: iteration and value
 

@@ -138,7 +138,7 @@ def update_value(value: Trained, groups: list[Group], c: dict) -> tuple[list[Ten
         span = slice(K * share.start, K * share.stop)
         rows = zip(prefix_values(value.model, [groups[i] for i in share]), old[span], returns[span])
         loss = torch.cat([twin.clipped_errors(*row, width) for row in rows]).mean() / 2
-        mean_loss += float(loss) / len(steps)
+        mean_loss += float(loss.detach()) / len(steps)
         value.step(loss)
     metrics = {"value_loss": mean_loss, "value_gradient_norm": max(value.norms)}
     return old, metrics | {"value_explained_variance": twin.explained_variance(old, returns)}
@@ -168,7 +168,7 @@ def update_policy(
             terms |= dict(approx_kl=ratio - 1 - log_ratio, sampler_kl=drawn - old_row)
             for name, values in {**terms, "capped_fraction": is_capped}.items():
                 metrics[name] += float(values.detach().sum()) / count / len(steps)
-        metrics["policy_loss"] += float(loss) / len(steps)
+        metrics["policy_loss"] += float(loss.detach()) / len(steps)
         policy.step(loss)
     return {**metrics, "policy_gradient_norm": max(policy.norms)}
 

@@ -74,7 +74,8 @@ def test_filter_bounds_are_inclusive(right, of, kept):
 
 
 def test_filter_takes_partial_rewards():
-    assert is_kept(make_group([0.1, 0.1, 0.3, 0.3]), 0.2, 0.8)  # 0.2, but for rounding
+    assert is_kept(make_group([0.3, 0.2, 0.1]), 0.2, 0.8)  # 0.2, but for rounding
+    assert (0.3 + 0.2 + 0.1) / 3 < 0.2
     assert not is_kept(make_group([0.1, 0.1, 0.1, 0.3]), 0.2, 0.8)
 
 

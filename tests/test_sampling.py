@@ -1,5 +1,6 @@
 """What train_prime.py samples, by its own path from a constant to a token."""
 
+import contextlib
 import itertools
 import json
 import math
@@ -12,8 +13,10 @@ import torch
 from small_runs import load_script
 from stub_verifier import StubVerifier
 from tiny_models import save_tiny_model
+from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import rollout
 from generation import generate
 from generation.groups import MIN_KEPT_FRACTION, Collected, Group
 from training import start
@@ -209,6 +212,34 @@ def test_an_iteration_begins_with_the_surplus_and_the_share_kept_of_the_one_befo
             share = max(before.kept_fraction, MIN_KEPT_FRACTION)
             assert len(after.sampled) == math.ceil((4 - len(surplus)) / share)
     assert any(after.rounds == 1 and before.kept_fraction < 1 for before, after in pairs)
+
+
+def test_a_prompt_draws_the_same_tokens_whatever_is_sampled_beside_it(model):
+    policy, tokenizer = (
+        kind.from_pretrained(model) for kind in (AutoModelForCausalLM, AutoTokenizer)
+    )
+    common = dict(ability="math", ground_truth="1", data_source="")
+    texts = ("1+2", "((1+2)-3)+4", "4")  # the longest goes first in a batch
+    prompts = [{**common, "prompt_ids": tokenizer(text)["input_ids"]} for text in texts]
+
+    def draw(numbers: list[int]) -> list[list[list[int]]]:
+        groups = rollout.sample_groups(
+            policy,
+            tokenizer,
+            StubVerifier(),
+            [prompts[n] for n in numbers],
+            [70 + n for n in numbers],
+            samples_per_prompt=3,
+            rollout_tokens=4096,
+            max_response_tokens=12,
+            temperature=1.0,
+            eos_token_ids=[tokenizer.eos_token_id],
+            timer=lambda _: contextlib.nullcontext(),
+            progress=lambda **_: tqdm(disable=True),
+        )
+        return [group.response_ids for group in groups]
+
+    assert draw([0, 1, 2]) == [draw([n])[0] for n in range(3)]
 
 
 class Started(Exception):

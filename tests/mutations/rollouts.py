@@ -73,8 +73,7 @@ FAULTS = [
     ),
     *faults(
         "rollout.py",
-        "test_train_prime.py::test_the_room_for_rollouts_changes_no_response"
-        " test_train_prime.py::test_a_run_leaves_what_the_docs_say",
+        "test_sampling.py::test_a_prompt_draws_the_same_tokens_whatever_is_sampled_beside_it",
         (
             "a prompt's random numbers depend on its batch",
             "[seeds[prompt] for prompt in batch]",

@@ -1,5 +1,7 @@
 """Log-probabilities of responses: alone, padded, packed as siblings, in chunks."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from tiny_models import ARCHITECTURES, make_model, pad_siblings
@@ -111,6 +113,23 @@ def test_gradients_of_chunks_do_not_meet_in_half_precision(monkeypatch):
         gradients.append(model.lm_head.weight.grad)
     exact, whole, chunked = gradients
     assert (chunked - exact).norm() < 1.2 * (whole - exact).norm()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_what_is_computed_from_logits_in_half_precision_is_exact(temperature):
+    logits = (4 * torch.randn(50, 30)).bfloat16()
+    tokens = torch.arange(50) % 30
+
+    def head(inputs_embeds: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(logits=logits.unsqueeze(0))
+
+    states = torch.zeros(50, 1)
+    own, entropy = logprobs_module._compute_logprobs(head, states, tokens, temperature, True)
+    table = (logits.double() / temperature).log_softmax(-1)
+    expected = table[torch.arange(50), tokens]
+    torch.testing.assert_close(own.double(), expected, atol=1e-5, rtol=0)
+    expected = -(table.exp() * table).sum(-1)
+    torch.testing.assert_close(entropy.double(), expected, atol=1e-5, rtol=0)
 
 
 def test_neither_pass_ever_holds_the_logits_of_a_batch(monkeypatch):

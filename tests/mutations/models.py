@@ -141,9 +141,14 @@ FAULTS = [
         "models/test_logprobs.py models/test_adapters.py",
         ("the temperature is ignored", "logits.float() / temperature", "logits.float()"),
         (
-            "log-softmax in the precision of the logits",
+            "the temperature divides in the precision of the logits",
             "logits = logits.float() / temperature",
             "logits = logits / temperature",
+        ),
+        (
+            "log-softmax in the precision of the logits",
+            "log_softmax(dim=-1, dtype=torch.float32)",
+            "log_softmax(dim=-1)",
         ),
         (
             "the entropy has a gradient",

@@ -180,7 +180,8 @@ FAULTS = [
     ),
     *faults(
         "train_prm.py",
-        f"{SCRIPT}::test_it_learns_and_is_measured_on_prompts_it_never_saw",
+        f"{SCRIPT}::test_it_learns_and_is_measured_on_prompts_it_never_saw"
+        f" {SCRIPT}::test_the_script_and_its_twin_agree",
         (
             "it trains on the held-out prompts",
             "RowStream(trained, SEED)",

@@ -44,12 +44,13 @@ def test_rewards_are_beta_times_the_log_ratio_whatever_the_batch(prm):
     scorer = load_scorer(settings, torch.float32, torch.device("cpu"))
     prompts = [[10], [11, 12, 13], [5, 6, 7, 8, 9]]  # the longest row comes last
     responses = [[22, 23, 24, 25], [26], [20, 21]]
+    models = [AutoModelForCausalLM.from_pretrained(name) for name in (prm, SFT_MODEL)]
     expected = []
     for prompt, response in zip(prompts, responses):
         ids = torch.tensor([prompt + response])
         log_ratio = 0.0
-        for model, sign in ((scorer.prm, 1), (scorer.reference, -1)):
-            logits = model.model(ids).logits[0, len(prompt) - 1 : -1] / 0.5
+        for model, sign in zip(models, (1, -1)):
+            logits = model(ids).logits[0, len(prompt) - 1 : -1] / 0.5
             log_ratio += sign * logits.log_softmax(-1)[range(len(response)), response]
         expected.append((0.1 * log_ratio).tolist())
     for batch_tokens in (1, 30, 800):

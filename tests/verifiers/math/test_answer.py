@@ -67,3 +67,13 @@ def test_an_unparseable_gold_matches_its_text_alone(gold):
 
 def test_an_empty_gold_is_never_right():
     assert not equivalent("", "") and not equivalent(" ", "5") and not equivalent("$$", "$$ $$")
+
+
+def test_the_box_of_a_gold_solution_is_opened():
+    assert grade("\\boxed{\\frac{1}{2}}", "so it is \\boxed{0.5}") == (1.0, "correct")
+
+
+@pytest.mark.parametrize("answer", ["\\int_0^1 2x\\,dx", "\\lim_{x\\to0}\\frac{\\sin x}{x}"])
+def test_what_only_sympy_knows_is_asked_of_it(answer):
+    assert grade(f"\\boxed{{{answer}}}", "1") == (1.0, "correct")
+    assert grade(f"\\boxed{{{answer}}}", "2") == (0.0, "wrong")

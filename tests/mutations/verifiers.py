@@ -109,7 +109,8 @@ FAULTS = [
     ),
     *faults(
         "verifiers/code/program.py",
-        "verifiers/code/test_program.py verifiers/code/test_extraction.py",
+        "verifiers/code/test_program.py verifiers/code/test_extraction.py"
+        " verifiers/code/test_asserts.py::test_asserts_that_fail",
         ("all_or_nothing is ignored", "if all_or_nothing else", "if False else"),
         ("a time-out is wrong", '"timeout" if None in results else "wrong"', '"wrong"'),
         ("the first test gets all the time", "left / (count - number)", "left"),

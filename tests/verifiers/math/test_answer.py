@@ -77,3 +77,8 @@ def test_the_box_of_a_gold_solution_is_opened():
 def test_what_only_sympy_knows_is_asked_of_it(answer):
     assert grade(f"\\boxed{{{answer}}}", "1") == (1.0, "correct")
     assert grade(f"\\boxed{{{answer}}}", "2") == (0.0, "wrong")
+
+
+@pytest.mark.parametrize("answer", ["xY", "Xy", "x Y"])
+def test_the_case_of_symbols_counts(answer):
+    assert grade(f"\\boxed{{{answer}}}", "xy") == (0.0, "wrong")

@@ -246,12 +246,13 @@ class Started(Exception):
     """The verifier was made."""
 
 
-def test_the_verifier_is_made_as_the_constants_say(model, tmp_path, monkeypatch):
+@pytest.mark.parametrize("allow", [True, False])
+def test_the_verifier_is_made_as_the_constants_say(allow, model, tmp_path, monkeypatch):
     settings = dict(num_workers=3, timeout_seconds=2.5)
-    settings |= dict(all_or_nothing=True, allow_unsandboxed_code=True, strict_form=False)
+    settings |= dict(all_or_nothing=True, allow_unsandboxed_code=allow, strict_form=False)
     settings |= dict(verifiers={})
     constants = dict(VERIFIER_WORKERS=3, VERIFIER_TIMEOUT=2.5)
-    constants |= dict(CODE_ALL_OR_NOTHING=True, ALLOW_UNSANDBOXED_CODE=True, STRICT_FORM=False)
+    constants |= dict(CODE_ALL_OR_NOTHING=True, ALLOW_UNSANDBOXED_CODE=allow, STRICT_FORM=False)
     constants |= dict(TRAIN_DATA=write_rows(tmp_path / "rows.jsonl", ["1+2"]), EVAL_DATA=None)
     settings_of_run = {**SETTINGS, **constants, "OUTPUT_DIR": str(tmp_path)}
     script = load_script("train_prime.py", tmp_path, MODEL=model, **settings_of_run)

@@ -24,7 +24,7 @@ from transformers import PreTrainedTokenizerBase
 from checks.errors import UserError
 from embedded import arithmetic, word_problems
 from embedded.eurus import CODE_TEMPLATE, EURUS_SYSTEM_PROMPT, MATH_TEMPLATE
-from verifiers import ABILITIES, list_judges
+from verifiers import ABILITIES, collect_judges
 from verifiers.code.program import find_ground_truth_fault
 
 TEMPLATES = {"math": MATH_TEMPLATE, "code": CODE_TEMPLATE}
@@ -324,8 +324,8 @@ def _find_row_fault(
     if ability not in known:
         hint = " VERIFIERS can name a function for it."
         return explain_unknown_ability(ability, known) + hint
-    judges = [judge for judge, _ in list_judges(verifiers, ability)]
-    if not ground_truth.strip() and set(judges) & set(ABILITIES):
+    judges = collect_judges(verifiers, [ability])
+    if not ground_truth.strip() and judges & set(ABILITIES):
         return "has no ground truth."
     ground_truth_fault = find_ground_truth_fault(ground_truth) if "code" in judges else ""
     if ground_truth_fault:

@@ -28,7 +28,7 @@ from models.loading import load_model
 from reporting import response_files, run_log
 from reporting.run_log import PhaseTimer
 from training import processes
-from verifiers import Verifier, list_judges
+from verifiers import Verifier, collect_judges
 from verifiers.own import check_verifiers
 
 # Models
@@ -142,9 +142,8 @@ def make_verifier(tasks: Sequence[Task]) -> Iterator[Verifier]:
         verifiers=VERIFIERS,
     )
     abilities = {prompt["ability"] for task in tasks for prompt in task.prompts}
-    judges = {judge for ability in abilities for judge, _ in list_judges(VERIFIERS, ability)}
     with verifier:
-        if "code" in judges:
+        if "code" in collect_judges(VERIFIERS, abilities):
             machine.check_sandbox(
                 verifier.sandbox_fault,
                 ALLOW_UNSANDBOXED_CODE,

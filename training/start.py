@@ -23,7 +23,7 @@ from training.interrupt import Interrupt
 from training.pushing import Pusher
 from training.row_order import RowStream
 from training.saving import Saver
-from verifiers import Verifier, list_judges
+from verifiers import Verifier, collect_judges
 from verifiers.math.question import holds_answer
 from verifiers.own import check_verifiers
 
@@ -120,12 +120,8 @@ def load_prompts(
     return prompts, dropped, list(itertools.islice(held_out, constants["EVAL_PROMPTS"]))
 
 
-def judges_of(constants: dict, ability: str) -> list[str]:
-    return [judge for judge, _ in list_judges(constants["VERIFIERS"], ability)]
-
-
 def needs_sandbox(constants: dict, abilities: Iterable[str]) -> bool:
-    return any("code" in judges_of(constants, ability) for ability in abilities)
+    return "code" in collect_judges(constants["VERIFIERS"], abilities)
 
 
 def count_copyable(constants: dict, prompts: Dataset) -> tuple[int, int]:
@@ -134,10 +130,10 @@ def count_copyable(constants: dict, prompts: Dataset) -> tuple[int, int]:
     A policy that copies it would be right by the value alone: see strict_form of Verifier. The
     first questions are looked at, and those of maths count.
     """
-    first = prompts[:_ROWS_LOOKED_AT]
+    first, verifiers = prompts[:_ROWS_LOOKED_AT], constants["VERIFIERS"]
     columns = zip(first["question"], first["ground_truth"], first["ability"])
     count = sum(
-        "math" in judges_of(constants, ability) and holds_answer(question, truth)
+        "math" in collect_judges(verifiers, [ability]) and holds_answer(question, truth)
         for question, truth, ability in columns
     )
     return count, len(first["ability"])

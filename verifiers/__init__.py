@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -53,6 +53,11 @@ def list_judges(verifiers: dict, ability: str) -> list[tuple[str, float]]:
     """
     judges = verifiers.get(ability, ability)
     return [(judges, 1.0)] if isinstance(judges, str) else list(judges)
+
+
+def collect_judges(verifiers: dict, abilities: Iterable[str]) -> set[str]:
+    """Return all that judges some abilities: built-in abilities and functions."""
+    return {judge for ability in abilities for judge, _ in list_judges(verifiers, ability)}
 
 
 def name_rewards(verifiers: dict) -> list[str]:
@@ -254,10 +259,6 @@ class Verifier:
         except OSError:
             pass  # the pool died: collect() notices
 
-    def _list_functions(self) -> set[str]:
-        judges = [j for ability in self.verifiers for j, _ in list_judges(self.verifiers, ability)]
-        return set(judges) - set(ABILITIES)
-
     def _start_pool(self) -> None:
         self._process = os.getpid()
         self._socket, theirs = map(_move_up, socket.socketpair())
@@ -266,7 +267,7 @@ class Verifier:
             "num_workers": self.num_workers,
             "timeout_seconds": self.timeout_seconds,
             "all_or_nothing": self.all_or_nothing,
-            "functions": sorted(self._list_functions()),
+            "functions": sorted(collect_judges(self.verifiers, self.verifiers) - set(ABILITIES)),
         }
         command = [sys.executable, "-P", "-m", "verifiers.pool"]
         self._pool = subprocess.Popen(

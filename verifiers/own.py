@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 from checks.errors import UserError
-from verifiers import ABILITIES, STATUSES, list_judges, name_rewards
+from verifiers import ABILITIES, STATUSES, collect_judges, name_rewards
 
 _FRAMES, _CHARACTERS = 8, 4000  # of a traceback that is shown, at most
 _EXAMPLE = 'write {"mine": "my_rewards.py:mine"}, or pairs of a function and its weight'
@@ -37,7 +37,7 @@ def check_verifiers(verifiers: object, templates: object) -> None:
             raise UserError(f"VERIFIERS[{ability!r}] = {judges!r}: {_EXAMPLE}.")
         for judge, weight in pairs:
             _check_judge(ability, judge, weight)
-    judges = {judge for ability in verifiers for judge, _ in list_judges(verifiers, ability)}
+    judges = collect_judges(verifiers, verifiers)
     for name in name_rewards(verifiers):
         if len(same := sorted(j for j in judges if j.rpartition(":")[2] == name)) > 1:
             raise UserError(f"VERIFIERS: {' and '.join(same)} have the same name: rename one.")

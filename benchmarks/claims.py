@@ -33,7 +33,12 @@ from checks.saved_constants import (
 from checks.training_run import FREE_TO_CHANGE, translate_earlier
 from training.checkpoint import find_checkpoint
 
-OTHER_MODEL = "runs/other-facts-sft"  # made when first used
+OTHER_MODEL = "runs/other-facts-sft"
+MADE = {  # models that are made when first used, with these arguments of tables_sft.py
+    OTHER_MODEL: ["--facts", "other"],
+    "runs/tables-sft-0.5": ["--width", "0.5"],
+    "runs/tables-sft-2": ["--width", "2"],
+}
 # STRICT_FORM came after the runs of the report. Responses to these tasks copy no question.
 MACHINE = {"CPU_THREADS": 1, "VERIFIER_WORKERS": 1, "STRICT_FORM": False}
 HARD = {  # constants of the hard task, where they differ from the embedded default
@@ -71,14 +76,47 @@ ARMS = {  # name: constants that differ from HARD
     "PRIME, no whitening": {"WHITEN": False},
     "RLOO, no whitening": {"WHITEN": False, "PROCESS_COEF": 0},
     "RLOO, gradient clip 0.1": {"POLICY_GRADIENT_CLIP": 0.1, "PROCESS_COEF": 0},
-    "REINFORCE + process": {"ADVANTAGE_ESTIMATOR": "reinforce"},
-    "REINFORCE": {"ADVANTAGE_ESTIMATOR": "reinforce", "PROCESS_COEF": 0},
-    "GRPO + process": {"ADVANTAGE_ESTIMATOR": "grpo"},
-    "GRPO": {"ADVANTAGE_ESTIMATOR": "grpo", "PROCESS_COEF": 0},
     "PRIME, 3x rate": {"POLICY_LR": 3e-5},
     "RLOO, 3x rate": {"POLICY_LR": 3e-5, "PROCESS_COEF": 0},
     "PRIME, 10x rate": {"POLICY_LR": 1e-4},
     "RLOO, 10x rate": {"POLICY_LR": 1e-4, "PROCESS_COEF": 0},
+}
+_PPO = {"ADVANTAGE_ESTIMATOR": "gae", "VALUE": "head", "GAMMA": 1.0}
+_PRM_AS_VALUE = {**_PPO, "VALUE": "prm", "PROCESS_COEF": 0}
+_NO_FILTER = {"ACCURACY_LOW": 0.0, "ACCURACY_HIGH": 1.0}
+_FEW_PROMPTS = {"SAMPLES_PER_PROMPT": 16, "PROMPTS_PER_ITERATION": 2, "PRM_OPTIMIZER_STEPS": 2}
+PAPER = {  # experiments of the paper on the hard task: constants that differ from HARD
+    "PRIME": {},
+    "RLOO": {"PROCESS_COEF": 0},
+    "REINFORCE + process": {"ADVANTAGE_ESTIMATOR": "reinforce"},
+    "REINFORCE": {"ADVANTAGE_ESTIMATOR": "reinforce", "PROCESS_COEF": 0},
+    "GRPO + process": {"ADVANTAGE_ESTIMATOR": "grpo"},
+    "GRPO": {"ADVANTAGE_ESTIMATOR": "grpo", "PROCESS_COEF": 0},
+    "pairs loss": {"PRM_LOSS": "pairs"},
+    "PRM trained beforehand": {},  # run_arm() sets PRM_MODEL to an offline PRM
+    "PRIME, K 16": _FEW_PROMPTS,
+    "RLOO, K 16": {**_FEW_PROMPTS, "PROCESS_COEF": 0},
+    "PRM of half the width": {"PRM_MODEL": "runs/tables-sft-0.5", "PRM_REFERENCE": "prm"},
+    "PRM of twice the width": {"PRM_MODEL": "runs/tables-sft-2", "PRM_REFERENCE": "prm"},
+    "bfloat16 rollouts": {"ROLLOUT_DTYPE": "bfloat16"},
+    "bfloat16 rollouts, no weights": {"ROLLOUT_DTYPE": "bfloat16", "IMPORTANCE_CAP": None},
+    "no weights": {"IMPORTANCE_CAP": None},
+    "no surplus": {"MAX_SURPLUS_AGE": 0},
+    "PRIME, no filter": _NO_FILTER,
+    "RLOO, no filter": {**_NO_FILTER, "PROCESS_COEF": 0},
+    "PRM as value": _PRM_AS_VALUE,
+    "PPO + process": _PPO,
+    "PPO": {**_PPO, "PROCESS_COEF": 0},
+}
+PAPER_TRIALS = {  # those with a value were chosen from these, on other seeds
+    "PPO": {**_PPO, "PROCESS_COEF": 0},
+    "PPO, 8 value steps": {**_PPO, "PROCESS_COEF": 0, "VALUE_OPTIMIZER_STEPS": 8},
+    "PPO, value rate 1e-4": {**_PPO, "PROCESS_COEF": 0, "VALUE_LR": 1e-4},
+    "PPO, value warm-up": {**_PPO, "PROCESS_COEF": 0, "VALUE_WARMUP_ITERATIONS": 10},
+    "PPO + process": _PPO,
+    "PPO + process, gamma 0.9": {**_PPO, "GAMMA": 0.9},
+    "PRM as value": _PRM_AS_VALUE,
+    "PRM as value, gamma 0.9": {**_PRM_AS_VALUE, "GAMMA": 0.9},
 }
 OTHER_FACTS = {"PRIME": {}, "RLOO": {"PROCESS_COEF": 0}}  # no constant was chosen on this task
 TRIALS = {  # PRIME and RLOO (five each) and the oracle were chosen from these, on other seeds
@@ -145,6 +183,8 @@ PARTS = [
         160,
     ),
     Part("default", "The embedded default", MACHINE, DEFAULT, SEEDS, 40),
+    Part("paper", "Experiments of the paper on the hard task", HARD, PAPER, SEEDS, 160),
+    Part("paper-trials", "Trials of these", HARD, PAPER_TRIALS, [1, 2], 160),
     Part("hard-trials", "Trials of the hard task", HARD, TRIALS, [1, 2], 160),
     Part(
         "default-trials",
@@ -196,10 +236,12 @@ def main() -> None:
 def run_parts(out: Path, parts: Sequence[Part]) -> list[str]:
     """Run all arms on all seeds, one run per core at a time; return the failed ones."""
     jobs = [(part, arm, seed) for part in parts for arm in part.arms for seed in part.seeds]
-    models = {part.common.get("MODEL") for part, _, _ in jobs}
-    if OTHER_MODEL in models and not (ROOT / OTHER_MODEL).exists():
-        command = [sys.executable, "benchmarks/tables_sft.py", "--facts", "other"]
-        subprocess.run([*command, "--output", OTHER_MODEL], cwd=ROOT, check=True)
+    models = {part.common.get("MODEL") for part in parts}
+    models |= {arm.get("PRM_MODEL") for part in parts for arm in part.arms.values()}
+    for model, settings in MADE.items():
+        if model in models and not (ROOT / model).exists():
+            command = [sys.executable, "benchmarks/tables_sft.py", *settings, "--output", model]
+            subprocess.run(command, cwd=ROOT, check=True)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         done = list(pool.map(lambda job: run_arm(out / job[0].folder, *job), jobs))
     return [
@@ -210,7 +252,7 @@ def run_parts(out: Path, parts: Sequence[Part]) -> list[str]:
 def run_arm(folder: Path, part: Part, arm: str, seed: int) -> bool:
     """Run or resume an arm on a seed, after the runs that it needs; return success."""
     constants = {**part.common, **part.arms[arm], "NUM_ITERATIONS": part.iterations}
-    if arm == "frozen PRM":
+    if arm in ("frozen PRM", "PRM trained beforehand"):
         offline = {**part.common, **OFFLINE, "NUM_ITERATIONS": part.iterations}
         offline["SEED"] = seed + _OFFLINE_SEED
         if not run(find_folder(folder, "offline PRM", seed), ["train_prime.py"], offline):

@@ -1,6 +1,7 @@
 """Makes embedded/tables-sft: `python benchmarks/tables_sft.py`, three minutes on two cores.
 
-With `--facts NAME` the model misremembers other facts; `--output FOLDER` is its folder.
+With `--facts NAME` the model misremembers other facts; `--output FOLDER` is its folder. With
+`--width FACTOR` it is so many times as wide, and learns the embedded task first.
 
 It is the model of benchmarks/claims.py. It works line by line, as the embedded model can, but has
 learned part of its tables wrong. A share of all facts, such as 7+8, has a wrong result. The
@@ -20,6 +21,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from accelerate.utils import set_seed
+from transformers import AutoModelForCausalLM
+
 from embedded import arithmetic
 from embedded.arithmetic import Operation
 
@@ -33,15 +37,34 @@ _SFT = ["STEPS=250", "LR=1e-3", "WARMUP_STEPS=20", "SAVE_EVERY=1000"]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--facts", default="", metavar="NAME", help="misremember other facts")
+    parser.add_argument("--width", type=float, default=1.0, metavar="FACTOR")
     parser.add_argument("--output", default="embedded/tables-sft", metavar="FOLDER")
     arguments = parser.parse_args()
     rows = make_rows(_ROWS, arguments.facts)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "demonstrations.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        settings = ["MODEL=embedded/arithmetic-sft", f"DATA={path}", "SPLIT=train"]
-        settings += [f"OUTPUT={arguments.output}", *_SFT]
-        subprocess.run([sys.executable, "sft.py", *settings], cwd=ROOT, check=True)
+        start = "embedded/arithmetic-sft"
+        if arguments.width != 1:
+            widen(arguments.width, Path(folder) / "untrained")
+            start = f"{folder}/arithmetic-sft"
+            tune(f"MODEL={folder}/untrained", f"OUTPUT={start}")
+        data = [f"DATA={path}", "SPLIT=train"]
+        tune(f"MODEL={start}", f"OUTPUT={arguments.output}", *data, *_SFT)
+
+
+def tune(*settings: str) -> None:
+    subprocess.run([sys.executable, "sft.py", *settings], cwd=ROOT, check=True)
+
+
+def widen(factor: float, folder: Path) -> None:
+    """Write an untrained model whose width is `factor` times that of the embedded one."""
+    config = arithmetic.build_config()
+    for name in ("hidden_size", "intermediate_size", "head_dim"):
+        setattr(config, name, round(getattr(config, name) * factor))
+    set_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    arithmetic.build_tokenizer().save_pretrained(folder)
 
 
 def make_rows(count: int, facts: str) -> list[dict]:

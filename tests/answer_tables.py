@@ -113,6 +113,7 @@ REJECT = {
     "tiny differences": r"""
         e^{-300} ; e^{-400} | e^{-300} ; 0 | 10^{-300}\pi ; 1e-300 | 10^{-300}\pi ; -10^{-300}\pi
         x+10^{-40} ; x | \sqrt2+10^{-200} ; \sqrt2 | x\cdot10^{-130} ; 0""",
+    "a sign that is no punctuation": r"n ; n! | n! ; n | k ; k!! | \pi ; \pi!",
     "what differs only somewhere": r"""
         |x-5| ; 5-x | \sqrt{(x-5)^2} ; 5-x | \max(x,2) ; 2 | |x-5|+|x+5| ; 10 | n\bmod 29 ; n
         n!\cos^2(\frac{n\pi}{2}) ; 5n!\cos^2(\frac{n\pi}{2}) | \min(n,30) ; n

@@ -69,7 +69,8 @@ def find_descendants(process: int) -> list[int]:
     return found[1:]
 
 
-def wait_until(is_true, seconds: float = 5.0) -> bool:
+def wait_until(is_true, seconds: float = 120.0) -> bool:
+    """Return whether something becomes true; the seconds only end a test that would hang."""
     deadline = time.monotonic() + seconds
     while not is_true() and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -137,7 +137,7 @@ def test_what_is_no_reward_is_an_error(verifier, stderr):
 
 
 def is_gone(path: Path) -> bool:
-    return wait_until(lambda: not Path(f"/proc/{path.read_text()}").exists(), 30.0)
+    return wait_until(lambda: not Path(f"/proc/{path.read_text()}").exists())
 
 
 def test_a_process_that_a_function_leaves_is_killed(verifier, stderr, tmp_path):

@@ -33,7 +33,7 @@ def pool_processes() -> set[int]:
 
 def are_gone(pids: set[int]) -> bool:
     """Wait until none of these processes of a pool is left. Kill those that do not end."""
-    gone = wait_until(lambda: not pids & pool_processes(), 10.0)
+    gone = wait_until(lambda: not pids & pool_processes())
     for pid in pids & pool_processes():
         os.kill(pid, signal.SIGKILL)
     return gone
@@ -60,7 +60,7 @@ def wait_for_work(pool: int, count: int) -> set[int]:
                     found.add(pid)
         return found
 
-    assert wait_until(lambda: len(find()) == count, 30.0)
+    assert wait_until(lambda: len(find()) == count)
     return find()
 
 
@@ -168,7 +168,7 @@ def test_a_worker_is_replaced_after_so_many_jobs():
 
 def kill_next_pool(verifier: Verifier, pool: int) -> None:
     """Kill the pool that takes the place of this one, as soon as it has started."""
-    wait_until(lambda: verifier._pool and verifier._pool.pid != pool and verifier._rows, 60.0)
+    wait_until(lambda: verifier._pool and verifier._pool.pid != pool and verifier._rows)
     os.kill(verifier._pool.pid, signal.SIGKILL)
 
 

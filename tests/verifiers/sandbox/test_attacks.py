@@ -164,7 +164,7 @@ def test_state_of_one_test_does_not_reach_the_next(world):
 def test_a_client_that_goes_takes_its_run_along(world, count):
     truth = {name: values * count for name, values in TRUTH.items()}
     run = parse_ground_truth(truth)
-    with _Run(world.server, run, ["while True: pass"], time.monotonic() + 60) as lost:
+    with _Run(world.server, run, ["while True: pass"], time.monotonic() + 600) as lost:
         lost.wait_for_start()
         assert wait_until(lambda: find_descendants(world.server_process))
     assert wait_until(lambda: not find_descendants(world.server_process))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import checks.openmp  # noqa: F401  # isort: skip  (before torch)
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed

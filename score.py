@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import checks.openmp  # noqa: F401  # isort: skip  (before torch)
 import torch
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import checks.openmp  # noqa: F401  # isort: skip  (before torch)
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+import checks.openmp  # noqa: F401  # isort: skip  (before torch)
 import torch
 from accelerate.utils import set_seed
 from torch import Tensor

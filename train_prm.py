@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import checks.openmp  # noqa: F401  # isort: skip  (before torch)
 import torch
 from accelerate import Accelerator
 from datasets import Dataset

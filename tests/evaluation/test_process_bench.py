@@ -1,4 +1,4 @@
-"""ProcessBench: which step a rule names, F1, the threshold that suits a PRM, the tokens of steps."""
+"""ProcessBench: which step a rule names, F1, the best threshold, the tokens of steps."""
 
 import numpy as np
 import pytest

@@ -239,6 +239,9 @@ def test_hub_sets_are_asked_for_by_id_configuration_and_split(monkeypatch):
     with pytest.raises(UserError):
         load_benchmark("Mine", "openai/gsm8k", None)  # known by its id under any name
     assert asked[-1] == (("openai/gsm8k", "main"), {"split": "test"})
+    with pytest.raises(UserError):
+        load_benchmark("LeetCode", None, None)  # the 180 problems, in one file
+    assert asked[-1] == (("TechxGenus/LeetCode-Contest", None), {"split": "train"})
     assert set(sets.HUB_SETS) >= {"AIME 2024", "MATH-500", "AMC", "HumanEval", "MBPP"}
 
 

@@ -46,13 +46,7 @@ _EMBEDDED = {task.NAME: task.split_rows for task in (arithmetic, word_problems)}
 _READERS = {".parquet": "parquet", ".json": "json", ".jsonl": "json"}
 
 
-def load_rows(
-    source: str,
-    split: str,
-    constant: str,
-    config: str | None = None,
-    files: Sequence[str] = (),
-) -> Dataset:
+def load_rows(source: str, split: str, constant: str, config: str | None = None) -> Dataset:
     """Return the rows of a hub id, a parquet / json / jsonl file, a folder or an embedded task.
 
     Args:
@@ -60,7 +54,6 @@ def load_rows(
         split: split of a hub data set, a folder or an embedded task.
         constant: name of the constant, for messages.
         config: configuration of a hub data set that has several.
-        files: addresses of the json files that make up a hub data set; none: all of its split.
 
     Raises:
         UserError: the file or split does not exist, cannot be read, or has no rows.
@@ -80,8 +73,6 @@ def load_rows(
             raise UserError(f"{constant} = {source!r}: use a .parquet, .json or .jsonl file.")
         elif not path.is_dir() and (reader or source.startswith((".", "/", "~"))):
             raise UserError(f"{constant} = {source!r}: there is no such file or folder.")
-        elif files:
-            rows = load_dataset("json", data_files=list(files), split="train")
         else:
             rows = load_dataset(source, config, split=split)
     except UserError:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from datasets import Dataset
+from datasets import Dataset, load_dataset
 
 import data
 from checks.errors import UserError
@@ -67,9 +67,10 @@ def load_benchmark(name: str, source: str | None, limit: int | None) -> Dataset:
     if source is not None and not isinstance(source, str):
         raise UserError(f"{constant} = {source!r} must be text in quotes, or None.")
     hub_set = HUB_SETS[name] if source is None else _find_hub_set(source, constant)
-    rows = data.load_rows(
-        hub_set.hub_id, hub_set.split, constant, hub_set.config, files=hub_set.files
-    )
+    if hub_set.files:
+        rows = _load_files(hub_set, constant)
+    else:
+        rows = data.load_rows(hub_set.hub_id, hub_set.split, constant, hub_set.config)
     columns = set(rows.column_names)
     first = rows.select(range(min(limit or len(rows), len(rows))))
     if "ability" in columns and columns & {"prompt", "problem"}:  # as train_prime.py reads them
@@ -97,6 +98,16 @@ def _find_hub_set(source: str, constant: str) -> HubSet:
             f"{', '.join(map(repr, _RELEASES))}."
         )
     return known.get(source, HubSet(source, "test"))
+
+
+def _load_files(hub_set: HubSet, constant: str) -> Dataset:
+    try:
+        return load_dataset("json", data_files=list(hub_set.files), split="train")
+    except Exception as error:  # the reader and the hub raise their own kinds
+        raise UserError(
+            f"{constant} = {hub_set.hub_id!r}: cannot be read: {error!r}. If this machine has no "
+            f"network, name a local file with the rows of {', '.join(hub_set.files)}."
+        ) from error
 
 
 def _check_rows(rows: Dataset, needed: tuple[str, ...], constant: str) -> Iterator[dict]:

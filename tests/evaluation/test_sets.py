@@ -206,7 +206,7 @@ def test_a_row_whose_tests_cannot_be_decoded_is_named(tmp_path):
 
 def test_a_release_of_live_code_bench_has_its_files(monkeypatch):
     asked = []
-    monkeypatch.setattr(data, "load_dataset", lambda *a, **k: asked.append((a, k)) or 1 / 0)
+    monkeypatch.setattr(sets, "load_dataset", lambda *a, **k: asked.append((a, k)) or 1 / 0)
     source = "livecodebench/code_generation_lite"
     for name, given, last in (("LiveCodeBench v2", None, 2), ("Mine", f"{source}@release_v4", 4)):
         with pytest.raises(UserError, match=f"'{source}@release_v{last}'.*cannot be read"):
@@ -231,7 +231,8 @@ def test_a_limit_takes_the_first_rows(tmp_path):
 
 def test_hub_sets_are_asked_for_by_id_configuration_and_split(monkeypatch):
     asked = []
-    monkeypatch.setattr(data, "load_dataset", lambda *a, **k: asked.append((a, k)) or 1 / 0)
+    for module in (data, sets):
+        monkeypatch.setattr(module, "load_dataset", lambda *a, **k: asked.append((a, k)) or 1 / 0)
     for name in HUB_SETS:
         with pytest.raises(UserError, match=rf"BENCHMARKS\['{name}'\] = '{HUB_SETS[name].hub_id}'"):
             load_benchmark(name, None, None)

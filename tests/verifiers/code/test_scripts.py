@@ -56,7 +56,8 @@ LIST_TRUTH = {"test": LIST_CHECK, "entry_point": "Solution().reverse", "test_imp
 def test_a_script_of_statements(grade):
     right = "class Solution:\n    def count(self, word): return len(word)"
     assert grade(right, {"test": SCRIPT}) == CORRECT
-    assert grade(right.replace("len(word)", "5"), {"test": SCRIPT}) == WRONG
+    assert grade(right.replace("len(word)", "5"), {"test": SCRIPT}) == (0.5, "partial")
+    assert grade(right.replace("len(word)", "4"), {"test": SCRIPT}) == WRONG
     assert grade("def count(word): return len(word)", {"test": SCRIPT}) == WRONG
 
 

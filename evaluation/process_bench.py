@@ -110,12 +110,16 @@ def measure(named: Sequence[int], labels: Sequence[int]) -> tuple[float, float, 
 def choose_threshold(
     rewards: Sequence[Sequence[float]], labels: Sequence[int], rule: str
 ) -> tuple[float, float]:
-    """Return the threshold with the highest F1 on these rows, the lowest of several, and its F1."""
+    """Return the threshold with the highest F1 on these rows, the lowest of several, and its F1.
+
+    Only thresholds midway between two rewards are tried: others name the same steps as one of them.
+    """
     low, high = np.transpose([_find_range(own, label, rule) for own, label in zip(rewards, labels)])
     has_error = np.not_equal(labels, -1)
-    candidates = np.unique([reward for own in rewards for reward in own])
+    values = np.unique([reward for own in rewards for reward in own])
+    values = np.concatenate((values[:1] - 1, values, values[-1:] + 1))
     best = (0.0, -1.0)
-    for threshold in [*candidates.tolist(), math.nextafter(candidates[-1], math.inf)]:
+    for threshold in ((values[1:] + values[:-1]) / 2).tolist():
         right = (low < threshold) & (threshold <= high)
         a, b = right[has_error].mean(), right[~has_error].mean()
         f1 = float(2 * a * b / (a + b)) if a + b else 0.0

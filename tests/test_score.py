@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from datasets import Dataset
 from pages import Page
 from small_runs import SFT_MODEL
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import data
 import score
 from checks.errors import UserError
 
@@ -127,6 +129,21 @@ def test_process_bench_finds_the_first_wrong_step(run, capsys):
             f"{rule} step below -0.001: {100 * a:.1f} % of solutions with a wrong step, "
             f"{100 * b:.1f} % of right ones, F1 {100 * f1:.1f}; best threshold here "
         )
+
+
+def test_process_bench_from_the_hub(prm, tmp_path, monkeypatch):
+    asked = []
+    solutions = Dataset.from_list(make_solutions()[:3])
+    monkeypatch.setattr(data, "load_dataset", lambda *a, **k: asked.append((a, k)) or solutions)
+    arguments = ["--prm", prm, "--reference", SFT_MODEL, "--beta", "0.05", "--split", "gsm8k"]
+    monkeypatch.setattr(sys, "argv", ["score.py", *arguments, "Qwen/ProcessBench"])
+    monkeypatch.chdir(tmp_path)
+    score.main()
+    assert asked == [(("Qwen/ProcessBench", None), {"split": "gsm8k"})]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "ProcessBench-gsm8k.scores.html",
+        "ProcessBench-gsm8k.scores.jsonl",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ def test_the_first_and_the_least_step_below_the_threshold():
     assert measure([0, 0, 0, 1, 0], LABELS) == (0.0, 0.0, 0.0)
     assert process_bench.describe(REWARDS, LABELS, 0.0) == [
         "first step below 0: 66.7 % of solutions with a wrong step, 50.0 % of right ones, F1 57.1; "
-        "best threshold here -0.5, F1 80.0",
+        "best threshold here -0.75, F1 80.0",
         "least step below 0: 33.3 % of solutions with a wrong step, 50.0 % of right ones, F1 40.0; "
-        "best threshold here -2, F1 50.0",
+        "best threshold here -2.5, F1 50.0",
     ]
 
 

@@ -125,12 +125,11 @@ def _run(tree: ast.Module, names: dict[str, object]) -> None:
 
 
 def _run_script(text: str, tester: Tester) -> int:
-    """Run the tests of a script one after another, all on the same objects; return 0 if all pass.
+    """Run the tests of a script one after another, all on the same objects.
 
     RESULTS gets a character for each that has ended, "1" if it passed. One that fails does not end
     the script, unless the sandbox refused something.
     """
-    all_pass = True
     for part in split_script(text):
         tester.has_failed = False
         try:
@@ -141,8 +140,7 @@ def _run_script(text: str, tester: Tester) -> int:
         except Exception:
             passes = False
         os.write(RESULTS, b"1" if passes else b"0")
-        all_pass = all_pass and passes
-    return 0 if all_pass else 1
+    return 0
 
 
 def _run_test_cases(names: dict[str, object]) -> None:

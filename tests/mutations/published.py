@@ -43,6 +43,16 @@ FAULTS = [
         group="published",
     ),
     *faults(
+        "verifiers/sandbox/supervisor.py",
+        f"{SCRIPTS}::test_a_program_cannot_write_the_results",
+        (
+            "a program may write the results",
+            "solution_end = {CHANNEL: theirs.fileno()}",
+            "solution_end = {CHANNEL: theirs.fileno(), RESULTS: descriptors[1]}",
+        ),
+        group="published",
+    ),
+    *faults(
         "verifiers/code/program.py",
         f"{SCRIPTS}::test_asserts_after_the_time_ran_out_did_not_finish {ASSERTS}",
         (

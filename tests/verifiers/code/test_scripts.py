@@ -107,6 +107,12 @@ def test_a_script_that_never_gets_to_its_first_assert(grade):
     assert grade(refused, {"test": STATEFUL}) == (0.0, "forbidden")
 
 
+def test_a_program_cannot_write_the_results(grade):
+    line = "n = 5\n        for d in range(4, 64):\n            try: os.write(d, b'1111')\n"
+    line += "            except OSError: pass"
+    assert grade(COUNTER.format(line), {"test": STATEFUL}) == WRONG
+
+
 @pytest.mark.parametrize(
     ("result", "rest", "verdict"),
     [(None, None, (0.25, "partial")), (False, False, (0.25, "partial")), (None, None, TIMEOUT)],

@@ -4,7 +4,7 @@
 responses.scores.jsonl and responses.scores.html beside the file. A row holds `prompt` and
 `response`. The prompt is a list of messages, or a question, which gets the template of the row's
 `ability`, one of VERIFIERS as in the PRM's run. Rows of a run's rollouts/ or of evaluate.py's
-responses/ are scored as sampled.
+responses/ are scored as sampled. Rows of ProcessBench measure how well the PRM finds wrong steps.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import data
 from checks import model_files
 from checks.errors import UserError
 from checks.files import replace_file
-from evaluation import scoring
+from evaluation import process_bench, scoring
 from generation.ending import find_pad_token_id
 from reporting.page import ShownGroup, show_response, write_page
 from reporting.progress import hide_library_bars
@@ -38,7 +38,10 @@ def main() -> None:
     settings, tokenizer = scoring.read_settings(
         arguments.prm, arguments.reference, arguments.beta, ("--prm", "--reference", "--beta")
     )
-    rows = list(data.load_rows(str(arguments.file), "train", "file"))
+    rows = list(data.load_rows(str(arguments.file), arguments.split, "file"))
+    has_labels = process_bench.is_process_bench(rows)
+    if has_labels:
+        rows = process_bench.read_solutions(rows, str(arguments.file))
     prompts, responses = scoring.encode_pairs(
         rows,
         tokenizer,
@@ -61,6 +64,8 @@ def main() -> None:
             on_rows=bar.update,
         )
     stem = arguments.file.with_suffix(".scores")
+    if not arguments.file.exists():  # on the hub
+        stem = Path(f"{arguments.file.name}-{arguments.split}.scores")
     lines = [
         make_line(row, ids, rewards, tokenizer)
         for row, ids, rewards in zip(rows, responses, token_rewards)
@@ -70,15 +75,23 @@ def main() -> None:
     write_scores_page(page_path, settings, rows, responses, token_rewards, tokenizer)
     print(scores_path)
     print(page_path)
+    if has_labels:
+        step_rewards = [[step["reward"] for step in line["steps"]] for line in lines]
+        labels = [row["label"] for row in rows]
+        print("\n".join(process_bench.describe(step_rewards, labels, arguments.threshold)))
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("file", type=Path, help="jsonl, json or parquet file of responses")
+    parser.add_argument("file", type=Path, help="responses: jsonl, json or parquet file, or hub id")
     parser.add_argument("--prm", required=True, help="folder or hub id of the implicit PRM")
     parser.add_argument("--reference", help="model the PRM started from; default: as recorded")
     parser.add_argument("--beta", type=float, help="weight of the log-ratio; default: as recorded")
     parser.add_argument("--system-prompt", help='for rows without one; "eurus": the published text')
+    parser.add_argument("--split", default="train", help="of a data set on the hub")
+    parser.add_argument(
+        "--threshold", type=float, default=0.0, help="ProcessBench: a step below it is wrong"
+    )
     parser.add_argument("--batch-tokens", type=int, default=8192, help="tokens in a forward pass")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     arguments = parser.parse_args()
@@ -92,7 +105,10 @@ def make_line(
 ) -> dict:
     """Return the line of the scores file for a response."""
     texts = token_texts(tokenizer, ids)
-    steps = split_steps(texts)
+    if "solution_steps" in row:  # of ProcessBench
+        steps = process_bench.find_steps(row["solution_steps"], tokenizer, len(ids))
+    else:
+        steps = split_steps(texts)
     return {
         "prompt": row["prompt"],
         "response": row["response"],
@@ -104,6 +120,7 @@ def make_line(
         ],
         "tokens": texts,
         "token_rewards": rewards,
+        **({"label": row["label"]} if "solution_steps" in row else {}),
     }
 
 

@@ -1,5 +1,6 @@
 """Files of responses: written problem by problem, read back without what a kill cut off."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ _OF_A_RESPONSE = {  # field of a Group: its name in the record of one response
     "truncated": "truncated",
     "response_ids": "response_ids",
 }
+_TRUTH_CHARACTERS = 100_000  # of a ground truth, at most; the tests of LiveCodeBench take megabytes
 _WEIGHED = {**_OF_A_RESPONSE, "shaped_rewards": "shaped_reward", "parts": "parts"}  # by VERIFIERS
 
 
@@ -44,7 +46,7 @@ def make_records(group: Group, decode: Callable[[list], str]) -> list[dict]:
     """Return a JSON object for each response of a group; prompt is the text the model was given."""
     shared = {
         "prompt": decode(group.prompt_ids),
-        "ground_truth": group.ground_truth,
+        "ground_truth": _shorten(group.ground_truth),
         "ability": group.ability,
         "data_source": group.data_source,
     }
@@ -110,7 +112,7 @@ def read_groups(
         if number >= len(prompts):  # written under a higher LIMIT
             continue
         prompt = prompts[number]
-        given = (decode(prompt["prompt_ids"]), prompt["ground_truth"])
+        given = (decode(prompt["prompt_ids"]), _shorten(prompt["ground_truth"]))
         if any((row["prompt"], row["ground_truth"]) != given for row in rows):
             raise UserError(
                 f"{path} holds responses to other problems (number {number} differs): name "
@@ -143,6 +145,13 @@ def write_rows(path: Path, rows: Sequence[dict]) -> None:
     """Write rows as one JSON object per line, all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _shorten(truth: str) -> str:
+    """Return a ground truth, or its hash where it is very long."""
+    if len(truth) <= _TRUTH_CHARACTERS:
+        return truth
+    return f"sha256 {hashlib.sha256(truth.encode()).hexdigest()}"
 
 
 def _rounded(values: list[float]) -> list[float]:

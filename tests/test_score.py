@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from datasets import Dataset
 from pages import Page
 from small_runs import SFT_MODEL
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import data
 import score
 from checks.errors import UserError
 
@@ -86,6 +88,89 @@ def test_a_question_its_messages_and_its_rollout_get_the_same_rewards(run):
     assert as_rollout["token_rewards"] == pytest.approx(question["token_rewards"], abs=1e-6)
     [group] = page.content["groups"]
     assert group["truth"] == "5" and group["responses"][0]["status"] == "correct"
+
+
+def make_solutions() -> list[dict]:
+    """Return thirty rows of ProcessBench: a third right, the others wrong at their first or second
+    step."""
+    rows = []
+    for number in range(30):
+        a, b, c, label = number % 5 + 3, number % 7 + 2, number % 4 + 1, number % 3 - 1
+        first = a + b + (label == 0)
+        last = first - c + (label == 1)
+        steps = [f"{a}+{b}={first}", f"{first}-{c}={last}", f"[OUTPUT]\n\\boxed{{{last}}}"]
+        rows.append({"id": f"made-up-{number}", "generator": "none", "problem": f"({a}+{b})-{c}"})
+        rows[-1] |= {"steps": steps, "final_answer_correct": label == -1, "label": label}
+    return rows
+
+
+def test_process_bench_finds_the_first_wrong_step(run, capsys):
+    rows = make_solutions()
+    lines, _ = run(rows, "--threshold", "-0.001")
+    named = {"first": [], "least": []}
+    for line, row in zip(lines, rows, strict=True):
+        assert line["prompt"] == row["problem"] and line["label"] == row["label"]
+        texts = [step["text"] for step in line["steps"]]
+        first, second, last = row["steps"]
+        assert texts == [first + "\n\n", second + "\n\n", last + "<|im_end|>"]
+        assert sum(s["reward"] for s in line["steps"]) == pytest.approx(line["score"], abs=1e-6)
+        rewards = [step["reward"] for step in line["steps"]]
+        below = [number for number in range(3) if rewards[number] < -0.001]
+        named["first"].append(min(below, default=-1))
+        named["least"].append(min(below, key=rewards.__getitem__, default=-1))
+    printed = capsys.readouterr().out.splitlines()[-2:]
+    for (rule, own), text in zip(named.items(), printed, strict=True):
+        hits = [name == row["label"] for name, row in zip(own, rows)]
+        right = sum(hits[::3])  # rows 0, 3, ... have no wrong step
+        wrong = sum(hits) - right
+        a, b = wrong / 20, right / 10
+        f1 = 2 * a * b / (a + b) if a + b else 0.0
+        assert text.startswith(
+            f"{rule} step below -0.001: {100 * a:.1f} % of solutions with a wrong step, "
+            f"{100 * b:.1f} % of right ones, F1 {100 * f1:.1f}; best threshold here "
+        )
+
+
+def test_process_bench_from_the_hub(prm, tmp_path, monkeypatch):
+    asked = []
+    solutions = Dataset.from_list(make_solutions()[:3])
+    monkeypatch.setattr(data, "load_dataset", lambda *a, **k: asked.append((a, k)) or solutions)
+    arguments = ["--prm", prm, "--reference", SFT_MODEL, "--beta", "0.05", "--split", "gsm8k"]
+    monkeypatch.setattr(sys, "argv", ["score.py", *arguments, "Qwen/ProcessBench"])
+    monkeypatch.chdir(tmp_path)
+    score.main()
+    assert asked == [(("Qwen/ProcessBench", None), {"split": "gsm8k"})]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "ProcessBench-gsm8k.scores.html",
+        "ProcessBench-gsm8k.scores.jsonl",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"problem": None}, "row 4 has no problem, or one that is not text"),
+        ({"steps": None}, "row 4 has no steps, or one that is empty"),
+        ({"steps": ["1+1=2", " "]}, "row 4 has no steps, or one that is empty"),
+        ({"label": None}, "row 4 has the label None: use -1, or one of its 3 steps"),
+        ({"label": 3}, "row 4 has the label 3"),
+        ({"label": -2}, "row 4 has the label -2"),
+    ],
+)
+def test_solutions_that_cannot_be_used(run, change, words):
+    rows = make_solutions()
+    with pytest.raises(UserError, match=words):
+        run([*rows[:4], {**rows[4], **change}, *rows[5:]])
+
+
+def test_solutions_of_one_kind(run):
+    rows = make_solutions()
+    with pytest.raises(UserError, match="all 10 rows have only right steps. F1 needs rows of both"):
+        run(rows[::3])
+    with pytest.raises(UserError, match="all 10 rows have a wrong step"):
+        run(rows[1::3])
+    with pytest.raises(UserError, match="row 0 has the label None"):
+        run([{key: value for key, value in rows[0].items() if key != "label"}])
 
 
 @pytest.mark.parametrize(

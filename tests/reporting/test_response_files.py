@@ -1,6 +1,7 @@
 """Files of responses: what is written is read, and what a kill cut off is made good."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from groups import make_group
@@ -81,3 +82,14 @@ def test_rows_are_written_whole(tmp_path):
     write_rows(path, [{"text": "a\nb\u2028c"}, {"n": 1}])
     assert read_rows(path) == [{"text": "a\nb\u2028c"}, {"n": 1}]
     assert len(path.read_text().splitlines()) == 2 == len(list(map(json.loads, path.open())))
+
+
+def test_a_very_long_ground_truth_is_named_by_its_hash(tmp_path):
+    path = tmp_path / "responses.jsonl"
+    group = replace(GROUPS[0], ground_truth="x" * 100_001)
+    append_groups(path, [0], [group], str)
+    assert path.stat().st_size < 10_000
+    prompt = {**PROMPTS[0], "ground_truth": group.ground_truth}
+    assert read_groups(path, [prompt], 2, str) == {0: group}
+    with pytest.raises(UserError, match="holds responses to other problems"):
+        read_groups(path, [{**prompt, "ground_truth": "y" * 100_001}], 2, str)

@@ -18,14 +18,17 @@ value of the tests (`Money(5) == 5`), an operator with such a value whose result
 (`Money(5) - 5 == 0`). ground_truth.py refuses rows that derive a class from one of the solution.
 """
 
+import ast
+import os
+
 from verifiers.code import compare, json_text, runner
 from verifiers.code.handles import Handle, MaySuppress, note_name, type_of
 from verifiers.code.names import TestNames, split_names
 from verifiers.code.prelude import list_test_functions, list_visible, write_prelude
-from verifiers.code.rewriting import IS_EQUAL, MAY_SUPPRESS, TYPE_OF, rewrite
+from verifiers.code.rewriting import IS_EQUAL, MAY_SUPPRESS, TYPE_OF, rewrite, split_script
 from verifiers.code.tester import Tester
 
-TESTS = 4  # descriptor of a file with the JSON of the test
+TESTS, RESULTS = 4, 5  # descriptors: a file with the JSON of the test, one for its results
 
 
 def _may_suppress(manager: object) -> object:
@@ -78,14 +81,17 @@ def _run_tests() -> int:
         raise PermissionError("the sandbox refused what the solution does when it is loaded")
     names.update({IS_EQUAL: _is_equal, MAY_SUPPRESS: _may_suppress, TYPE_OF: type_of})
     names["__name__"] = "__main__"
-    _run(test["imports"], names)  # first: `from operator import *` must not hide a solution's add
+    # The imports first: `from operator import *` must not hide a solution's add.
+    _run(rewrite(test["imports"]), names)
     tester.classes = {name: names[name] for name in classes if name in names}
     _take_names(tester, own, given)
-    _run(test["setup"], names)
+    _run(rewrite(test["setup"]), names)
     tester.classes = {name: names[name] for name in classes if name in names}
     visible = list_visible(test) - own.judging
     tester.visible = {name: names[name] for name in visible if name in names}
-    _run(test["test"], names)
+    if test["is_script"]:
+        return _run_script(test["test"], tester)
+    _run(rewrite(test["test"]), names)
     if test["entry_point"]:
         names["check"](eval(test["entry_point"], names))
     for name in list_test_functions(test["test"]):
@@ -114,8 +120,27 @@ def _do_nothing(*arguments: object, **keywords: object) -> None:
     pass
 
 
-def _run(text: str, names: dict[str, object]) -> None:
-    exec(compile(rewrite(text), "test", "exec", optimize=0, dont_inherit=True), names)
+def _run(tree: ast.Module, names: dict[str, object]) -> None:
+    exec(compile(tree, "test", "exec", optimize=0, dont_inherit=True), names)
+
+
+def _run_script(text: str, tester: Tester) -> int:
+    """Run the tests of a script one after another, all on the same objects.
+
+    RESULTS gets a character for each that has ended, "1" if it passed. One that fails does not end
+    the script, unless the sandbox refused something.
+    """
+    for part in split_script(text):
+        tester.has_failed = False
+        try:
+            _run(part, tester.module.__dict__)
+            passes = not tester.has_failed
+        except PermissionError:
+            raise
+        except Exception:
+            passes = False
+        os.write(RESULTS, b"1" if passes else b"0")
+    return 0
 
 
 def _run_test_cases(names: dict[str, object]) -> None:

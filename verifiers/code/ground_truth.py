@@ -1,11 +1,13 @@
-"""Reads the tests of a code row's ground truth in their five forms, and finds their faults."""
+"""Reads the tests of a code row's ground truth in their six forms, and finds their faults."""
 
 import ast
 import json
 from dataclasses import dataclass
 
 from verifiers.code.json_text import dump_json, load_trusted_json
-from verifiers.code.prelude import asks_something, find_fault
+from verifiers.code.live_code_bench import read_cases
+from verifiers.code.prelude import asks_something, find_fault, list_test_functions
+from verifiers.code.rewriting import split_script
 
 PROGRAM, FUNCTION, ASSERTS = "program", "function", "asserts"
 
@@ -20,6 +22,7 @@ class CodeTests:
     function: str  # the function to call; "" unless kind is FUNCTION
     inputs: list[bytes]  # for each test: stdin, JSON of the arguments, or JSON of the asserts
     expected: list[list]  # for each test: the accepted values; none for ASSERTS
+    asserts: int = 1  # of a script, which is one input: each of them is a test
 
 
 def parse_ground_truth(ground_truth: str | dict) -> CodeTests:
@@ -35,6 +38,13 @@ def parse_ground_truth(ground_truth: str | dict) -> CodeTests:
             raise GroundTruthFault(f"is not JSON: {error}") from error
     if not isinstance(ground_truth, dict):
         raise GroundTruthFault("is not a JSON object")
+    if "private_test_cases" in ground_truth:
+        try:
+            return _parse_pairs(read_cases(ground_truth))
+        except GroundTruthFault:
+            raise
+        except ValueError as error:
+            raise GroundTruthFault(str(error)) from error
     if "inputs" in ground_truth or "outputs" in ground_truth:
         return _parse_pairs(ground_truth)
     if "test_list" in ground_truth:
@@ -42,7 +52,7 @@ def parse_ground_truth(ground_truth: str | dict) -> CodeTests:
     if "test" in ground_truth:
         return _parse_check(ground_truth)  # or a script
     raise GroundTruthFault(
-        'has neither "inputs" and "outputs" nor "test_list" nor "test" and "entry_point"'
+        'has neither "inputs" and "outputs" nor "private_test_cases" nor "test_list" nor "test"'
     )
 
 
@@ -133,7 +143,10 @@ def _parse_check(ground_truth: dict) -> CodeTests:
     is_script = not entry_point and not (has_check and all(n.id != "check" for n in calls))
     if is_script:
         setting = _parse_setting(ground_truth)
-        return CodeTests(ASSERTS, "", [_make_assert(setting, test, "")], [[]])
+        has_more = list_test_functions(test) or "unittest" in test  # run after the statements
+        asserts = 1 if has_more else len(split_script(test))
+        made = _make_assert(setting, test, "", is_script=asserts > 1)
+        return CodeTests(ASSERTS, "", [made], [[]], asserts)
     if not has_check:
         raise GroundTruthFault('has a "test" that defines no function check')
     if not isinstance(entry_point, str):
@@ -165,8 +178,10 @@ def _check_python(text: object) -> None:
         raise GroundTruthFault(f"has a test that is not Python: {error}") from error
 
 
-def _make_assert(setting: tuple[str, str], test: object, entry_point: str) -> bytes:
-    """Return the JSON of a test.
+def _make_assert(
+    setting: tuple[str, str], test: object, entry_point: str, is_script: bool = False
+) -> bytes:
+    """Return the JSON of a test; of a script, each assert is one.
 
     Raises:
         GroundTruthFault: the test cannot be judged.
@@ -179,4 +194,4 @@ def _make_assert(setting: tuple[str, str], test: object, entry_point: str) -> by
     fault = find_fault(parts)
     if fault:
         raise GroundTruthFault(fault)
-    return json.dumps(parts).encode()
+    return json.dumps({**parts, "is_script": is_script}).encode()

@@ -50,3 +50,19 @@ def _make_call(name: str, *arguments: ast.expr) -> ast.Call:
 
 def rewrite(text: str) -> ast.Module:
     return ast.fix_missing_locations(Rewriter().visit(ast.parse(text)))
+
+
+def split_script(text: str) -> list[ast.Module]:
+    """Return the tests of a script, rewritten: each assert with the statements before it.
+
+    What follows the last assert belongs to it. A script without asserts is one test.
+    """
+    parts: list[list[ast.stmt]] = [[]]
+    for statement in rewrite(text).body:
+        parts[-1].append(statement)
+        if isinstance(statement, ast.Assert):
+            parts.append([])
+    rest = parts.pop()
+    if not parts:
+        return [ast.Module(rest, [])]
+    return [ast.Module(part, []) for part in [*parts[:-1], parts[-1] + rest]]

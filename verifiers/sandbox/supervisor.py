@@ -19,7 +19,7 @@ import types
 from collections.abc import Callable
 
 from verifiers.code import runner
-from verifiers.code.asserts import TESTS, run_tests
+from verifiers.code.asserts import RESULTS, TESTS, run_tests
 from verifiers.code.peer import CHANNEL
 from verifiers.code.solution import serve_solution
 from verifiers.sandbox import file_tree, kernel
@@ -165,11 +165,11 @@ class _Supervisor:
         """Fork the process of the tests, whose status decides, and the process of the solution.
 
         The solution's process does not inherit the tests and cannot find them: only the process of
-        the tests reads them from the descriptor.
+        the tests reads them from the one descriptor, and notes their results in the other.
         """
         ours, theirs = socket.socketpair()
         solution_end = {CHANNEL: theirs.fileno()}
-        tests_end = {CHANNEL: ours.fileno(), TESTS: descriptors[0]}
+        tests_end = {CHANNEL: ours.fileno(), TESTS: descriptors[0], RESULTS: descriptors[1]}
         solution = self._fork(seconds, solution_end, lambda: serve_solution(self.code))
         tests = self._fork(seconds, tests_end, run_tests)
         ours.close()

@@ -3,9 +3,11 @@
 import json
 
 import pytest
-from code_helpers import CORRECT, WRONG
+from code_helpers import CORRECT, TIMEOUT, WRONG
 
+from verifiers.code import program as program_module
 from verifiers.code.program import find_ground_truth_fault
+from verifiers.code.rewriting import split_script
 
 SCRIPT = """
 my_solution = Solution()
@@ -54,8 +56,88 @@ LIST_TRUTH = {"test": LIST_CHECK, "entry_point": "Solution().reverse", "test_imp
 def test_a_script_of_statements(grade):
     right = "class Solution:\n    def count(self, word): return len(word)"
     assert grade(right, {"test": SCRIPT}) == CORRECT
-    assert grade(right.replace("len(word)", "5"), {"test": SCRIPT}) == WRONG
+    assert grade(right.replace("len(word)", "5"), {"test": SCRIPT}) == (0.5, "partial")
+    assert grade(right.replace("len(word)", "4"), {"test": SCRIPT}) == WRONG
     assert grade("def count(word): return len(word)", {"test": SCRIPT}) == WRONG
+
+
+COUNTER = """class Solution:
+    total = 0
+    def add(self, n):
+        {}
+        self.total += n
+        return self.total
+"""
+STATEFUL = """
+s = Solution()
+assert s.add(1) == 1
+seen = [s.add(2)]
+assert seen == [3]
+more = s.add(3)
+assert more == 6
+assert s.total == 6
+for n in (s.total,):
+    assert n == 6
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "verdict"),
+    [
+        ("pass", CORRECT),
+        ("n += n == 3", (0.5, "partial")),  # the third sum and the total are wrong
+        ("n = 5", WRONG),
+        ("assert n != 2", (0.25, "partial")),  # what raises fails its own assert, and the rest
+        ("if n == 3: self.total = 0; return 6", (0.75, "partial")),
+        ("if n == 2: exit()", (0.25, "partial")),
+        ("if n == 3: os._exit(0)", (0.5, "partial")),
+        ("if n == 2: os.fork()", (0.25, "partial")),
+    ],
+)
+def test_each_assert_of_a_script_is_a_test_on_the_same_objects(grade, line, verdict):
+    program = COUNTER.format(line)
+    assert grade(program, {"test": STATEFUL}) == verdict
+    reward, _ = grade(program, {"test": STATEFUL}, all_or_nothing=True)
+    assert reward == (verdict == CORRECT)
+
+
+def test_a_script_that_never_gets_to_its_first_assert(grade):
+    assert grade("class Other: pass", {"test": STATEFUL}) == WRONG
+    refused = COUNTER.format("os.fork()")
+    assert grade(refused, {"test": STATEFUL}) == (0.0, "forbidden")
+
+
+def test_a_program_cannot_write_the_results(grade):
+    line = "n = 5\n        for d in range(4, 64):\n            try: os.write(d, b'1111')\n"
+    line += "            except OSError: pass"
+    assert grade(COUNTER.format(line), {"test": STATEFUL}) == WRONG
+
+
+@pytest.mark.parametrize(
+    ("result", "rest", "verdict"),
+    [(None, None, (0.25, "partial")), (False, False, (0.25, "partial")), (None, None, TIMEOUT)],
+)
+def test_asserts_after_the_time_ran_out_did_not_finish(result, rest, verdict):
+    class Run:
+        notes = b"10" if verdict != TIMEOUT else b""
+        run_test = staticmethod(lambda number, seconds: result)
+
+    results = program_module._run_script(Run(), 4, 0.0)
+    assert results == [note == 49 for note in Run.notes] + [rest] * (4 - len(Run.notes))
+    assert program_module._judge(results, False) == verdict
+
+
+def test_an_assert_in_a_callback_fails_the_assert_that_called_it(grade):
+    test = "class Check:\n    def __init__(self, n): self.n = n\n"
+    test += "    def __call__(self): assert self.n == 4\n"
+    test += "".join(f"assert f(Check({n})) == 1\n" for n in (4, 5, 4))
+    program = "def f(h):\n    try: h()\n    except BaseException: pass\n    return 1"
+    assert grade(program, {"test": test}) == (2 / 3, "partial")
+
+
+def test_the_parts_of_a_script():
+    assert [len(part.body) for part in split_script(STATEFUL)] == [2, 2, 2, 2]
+    assert [len(part.body) for part in split_script("f(1)\nf(2)")] == [2]
 
 
 @pytest.mark.parametrize(

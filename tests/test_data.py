@@ -42,7 +42,7 @@ def test_templates_are_the_published_ones_word_for_word():
         "```python\nYour code\n```\nat the end."
     )
     actions = "ASSESS ADVANCE VERIFY SIMPLIFY SYNTHESIZE PIVOT OUTPUT".split()
-    assert data.EURUS_SYSTEM_PROMPT == (
+    assert data.SYSTEM_PROMPTS["eurus"] == (
         "\nWhen tackling complex reasoning tasks, you have access to the following actions. "
         "Use them as needed to progress through your thought process.\n\n"
         + "\n\n".join(f"[{action}]" for action in actions)
@@ -77,7 +77,7 @@ def test_the_system_prompt_comes_first_unless_the_row_has_one(tokenizer):
     text = tokenizer.decode(row["prompt_ids"])
     assert text.startswith("<|im_start|>system\n2+2<|im_end|>\n") and text.count("system") == 1
     [by_name], _ = encode([make_row()], tokenizer, system_prompt="eurus")
-    [by_text], _ = encode([make_row()], tokenizer, system_prompt=data.EURUS_SYSTEM_PROMPT)
+    [by_text], _ = encode([make_row()], tokenizer, system_prompt=data.SYSTEM_PROMPTS["eurus"])
     assert by_name == by_text and len(by_name["prompt_ids"]) > 100
 
 

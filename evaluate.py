@@ -20,8 +20,8 @@ from checks.constants import read_constants
 from checks.files import make_file_name
 from evaluation import metrics, scoring, table
 from evaluation.notes import write_notes
-from evaluation.published import check_published
-from evaluation.sets import find_token_limit, load_benchmark
+from evaluation.published import check_published, find_token_limit
+from evaluation.sets import load_benchmark
 from evaluation.tasks import Task, check_unchanged, make_task, score_task
 from generation.ending import find_eos_token_ids
 from generation.seeds import derive_seed
@@ -149,8 +149,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 def list_limits() -> dict[str, int]:
     """Return how many new tokens a response may have, at most, by benchmark."""
-    sources = BENCHMARKS.items()
-    return {name: MAX_RESPONSE_TOKENS or find_token_limit(name, source) for name, source in sources}
+    return {name: MAX_RESPONSE_TOKENS or find_token_limit(name) for name in BENCHMARKS}
 
 
 @contextmanager

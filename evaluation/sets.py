@@ -13,39 +13,25 @@ from datasets import Dataset
 import data
 from checks.errors import UserError
 
-_MAX_TOKENS = 4096  # new tokens that the published evaluation gives a response; two sets differ
-
 
 @dataclass(frozen=True)
 class HubSet:
     hub_id: str
     split: str
     config: str | None = None
-    max_tokens: int = _MAX_TOKENS
 
 
 HUB_SETS = {
     "AIME 2024": HubSet("HuggingFaceH4/aime_2024", "train"),
-    "MATH-500": HubSet("HuggingFaceH4/MATH-500", "test", max_tokens=8192),
+    "MATH-500": HubSet("HuggingFaceH4/MATH-500", "test"),
     "AMC": HubSet("AI-MO/aimo-validation-amc", "train"),
     "Minerva Math": HubSet("math-ai/minervamath", "test"),
     "OlympiadBench": HubSet("Hothan/OlympiadBench", "train", "OE_TO_maths_en_COMP"),
     "GSM8K": HubSet("openai/gsm8k", "test", "main"),
     "HumanEval": HubSet("openai/openai_humaneval", "test"),
     "MBPP": HubSet("google-research-datasets/mbpp", "test", "full"),
-    "LeetCode": HubSet("newfacade/LeetCodeDataset", "test", max_tokens=8192),
+    "LeetCode": HubSet("newfacade/LeetCodeDataset", "test"),
 }
-
-
-def find_token_limit(name: str, source: str | None) -> int:
-    """Return how many new tokens the published evaluation gives a response to a benchmark.
-
-    Args:
-        name, source: of BENCHMARKS. A set is known by its name or by its hub id.
-    """
-    by_id = {hub_set.hub_id: hub_set for hub_set in HUB_SETS.values()}
-    known = HUB_SETS.get(name) or by_id.get(source)
-    return known.max_tokens if known else _MAX_TOKENS
 
 
 def load_benchmark(name: str, source: str | None, limit: int | None) -> Dataset:

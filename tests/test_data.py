@@ -52,6 +52,17 @@ def test_templates_are_the_published_ones_word_for_word():
     )
 
 
+def test_the_published_evaluation_has_two_characters_for_every_line_break():
+    text, broken = (data.SYSTEM_PROMPTS[name] for name in ("eurus-as-published", "eurus"))
+    assert "\n" not in text and text.count("\\n") == broken.count("\n") == 30
+    assert text.startswith("\\nWhen tackling") and "process.\\n\\n[ASSESS]\\n\\n[ADV" in text
+    assert text.endswith("Next action: [NEXT ACTION NAME]\\n")
+    tokenizer, seen = arithmetic.build_tokenizer(), []
+    tokenizer.apply_chat_template = lambda messages, **_: seen.append(messages) or [1]
+    encode([make_row(prompt="7+8")], tokenizer, system_prompt="eurus-as-published")
+    assert seen[0][0] == {"role": "system", "content": text}
+
+
 def test_plain_questions_get_the_template_and_messages_do_not(tokenizer):
     prompts, dropped = encode([make_row(prompt="7+8")], tokenizer)
     text = tokenizer.decode(prompts[0]["prompt_ids"])

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import rollout
 from checks.errors import UserError
-from evaluation.table import PUBLISHED_BENCHMARKS
+from evaluation.published import TABLES
 from generation.seeds import derive_seed
 from reporting.steps import split_steps, token_texts
 from training import processes
@@ -112,6 +112,8 @@ def test_samples_a_problem_and_the_best_by_a_prm(evaluate, tmp_path):
     cells = {cell["metric"]: float(cell["value"]) for cell in read_table(folder)}
     assert list(cells) == [
         "accuracy",
+        "standard error by problem",
+        "standard error by sample",
         "pass@2",
         "pass@4",
         "majority of 4",
@@ -155,7 +157,7 @@ def test_gold_answers_get_all_of_the_published_benchmarks(evaluate, canned, byte
     )
     folder = evaluate(MODELS=(byte_model,), BENCHMARKS=sources)
     measured = [cell for cell in read_table(folder) if cell["kind"] == "measured"]
-    assert [cell["benchmark"] for cell in measured] == [*PUBLISHED_BENCHMARKS, "Avg."]
+    assert [cell["benchmark"] for cell in measured] == [*TABLES["card"].benchmarks, "Avg."]
     assert {cell["value"] for cell in measured} == {"100.0"}
     published = [cell for cell in read_table(folder) if cell["model"] == "Eurus-2-7B-PRIME"]
     differences = [(cell["value"], cell["difference"]) for cell in published]
@@ -186,7 +188,7 @@ def test_constants_reach_generation_and_a_problem_has_random_numbers_of_its_own(
 
     monkeypatch.setattr(processes, "sample_groups", spy)
     constants = dict(SAMPLES=2, TEMPERATURE=0.7, MAX_RESPONSE_TOKENS=3, DTYPE="bfloat16")
-    constants |= dict(LIMIT=3, SEED=5, VERIFIER_TIMEOUT=3.5)
+    constants |= dict(LIMIT=3, SEED=5, VERIFIER_TIMEOUT=3.5, TOP_P=0.9)
     for rollout_tokens, chunks in ((4096, 1), (60, 3)):
         calls.clear()
         out = str(tmp_path / str(chunks))
@@ -195,13 +197,15 @@ def test_constants_reach_generation_and_a_problem_has_random_numbers_of_its_own(
         assert [seed for seeds, *_ in calls for seed in seeds] == [
             derive_seed(5, number) for number in range(3)
         ]
-        expected = dict(samples_per_prompt=2, temperature=0.7, max_response_tokens=3)
+        expected = dict(samples_per_prompt=2, temperature=0.7, top_p=0.9, max_response_tokens=3)
         expected |= dict(rollout_tokens=rollout_tokens, dtype=torch.bfloat16)
         for _, settings, verifier in calls:
             assert settings.items() >= expected.items()
             assert verifier.all_or_nothing and not verifier.allow_unsandboxed_code
             assert (verifier.num_workers, verifier.timeout_seconds) == (1, 3.5)
-        assert "6 responses cut off at 3 tokens" in (folder / "table.md").read_text()
+        text = (folder / "table.md").read_text()
+        assert "6 responses cut off at 3 tokens" in text
+        assert "2 samples per problem at temperature 0.7, top-p 0.9, up to 3 new tokens" in text
 
 
 @pytest.mark.parametrize(
@@ -210,6 +214,10 @@ def test_constants_reach_generation_and_a_problem_has_random_numbers_of_its_own(
         (dict(MODELS=("models/none",)), "MODELS = 'models/none': there is no such folder"),
         (dict(BENCHMARKS={"Nine": None}), "no set of that name is known"),
         (dict(BENCHMARKS={"X": "rows.jsonl"}), "'rows.jsonl': there is no such file"),
+        (
+            dict(PUBLISHED=("card", "Table 9")),
+            "PUBLISHED: 'Table 9' is unknown: choose among 'card'",
+        ),
         (dict(PRM="models/none", SAMPLES=4, TEMPERATURE=1.0), "PRM = 'models/none'"),
         (
             dict(PRM=SFT_MODEL, SAMPLES=4, TEMPERATURE=1.0),

@@ -208,16 +208,71 @@ def test_constants_reach_generation_and_a_problem_has_random_numbers_of_its_own(
         assert "2 samples per problem at temperature 0.7, top-p 0.9, up to 3 new tokens" in text
 
 
+def test_new_tokens_are_those_published_for_a_benchmark_or_those_given(
+    evaluate, canned, byte_model, tmp_path, monkeypatch
+):
+    canned(lambda prompt: "\\boxed{5}", byte_model)
+    models = [str(tmp_path / name) for name in ("one", "two")]
+    for model in models:
+        shutil.copytree(byte_model, model)
+        config = json.loads((Path(model) / "config.json").read_text())
+        config["max_position_embeddings"] = 10_000
+        (Path(model) / "config.json").write_text(json.dumps(config))
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(dict(problem=f"{n}+1?", answer="5")) + "\n" for n in "1234"))
+    calls, sample_groups = [], processes.sample_groups
+
+    def spy(*arguments, **settings):
+        calls.append((settings["max_response_tokens"], len(arguments[4])))
+        return sample_groups(*arguments, **settings)
+
+    monkeypatch.setattr(processes, "sample_groups", spy)
+    constants = dict(MODELS=models, BENCHMARKS=dict.fromkeys(("AMC", "MATH-500"), str(path)))
+    text = (evaluate(**constants, ROLLOUT_TOKENS=17_000) / "table.md").read_text()
+    assert calls == [(4096, 4), (8192, 2), (8192, 2)] * 2  # what fits into ROLLOUT_TOKENS at once
+    assert "Measured greedily, up to 8192 new tokens" in text
+    assert "New tokens are limited by the published evaluation: AMC 4096, MATH-500 8192." in text
+    assert f"- {models[1]}, AMC: +0.0 [+0.0, +0.0], not told apart." in text
+    assert "published: model card of Eurus-2-7B-PRIME, greedy. These" in text
+    calls.clear()
+    others = dict(MAX_RESPONSE_TOKENS=77, PUBLISHED=(), OUTPUT=str(tmp_path / "77"))
+    text = (evaluate(**constants, **others) / "table.md").read_text()
+    assert {tokens for tokens, _ in calls} == {77}
+    assert "New tokens are limited by MAX_RESPONSE_TOKENS: AMC 77, MATH-500 77." in text
+    assert "published" not in text
+
+
+def test_samples_from_the_nucleus_are_resumed_exactly(evaluate, tmp_path):
+    settings = dict(LIMIT=5, SAMPLES=3, TEMPERATURE=0.8, TOP_P=0.9, MAX_RESPONSE_TOKENS=9)
+    whole = evaluate(**settings, OUTPUT=str(tmp_path / "whole"))
+    cut = tmp_path / "cut"
+    shutil.copytree(whole, cut)
+    [path] = (cut / "responses").glob("*/*.jsonl")
+    lines = path.read_text().splitlines(keepends=True)
+    assert len(lines) == 15
+    for left in (4, 9):  # killed within the second problem, and behind the third
+        path.write_text("".join(lines[:left]) + lines[left][:20])
+        (cut / "table.md").unlink()
+        evaluate(**settings, OUTPUT=str(cut))
+        assert path.read_text() == "".join(lines)
+        for name in ("table.md", "table.csv"):
+            assert (cut / name).read_text() == (whole / name).read_text()
+    with pytest.raises(UserError, match="TOP_P: was 0.9, is 0.8"):
+        evaluate(**{**settings, "TOP_P": 0.8}, OUTPUT=str(cut))
+    saved = json.loads((cut / "constants.json").read_text())
+    del saved["constants"]["TOP_P"]  # a folder from before it came
+    (cut / "constants.json").write_text(json.dumps(saved))
+    with pytest.raises(UserError, match="TOP_P: was 1.0, is 0.9"):
+        evaluate(**settings, OUTPUT=str(cut))
+
+
 @pytest.mark.parametrize(
     ("constants", "words"),
     [
         (dict(MODELS=("models/none",)), "MODELS = 'models/none': there is no such folder"),
         (dict(BENCHMARKS={"Nine": None}), "no set of that name is known"),
         (dict(BENCHMARKS={"X": "rows.jsonl"}), "'rows.jsonl': there is no such file"),
-        (
-            dict(PUBLISHED=("card", "Table 9")),
-            "PUBLISHED: 'Table 9' is unknown: choose among 'card'",
-        ),
+        (dict(PUBLISHED=("card", "Table 9")), "PUBLISHED: 'Table 9' is unknown: choose"),
         (dict(PRM="models/none", SAMPLES=4, TEMPERATURE=1.0), "PRM = 'models/none'"),
         (
             dict(PRM=SFT_MODEL, SAMPLES=4, TEMPERATURE=1.0),

@@ -234,6 +234,7 @@ def test_new_tokens_are_those_published_for_a_benchmark_or_those_given(
     assert "New tokens are limited by the published evaluation: AMC 4096, MATH-500 8192." in text
     assert f"- {models[1]}, AMC: +0.0 [+0.0, +0.0], not told apart." in text
     assert "published: model card of Eurus-2-7B-PRIME, greedy. These" in text
+    assert "| Eurus-2-7B-SFT (published) |" in text
     calls.clear()
     others = dict(MAX_RESPONSE_TOKENS=77, PUBLISHED=(), OUTPUT=str(tmp_path / "77"))
     text = (evaluate(**constants, **others) / "table.md").read_text()
@@ -257,6 +258,7 @@ def test_samples_from_the_nucleus_are_resumed_exactly(evaluate, tmp_path):
         assert path.read_text() == "".join(lines)
         for name in ("table.md", "table.csv"):
             assert (cut / name).read_text() == (whole / name).read_text()
+    evaluate(**settings, OUTPUT=str(cut), PUBLISHED=("Table 1",))  # changes no response
     with pytest.raises(UserError, match="TOP_P: was 0.9, is 0.8"):
         evaluate(**{**settings, "TOP_P": 0.8}, OUTPUT=str(cut))
     saved = json.loads((cut / "constants.json").read_text())
@@ -264,6 +266,13 @@ def test_samples_from_the_nucleus_are_resumed_exactly(evaluate, tmp_path):
     (cut / "constants.json").write_text(json.dumps(saved))
     with pytest.raises(UserError, match="TOP_P: was 1.0, is 0.9"):
         evaluate(**settings, OUTPUT=str(cut))
+
+
+def test_a_nucleus_of_one_token_is_greedy(evaluate, tmp_path):
+    settings = dict(LIMIT=3, MAX_RESPONSE_TOKENS=9)
+    greedy = read_responses(evaluate(**settings, OUTPUT=str(tmp_path / "greedy")))
+    settings |= dict(TEMPERATURE=5.0, TOP_P=1e-9)
+    assert read_responses(evaluate(**settings, OUTPUT=str(tmp_path / "nucleus"))) == greedy
 
 
 @pytest.mark.parametrize(

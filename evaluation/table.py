@@ -52,7 +52,7 @@ def make_cells(
 
     Args:
         rewards: of several responses per problem; they give the standard errors of accuracies.
-        published: names of published tables, in the order of their columns.
+        published: names of published tables.
     """
     cells = []
     for metric, by_benchmark in values.items():
@@ -88,7 +88,10 @@ def describe_differences(cells: Sequence[Cell]) -> list[str]:
 def write_markdown(cells: Sequence[Cell], notes: Sequence[str]) -> str:
     """Return the table (a row per benchmark and metric, a column per model), then the notes."""
     suffix = {"measured": "", "published": " (published)"}
+    places = [column for table in TABLES.values() for column in table.figures]
     columns = list(dict.fromkeys((cell.model, cell.kind) for cell in cells))
+    # Not in the order of the cells: the first row may be one that only a later table has.
+    columns.sort(key=lambda own: places.index(own[0]) if own[1] == "published" else -1)
     heads = [_escape(model) + suffix[kind] for model, kind in columns]
     lines = ["| % | " + " | ".join(heads) + " |", "|---" * (len(columns) + 1) + "|"]
     for metric, benchmark in dict.fromkeys((cell.metric, cell.benchmark) for cell in cells):

@@ -90,6 +90,7 @@ FAULTS = [
             "cell.difference_low < 0 < cell.difference_high",
         ),
         ("every metric tells models apart", "if cell.metric == ACCURACY and cell.", "if cell."),
+        ("the card's columns may stand behind others", "    columns.sort(key=", "    str("),
         ("standard errors are shares", "100 * compute_error(own)", "compute_error(own)"),
         (
             "both standard errors are those by sample",

@@ -20,9 +20,10 @@ def write_notes(
     """
     c = constants
     notes = [*_describe_measuring(c, limits), *_describe_doubt(c, cells)]
-    if c["PUBLISHED"]:
-        sources = "; ".join(TABLES[name].source for name in c["PUBLISHED"])
-        notes.append(f"published: {sources}. These figures were not measured here.")
+    shown = {cell.model for cell in cells if cell.kind == "published"}
+    sources = [printed.source for printed in TABLES.values() if shown & set(printed.figures)]
+    if sources:
+        notes.append(f"published: {'; '.join(sources)}. These figures were not measured here.")
     if c["PRM"]:
         notes.append(
             f"PRM: {c['PRM']}; score: sum of its token rewards, or its lowest step reward."
@@ -38,10 +39,11 @@ def _describe_measuring(constants: dict, limits: dict[str, int]) -> list[str]:
         sampling += f", top-p {c['TOP_P']:g}" if c["TOP_P"] < 1 else ""
     first = f", the first {c['LIMIT']} problems of each benchmark" if c["LIMIT"] else ""
     by_benchmark = ", ".join(f"{name} {limit}" for name, limit in limits.items())
-    origin = "MAX_RESPONSE_TOKENS" if c["MAX_RESPONSE_TOKENS"] else "the published evaluation"
+    published = "as the published evaluation limits them, or most of its sets"
+    origin = "by MAX_RESPONSE_TOKENS" if c["MAX_RESPONSE_TOKENS"] else published
     return [
         f"Measured {sampling}, up to {max(limits.values())} new tokens{first}.",
-        f"New tokens are limited by {origin}: {by_benchmark}.",
+        f"New tokens are limited {origin}: {by_benchmark}.",
     ]
 
 

@@ -118,9 +118,10 @@ FAULTS = [
         ("the least limit is told", "max(limits.values())", "min(limits.values())"),
         (
             "a given limit counts as published",
-            'if c["MAX_RESPONSE_TOKENS"] else "the published evaluation"',
-            'if False else "the published evaluation"',
+            'if c["MAX_RESPONSE_TOKENS"] else published',
+            "if False else published",
         ),
+        ("every table is a source", "if shown & set(printed.figures)]", "]"),
         ("what is told apart is not told", "return notes + differences", "return notes"),
     ),
     *faults(

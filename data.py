@@ -23,12 +23,11 @@ from transformers import PreTrainedTokenizerBase
 
 from checks.errors import UserError
 from embedded import arithmetic, word_problems
-from embedded.eurus import CODE_TEMPLATE, EURUS_SYSTEM_PROMPT, MATH_TEMPLATE
+from embedded.eurus import CODE_TEMPLATE, MATH_TEMPLATE, SYSTEM_PROMPTS
 from verifiers import ABILITIES, collect_judges
 from verifiers.code.program import find_ground_truth_fault
 
 TEMPLATES = {"math": MATH_TEMPLATE, "code": CODE_TEMPLATE}
-SYSTEM_PROMPTS = {"eurus": EURUS_SYSTEM_PROMPT}
 
 _TEXT, _TOKENS = Value("string"), List(Value("int64"))
 _CHECKED = {"row": Value("int64"), "fault": _TEXT}  # row number, and its fault or ""

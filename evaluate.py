@@ -6,7 +6,6 @@ resumes where it stopped. Edit the constants below, or pass NAME=value after the
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,8 @@ from checks.allowed_values import check_evaluation_constants
 from checks.constants import read_constants
 from checks.files import make_file_name
 from evaluation import metrics, scoring, table
+from evaluation.notes import write_notes
+from evaluation.published import check_published, find_token_limit
 from evaluation.sets import load_benchmark
 from evaluation.tasks import Task, check_unchanged, make_task, score_task
 from generation.ending import find_eos_token_ids
@@ -43,12 +44,13 @@ BENCHMARKS = {  # name in the table: file, folder or hub id; None: the hub set o
 VERIFIERS = {}  # own rewards: ability -> "file.py:function", as in train_prime.py
 TEMPLATES = {}  # own templates: ability -> text with {question}
 LIMIT = None  # the first problems of each benchmark; None: all
-SYSTEM_PROMPT = None  # text, a name in data.SYSTEM_PROMPTS ("eurus"), or None
+SYSTEM_PROMPT = None  # text, "eurus", "eurus-as-published" (the published evaluation's), or None
 
 # Responses
 SAMPLES = 1  # K, responses per problem
-TEMPERATURE = 0.0  # of sampling, without top-k and top-p; 0: greedy
-MAX_RESPONSE_TOKENS = 4096  # lower if the model has too few positions
+TEMPERATURE = 0.0  # of sampling, without top-k; 0: greedy
+TOP_P = 1.0  # tokens come from the fewest likeliest ones that hold this share; 1: from all
+MAX_RESPONSE_TOKENS = None  # new tokens; None: those of the published evaluation, by benchmark
 ROLLOUT_TOKENS = 400000  # prompts and responses in memory of a process at once, at most
 VERIFIER_WORKERS = None  # processes that verify; None: the cores of this process
 VERIFIER_TIMEOUT = 10.0  # seconds per response
@@ -58,6 +60,9 @@ ALLOW_UNSANDBOXED_CODE = False  # True: run generated programs even without a sa
 PRM = None  # folder or hub id; chooses among K responses; None: no such metric
 REFERENCE = None  # reference of its log-ratio; None: as its config.json records
 MICRO_BATCH_TOKENS = 16384  # tokens that it scores at once
+
+# Table
+PUBLISHED = ("card",)  # published figures beside the measured: names in evaluation.published.TABLES
 
 # Run
 OUTPUT = "runs/evaluation"  # folder of responses, scores, table.md and table.csv
@@ -69,19 +74,29 @@ CPU_THREADS = None  # torch threads per process without GPU; None: cores / proce
 # MODELS = ("PRIME-RL/Eurus-2-7B-SFT", "PRIME-RL/Eurus-2-7B-PRIME")
 # DTYPE = "bfloat16"
 # BENCHMARKS = dict.fromkeys(("AIME 2024", "MATH-500", "AMC", "Minerva Math", "OlympiadBench"))
-# SYSTEM_PROMPT = "eurus"
+# SYSTEM_PROMPT = "eurus-as-published"
 # OUTPUT = "runs/evaluation-eurus-2-7b"
+#
+# The published means of 16 responses (avg@16, Table 12): uncomment the lines above and these.
+#
+# BENCHMARKS = dict.fromkeys(("AIME 2024", "AMC"))
+# SAMPLES = 16
+# TEMPERATURE = 0.3
+# TOP_P = 0.95
+# PUBLISHED = ("Table 12",)
+# OUTPUT = "runs/evaluation-eurus-2-7b-avg16"
 
 # Constants that may change when an evaluation resumes: none changes a response in its files.
 _FREE_TO_CHANGE = """
     MODELS BENCHMARKS LIMIT ROLLOUT_TOKENS VERIFIER_WORKERS ALLOW_UNSANDBOXED_CODE
-    PRM REFERENCE MICRO_BATCH_TOKENS OUTPUT CPU_THREADS
+    PRM REFERENCE MICRO_BATCH_TOKENS PUBLISHED OUTPUT CPU_THREADS
 """.split()
 
 
 def main(arguments: Sequence[str] = ()) -> None:
     constants = read_constants(globals(), arguments)
     check_evaluation_constants(constants)
+    check_published(PUBLISHED)
     check_verifiers(VERIFIERS, TEMPLATES)
     folder = Path(OUTPUT)
     files.check_folder(folder, "OUTPUT")
@@ -100,6 +115,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     accelerator = processes.make_accelerator("no", None, folder, CPU_THREADS)
     with accelerator.main_process_first():
         benchmarks = {name: load_benchmark(name, BENCHMARKS[name], LIMIT) for name in BENCHMARKS}
+        limits = list_limits()
         tasks = [
             make_task(
                 folder,
@@ -108,7 +124,7 @@ def main(arguments: Sequence[str] = ()) -> None:
                 rows,
                 samples=SAMPLES,
                 system_prompt=SYSTEM_PROMPT,
-                max_response_tokens=MAX_RESPONSE_TOKENS,
+                max_response_tokens=limits[name],
                 verifiers=VERIFIERS,
                 templates=TEMPLATES,
             )
@@ -125,11 +141,16 @@ def main(arguments: Sequence[str] = ()) -> None:
         scores = score(accelerator, settings, tasks, folder) if settings else {}
         if accelerator.is_main_process:
             values = collect_values(tasks, scores, verifier)
-            write_table(folder, values, tasks)
+            write_table(folder, constants, values, tasks)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     if lock:
         lock.close()
+
+
+def list_limits() -> dict[str, int]:
+    """Return how many new tokens a response may have, at most, by benchmark."""
+    return {name: MAX_RESPONSE_TOKENS or find_token_limit(name) for name in BENCHMARKS}
 
 
 @contextmanager
@@ -204,6 +225,7 @@ def sample_chunk(
         rollout_tokens=ROLLOUT_TOKENS,
         max_response_tokens=task.max_response_tokens,
         temperature=TEMPERATURE,
+        top_p=TOP_P,
         eos_token_ids=find_eos_token_ids(task.model, task.tokenizer),
         timer=PhaseTimer(),
     )
@@ -254,44 +276,23 @@ def collect_values(
     return values
 
 
-def write_table(folder: Path, values: table.Values, tasks: Sequence[Task]) -> None:
+def collect_rewards(tasks: Sequence[Task]) -> table.Rewards:
+    """Return the outcome rewards of every response, K per problem."""
+    rewards: table.Rewards = {}
+    for task in tasks:
+        own = [group.outcome_rewards for group in task.in_order()]
+        rewards.setdefault(task.benchmark, {})[task.model] = own
+    return rewards
+
+
+def write_table(folder: Path, constants: dict, values: table.Values, tasks: Sequence[Task]) -> None:
     """Write table.md and table.csv, and print table.md."""
-    cells = table.make_cells(values)
-    text = table.write_markdown(cells, describe(tasks))
+    rewards = collect_rewards(tasks) if SAMPLES > 1 else None
+    cells = table.make_cells(values, rewards, PUBLISHED)
+    text = table.write_markdown(cells, write_notes(constants, list_limits(), tasks, cells))
     files.replace_file(folder / "table.md", text)
     files.replace_file(folder / "table.csv", table.write_csv(cells))
     print(f"\n{text}\nresponses, table.md and table.csv are in {folder}")
-
-
-def describe(tasks: Sequence[Task]) -> list[str]:
-    """Return how the figures were measured, and what went wrong on the way."""
-    sampling = (
-        "greedily"
-        if TEMPERATURE == 0
-        else f"{SAMPLES} samples per problem at temperature {TEMPERATURE:g}"
-    )
-    notes = [
-        f"Measured {sampling}, up to {MAX_RESPONSE_TOKENS} new tokens"
-        + (f", the first {LIMIT} problems of each benchmark." if LIMIT else "."),
-        "[low, high]: 95 % bootstrap interval over problems; its width is 0 if all agree. "
-        f"(+x): difference to {MODELS[0]}. published: figures of the model card of "
-        "Eurus-2-7B-PRIME, not measured here.",
-    ]
-    if PRM:
-        notes.append(f"PRM: {PRM}; score: sum of its token rewards, or its lowest step reward.")
-    for task in tasks:
-        groups = task.in_order()
-        statuses = Counter(status for group in groups for status in group.statuses)
-        cut = sum(truncated for group in groups for truncated in group.truncated)
-        text = f"{task.model}, {task.benchmark}: {len(groups)} problems"
-        text += f", {cut} responses cut off at {task.max_response_tokens} tokens"
-        text += f", {statuses['no_answer']} without an answer"
-        if statuses["timeout"] or statuses["error"]:
-            text += f", verifier: {statuses['timeout']} time-outs and {statuses['error']} errors"
-        if statuses["copied"]:
-            text += f", {statuses['copied']} copied from the question"
-        notes.append(text + ".")
-    return notes
 
 
 if __name__ == "__main__":

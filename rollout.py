@@ -97,6 +97,7 @@ def sample_groups(
     eos_token_ids: list[int],
     timer: Callable[[str], AbstractContextManager],
     progress: Callable[..., object],
+    top_p: float = 1.0,  # as in generate_responses
 ) -> list[Group]:
     """Generate K responses to each prompt (line 4), greedily at temperature 0; verify (line 5).
 
@@ -106,18 +107,16 @@ def sample_groups(
         prompts: dicts of the first fields of a Group, with question and extra_info if known.
         seeds: one per prompt. It fixes the random numbers, if the model takes siblings in one row.
         rollout_tokens: prompt and response tokens in memory at the same time, at most.
-        timer: context manager that adds up "seconds_generate" and "seconds_verify" (only the
-            verification that is left after the last token).
+        timer: adds up "seconds_generate", and "seconds_verify" from the last token on.
         progress: tqdm or the like, called with total, desc and unit.
     """
     K, T = samples_per_prompt, max_response_tokens
-    lengths = [len(prompt["prompt_ids"]) for prompt in prompts]
     count = K * len(prompts)
     response_ids: list[list[int]] = [[] for _ in range(count)]
     logprobs: list[list[float]] = [[] for _ in range(count)]
     submitted = _Submitted(verifier, tokenizer, prompts, K)
     with timer("seconds_generate"), progress(total=count, desc="generate", unit="response") as bar:
-        for batch in _make_batches(model, lengths, K, T, rollout_tokens):
+        for batch in _make_batches(model, prompts, K, T, rollout_tokens):
             rows = [K * prompt + sample for prompt in batch for sample in range(K)]
 
             def submit(place: int, ids: list[int], rows: list[int] = rows) -> None:
@@ -131,6 +130,7 @@ def sample_groups(
                 temperature=temperature,
                 eos_token_ids=eos_token_ids,
                 pad_token_id=find_pad_token_id(tokenizer),
+                top_p=top_p,
                 token_budget=rollout_tokens,
                 uniforms=draw_uniforms([seeds[prompt] for prompt in batch], K, T),
                 on_response=submit,
@@ -146,15 +146,13 @@ def sample_groups(
 
 
 def _make_batches(
-    model: PreTrainedModel, lengths: list[int], K: int, T: int, rollout_tokens: int
+    model: PreTrainedModel, prompts: Sequence[dict], K: int, T: int, rollout_tokens: int
 ) -> list[list[int]]:
     """Return the prompts, the longest first, in batches that are generated one after the other.
 
     If the model takes siblings, that is one batch, in which prompts wait for room.
-
-    Args:
-        lengths: of the prompts, in tokens.
     """
+    lengths = [len(prompt["prompt_ids"]) for prompt in prompts]
     together = takes_siblings(model, max(lengths, default=0) + T)
     budget = sys.maxsize if together else rollout_tokens
     return cut_by_tokens(range(len(lengths)), lengths, [K * T] * len(lengths), budget)

@@ -222,19 +222,24 @@ def check_evaluation_constants(constants: dict) -> None:
         constants,
         {"DTYPE": ("float32", "bfloat16"), "ALLOW_UNSANDBOXED_CODE": (True, False)},
     )
-    counts = "SAMPLES MAX_RESPONSE_TOKENS ROLLOUT_TOKENS MICRO_BATCH_TOKENS".split()
-    optional_counts = [
-        name for name in ("LIMIT", "VERIFIER_WORKERS", "CPU_THREADS") if constants[name] is not None
-    ]
+    counts = "SAMPLES ROLLOUT_TOKENS MICRO_BATCH_TOKENS".split()
+    may_be_none = "LIMIT MAX_RESPONSE_TOKENS VERIFIER_WORKERS CPU_THREADS".split()
+    optional_counts = [name for name in may_be_none if constants[name] is not None]
     check_ranges(
         constants,
         {
             **dict.fromkeys([*counts, *optional_counts], (1, _MANY)),
             "VERIFIER_TIMEOUT": (1e-9, _MANY),
             "TEMPERATURE": (0.0, _MANY),
+            "TOP_P": (1e-9, 1.0),
             "SEED": (0, _MANY),
         },
     )
+    if constants["TOP_P"] < 1 and constants["TEMPERATURE"] == 0:
+        raise UserError(
+            f"TOP_P = {constants['TOP_P']} changes no greedy response (TEMPERATURE = 0): set "
+            "TEMPERATURE above 0, such as 0.3, or TOP_P = 1.0."
+        )
     if constants["SAMPLES"] > 1 and constants["TEMPERATURE"] == 0:
         raise UserError(
             f"SAMPLES = {constants['SAMPLES']} greedy responses (TEMPERATURE = 0) would all be the "

@@ -1,4 +1,4 @@
-"""Confidence intervals by bootstrap: the mean over problems, and how sure it is."""
+"""How sure a mean over problems is: intervals by bootstrap, standard errors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,3 +35,30 @@ def _resampled_means(values: Sequence[float]) -> np.ndarray:
         len(values), [1 / len(values)] * len(values), size=_RESAMPLES
     )  # (_RESAMPLES, problems): how often each problem is drawn
     return counts @ np.asarray(values, dtype=float) / len(values)
+
+
+def error_by_problem(sets: Sequence[Sequence[Sequence[float]]]) -> float:
+    """Return the standard error of the mean of the sets' means, were other problems drawn.
+
+    sqrt(sum over sets of s^2 / n) / sets, where s^2 is the variance of the means of a set's n
+    problems. It has the chance of the responses in it. NaN if a set has one problem.
+
+    Args:
+        sets: for each benchmark K values per problem.
+    """
+    means = [np.mean(values, axis=1) for values in sets]
+    squares = [np.var(own, ddof=1) / len(own) if len(own) > 1 else np.nan for own in means]
+    return float(np.sqrt(np.sum(squares)) / len(sets))
+
+
+def error_by_sample(sets: Sequence[Sequence[Sequence[float]]]) -> float:
+    """Return the standard error of the mean of the sets' means, were they answered again.
+
+    sqrt(sum over sets of (sum over problems of s_i^2 / K) / n^2) / sets, where s_i^2 is the
+    variance of the K values of problem i. The problems stay the same.
+
+    Args:
+        sets: for each benchmark K values per problem, 2 or more.
+    """
+    squares = [np.sum(np.var(own, axis=1, ddof=1)) / np.size(own) / len(own) for own in sets]
+    return float(np.sqrt(np.sum(squares)) / len(sets))

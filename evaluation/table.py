@@ -6,28 +6,20 @@ difference to the first measured model.
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.intervals import Figure, bootstrap
+from evaluation.intervals import Figure, bootstrap, error_by_problem, error_by_sample
 from evaluation.metrics import ACCURACY
+from evaluation.published import TABLES
 
 AVERAGE = "Avg."
-
-# Model card of PRIME-RL/Eurus-2-7B-PRIME, per cent, greedy. The averages are as printed there;
-# the last two are not the means of the figures before them (35.7 and 42.3).
-PUBLISHED = {
-    "Eurus-2-7B-PRIME": (23.3, 77.2, 55.4, 39.3, 39.3, 46.9),
-    "Eurus-2-7B-PRIME, step 272": (26.7, 79.2, 57.8, 38.6, 42.1, 48.9),
-    "Eurus-2-7B-SFT": (3.3, 65.1, 30.1, 32.7, 29.8, 32.2),
-    "Qwen-2.5-Math-7B-Instruct": (13.3, 79.8, 50.6, 34.6, 40.7, 43.8),
-    "Llama-3.1-70B-Instruct": (16.7, 64.6, 30.1, 35.3, 31.9, 36.4),
-    "GPT-4o": (9.3, 76.4, 45.8, 36.8, 43.3, 43.3),
+_ERRORS = {
+    "standard error by problem": error_by_problem,
+    "standard error by sample": error_by_sample,
 }
-PUBLISHED_BENCHMARKS = ("AIME 2024", "MATH-500", "AMC", "Minerva Math", "OlympiadBench")
-_PUBLISHED_ROWS = (*PUBLISHED_BENCHMARKS, AVERAGE)
 
 
 @dataclass(frozen=True)
@@ -49,30 +41,57 @@ class Cell:
 
 # metric -> benchmark -> model -> one value per problem, in [0, 1]
 Values = dict[str, dict[str, dict[str, list[float]]]]
+# benchmark -> model -> outcome rewards, K per problem
+Rewards = dict[str, dict[str, list[list[float]]]]
 
 
-def make_cells(values: Values) -> list[Cell]:
-    """Return all cells: measured ones, averages over benchmarks, and published ones beside them."""
+def make_cells(
+    values: Values, rewards: Rewards | None = None, published: Sequence[str] = ()
+) -> list[Cell]:
+    """Return all cells: measured ones, averages over benchmarks, and published ones beside them.
+
+    Args:
+        rewards: of several responses per problem; they give the standard errors of accuracies.
+        published: names of published tables.
+    """
     cells = []
     for metric, by_benchmark in values.items():
         first = {name: next(iter(by_model.values())) for name, by_model in by_benchmark.items()}
-        rows = {name: [name] for name in by_benchmark}
-        if len(by_benchmark) > 1:
-            rows[AVERAGE] = list(by_benchmark)
-        for row, members in rows.items():
+        for row, members in _list_rows(by_benchmark).items():
             baseline = [first[name] for name in members]
             for model in by_benchmark[members[0]]:
                 own = [by_benchmark[name][model] for name in members]
                 cells.append(_measured_cell(metric, row, model, own, baseline))
             if metric == ACCURACY:
-                cells += _published_cells(row, members, cells[-len(by_benchmark[members[0]])])
+                baseline_cell = cells[-len(by_benchmark[members[0]])]
+                cells += _published_cells(row, members, baseline_cell, published)
+        if metric == ACCURACY and rewards:
+            cells += _error_cells(rewards)
     return cells
+
+
+def describe_differences(cells: Sequence[Cell]) -> list[str]:
+    """Return a line for each measured difference of accuracies: is the model told apart?
+
+    It is where the interval of the difference, by bootstrap over the same problems, leaves out 0.
+    """
+    lines = []
+    for cell in cells:
+        if cell.metric == ACCURACY and cell.difference_low is not None:
+            interval = f"[{cell.difference_low:+.1f}, {cell.difference_high:+.1f}]"
+            line = f"{cell.model}, {cell.benchmark}: {cell.difference:+.1f} {interval}"
+            holds_zero = cell.difference_low <= 0 <= cell.difference_high
+            lines.append(line + (", not told apart." if holds_zero else "."))
+    return lines
 
 
 def write_markdown(cells: Sequence[Cell], notes: Sequence[str]) -> str:
     """Return the table (a row per benchmark and metric, a column per model), then the notes."""
     suffix = {"measured": "", "published": " (published)"}
+    places = [column for table in TABLES.values() for column in table.figures]
     columns = list(dict.fromkeys((cell.model, cell.kind) for cell in cells))
+    # Not in the order of the cells: the first row may be one that only a later table has.
+    columns.sort(key=lambda own: places.index(own[0]) if own[1] == "published" else -1)
     heads = [_escape(model) + suffix[kind] for model, kind in columns]
     lines = ["| % | " + " | ".join(heads) + " |", "|---" * (len(columns) + 1) + "|"]
     for metric, benchmark in dict.fromkeys((cell.metric, cell.benchmark) for cell in cells):
@@ -94,6 +113,14 @@ def write_csv(cells: Sequence[Cell]) -> str:
         values = [getattr(cell, name) for name in names]
         writer.writerow([round(v, 4) if isinstance(v, float) else v for v in values])
     return text.getvalue()
+
+
+def _list_rows(benchmarks: Iterable[str]) -> dict[str, list[str]]:
+    """Return the benchmarks of each row: one, or all of them in the row of averages."""
+    rows = {name: [name] for name in benchmarks}
+    if len(rows) > 1:
+        rows[AVERAGE] = list(rows)
+    return rows
 
 
 def _measured_cell(
@@ -119,22 +146,34 @@ def _measured_cell(
     )
 
 
-def _published_cells(row: str, members: list[str], first: Cell) -> list[Cell]:
+def _error_cells(rewards: Rewards) -> list[Cell]:
+    """Return the standard errors of the accuracies, in points."""
+    cells = []
+    for metric, compute_error in _ERRORS.items():
+        for row, members in _list_rows(rewards).items():
+            for model in rewards[members[0]]:
+                own = [rewards[name][model] for name in members]
+                error, problems = 100 * compute_error(own), sum(map(len, own))
+                cells.append(Cell(metric, row, model, "measured", error, problems=problems))
+    return cells
+
+
+def _published_cells(
+    row: str, members: list[str], baseline: Cell, published: Sequence[str]
+) -> list[Cell]:
     """Return the published figures of a row; of an average only if it covers the same sets."""
-    if row not in _PUBLISHED_ROWS or (row == AVERAGE and set(members) != set(PUBLISHED_BENCHMARKS)):
-        return []
-    place = _PUBLISHED_ROWS.index(row)
-    return [
-        Cell(
-            ACCURACY,
-            row,
-            model,
-            "published",
-            values[place],
-            difference=values[place] - first.value,
-        )
-        for model, values in PUBLISHED.items()
-    ]
+    cells = []
+    for name in published:
+        printed = TABLES[name]
+        if row == AVERAGE and set(members) != set(printed.benchmarks):
+            continue
+        for model, figures in printed.figures.items():
+            value = dict(zip((*printed.benchmarks, AVERAGE), figures)).get(row)
+            if value is not None:
+                difference = value - baseline.value
+                cell = Cell(ACCURACY, row, model, "published", value, difference=difference)
+                cells.append(cell)
+    return cells
 
 
 def _write_cell(cell: Cell | None) -> str:

@@ -124,7 +124,7 @@ def check_unchanged(
     known = {}
     if path.exists():
         before = json.loads(path.read_text())
-        earlier = {"VERIFIERS": {}, "TEMPLATES": {}}  # of a folder from before they came
+        earlier = {"VERIFIERS": {}, "TEMPLATES": {}, "TOP_P": 1.0}  # of a folder from before them
         old_constants = {**earlier, **before["constants"]}
         check_same_constants(constants, old_constants, folder, free_to_change)
         known = before["models"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from generation.cuda_graphs import GraphedBatch
@@ -29,6 +29,7 @@ class Sampling:
     uniforms: Tensor | None  # (R, T) in [0, 1), one per token; None: the likeliest token
     temperature: float
     eos_token_ids: Tensor  # ids that end a response
+    top_p: float = 1.0  # share of the probability that tokens are drawn from, the likeliest first
 
 
 @dataclass(frozen=True)
@@ -207,14 +208,14 @@ def draw(
 
     Returns:
         tokens (rows,).
-        the log-probability (rows,) that each was drawn with, at the temperature; None where the
-        likeliest token is taken.
+        the log-probability (rows,) that each was drawn with, at the temperature and within the
+        nucleus; None where the likeliest token is taken.
     """
     if sampling.uniforms is None:
         return logits.argmax(dim=-1), None
     V, width = logits.shape[1], min(_BLOCK, logits.shape[1])
     scaled = logits if sampling.temperature == 1 else logits.float() / sampling.temperature
-    probabilities = scaled.softmax(dim=-1, dtype=torch.float32)  # (rows, V)
+    probabilities = keep_nucleus(scaled.softmax(dim=-1, dtype=torch.float32), sampling.top_p)
     # A block is chosen first, then a token in it, so no cumulative sum runs over all of V. Sums are
     # in float64: float32 would round small probabilities away.
     whole = V // width * width
@@ -228,6 +229,24 @@ def draw(
     inside = probabilities.gather(1, columns.clamp(max=V - 1)).double().masked_fill(columns >= V, 0)
     token = block * width + _invert(inside, level)[0]  # (rows, 1)
     return token.squeeze(1), probabilities.gather(1, token).squeeze(1).log()
+
+
+def keep_nucleus(probabilities: Tensor, top_p: float) -> Tensor:
+    """Return the distributions (rows, V) of top-p sampling.
+
+    The nucleus is the fewest likeliest tokens that hold a share of top_p or more. Their
+    probabilities are divided by what they hold; the others become 0. Of equally likely tokens, the
+    lower id comes first.
+    """
+    if top_p == 1:
+        return probabilities
+    falling, tokens = probabilities.sort(dim=1, descending=True, stable=True)
+    held = falling.cumsum(dim=1, dtype=torch.float64)
+    before = nn.functional.pad(held[:, :-1], (1, 0))  # what the likelier tokens hold
+    is_kept = torch.zeros_like(probabilities, dtype=torch.bool)
+    is_kept = is_kept.scatter(1, tokens, before < top_p)
+    kept = probabilities.masked_fill(~is_kept, 0)
+    return kept / kept.sum(dim=1, keepdim=True)
 
 
 def _invert(weights: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from generation.decoding import Prompts, Sampling, decode
+from generation.decoding import Prompts, Sampling, decode, keep_nucleus
 from generation.ending import is_eos, until_eos
 from generation.siblings import takes_siblings
 
@@ -33,16 +33,18 @@ def generate_responses(
     temperature: float,
     eos_token_ids: list[int],
     pad_token_id: int,
+    top_p: float = 1.0,
     token_budget: int | None = None,
     uniforms: Tensor | None = None,
     on_response: Callable[[int, list[int]], object] = lambda row, ids: None,
 ) -> tuple[list[list[int]], list[list[float]] | None]:
     """Return K responses per prompt as token ids. The K of a prompt are contiguous.
 
-    A response ends with its first EOS, found by position, so the pad id may be an EOS id. Tokens
-    come from the whole distribution (no top-k, no top-p). Temperature 0 takes the likeliest token.
+    A response ends with its first EOS, found by position, so the pad id may be an EOS id.
+    Temperature 0 takes the likeliest token. No top-k.
 
     Args:
+        top_p: tokens come from the fewest likeliest ones that hold this share; 1: from all.
         token_budget: prompt and response tokens in memory at once; prompts beyond it wait for
             room. None, or a model that takes no siblings: all at once.
         uniforms: (n * K, T) in [0, 1): the random numbers that decide the tokens, whatever the
@@ -52,13 +54,10 @@ def generate_responses(
     Returns:
         token ids of each response; log-probability of each token as drawn, None at temperature 0.
     """
-    width = max(map(len, prompt_ids))
-    input_ids = torch.tensor([[pad_token_id] * (width - len(p)) + p for p in prompt_ids])  # (n, P)
-    attention_mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompt_ids])
-    inputs = input_ids.to(model.device), attention_mask.to(model.device)
+    inputs = _pad(prompt_ids, pad_token_id, model.device)
     settings = (max_response_tokens, temperature, eos_token_ids, pad_token_id)
-    if not takes_siblings(model, width + max_response_tokens):
-        return _generate_plainly(model, *inputs, samples_per_prompt, settings, on_response)
+    if not takes_siblings(model, inputs[0].shape[1] + max_response_tokens):
+        return _generate_plainly(model, *inputs, samples_per_prompt, settings, top_p, on_response)
     shape = (len(prompt_ids) * samples_per_prompt, max_response_tokens)
     if uniforms is None and temperature > 0:
         uniforms = torch.rand(shape, dtype=torch.float64)
@@ -66,6 +65,7 @@ def generate_responses(
         uniforms=uniforms.to(model.device) if temperature > 0 else None,
         temperature=temperature,
         eos_token_ids=torch.tensor(eos_token_ids, device=model.device),
+        top_p=top_p,
     )
     decoded = []
 
@@ -86,12 +86,23 @@ def generate_responses(
     return decoded[0]
 
 
+def _pad(
+    prompt_ids: Sequence[list[int]], pad_token_id: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return the prompts as token ids (n, P), padded on the left, and their mask (n, P)."""
+    width = max(map(len, prompt_ids))
+    input_ids = torch.tensor([[pad_token_id] * (width - len(p)) + p for p in prompt_ids])
+    attention_mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompt_ids])
+    return input_ids.to(device), attention_mask.to(device)
+
+
 def _generate_plainly(
     model: PreTrainedModel,
     input_ids: Tensor,
     attention_mask: Tensor,
     samples_per_prompt: int,
     settings: tuple[int, float, list[int], int],
+    top_p: float,
     on_response: Callable[[int, list[int]], object],
 ) -> tuple[list[list[int]], list[list[float]] | None]:
     """Return what generate_responses() returns, by the model's own loop.
@@ -101,7 +112,7 @@ def _generate_plainly(
     """
     _, temperature, eos_token_ids, _ = settings
     width = input_ids.shape[1]
-    recorder = _Recorder(temperature) if temperature > 0 else None
+    recorder = _Recorder(temperature, top_p) if temperature > 0 else None
     watch = _Watch(width, eos_token_ids, on_response, recorder)
     output = _generate(
         model,
@@ -141,18 +152,23 @@ def _generate(
 
 
 class _Recorder(LogitsProcessor):
-    """Records the log-probability of each token that is drawn. It changes no logit.
+    """Keeps the nucleus alone, and records the log-probability of each token that is drawn.
 
-    generate() could return the logits of all steps. These are T times as large as those of one.
+    generate() could return the logits of all steps. These are T times as large as those of one. Its
+    own top-p may round another token in or out, whose log-probability here would be -inf.
     """
 
-    def __init__(self, temperature: float):
+    def __init__(self, temperature: float, top_p: float):
         self.temperature = temperature
+        self.top_p = top_p
         self.logprobs: list[Tensor] = []  # (n * K,) of each step
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         self.logits = scores  # (n * K, V), before generate() divides by the temperature
-        return scores
+        if self.top_p < 1:
+            kept = keep_nucleus((scores / self.temperature).softmax(dim=-1), self.top_p)
+            self.logits = scores.masked_fill(kept == 0, -torch.inf)
+        return self.logits
 
     def record(self, tokens: Tensor) -> None:
         """Record the tokens (n * K,) that were drawn from the logits seen last."""

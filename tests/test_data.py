@@ -42,7 +42,7 @@ def test_templates_are_the_published_ones_word_for_word():
         "```python\nYour code\n```\nat the end."
     )
     actions = "ASSESS ADVANCE VERIFY SIMPLIFY SYNTHESIZE PIVOT OUTPUT".split()
-    assert data.EURUS_SYSTEM_PROMPT == (
+    assert data.SYSTEM_PROMPTS["eurus"] == (
         "\nWhen tackling complex reasoning tasks, you have access to the following actions. "
         "Use them as needed to progress through your thought process.\n\n"
         + "\n\n".join(f"[{action}]" for action in actions)
@@ -50,6 +50,17 @@ def test_templates_are_the_published_ones_word_for_word():
         "# Your action step 1\n\n# Your action step 2\n\n# Your action step 3\n\n...\n\n"
         "Next action: [NEXT ACTION NAME]\n"
     )
+
+
+def test_the_published_evaluation_has_two_characters_for_every_line_break():
+    text, broken = (data.SYSTEM_PROMPTS[name] for name in ("eurus-as-published", "eurus"))
+    assert "\n" not in text and text.count("\\n") == broken.count("\n") == 30
+    assert text.startswith("\\nWhen tackling") and "process.\\n\\n[ASSESS]\\n\\n[ADV" in text
+    assert text.endswith("Next action: [NEXT ACTION NAME]\\n")
+    tokenizer, seen = arithmetic.build_tokenizer(), []
+    tokenizer.apply_chat_template = lambda messages, **_: seen.append(messages) or [1]
+    encode([make_row(prompt="7+8")], tokenizer, system_prompt="eurus-as-published")
+    assert seen[0][0] == {"role": "system", "content": text}
 
 
 def test_plain_questions_get_the_template_and_messages_do_not(tokenizer):
@@ -77,7 +88,7 @@ def test_the_system_prompt_comes_first_unless_the_row_has_one(tokenizer):
     text = tokenizer.decode(row["prompt_ids"])
     assert text.startswith("<|im_start|>system\n2+2<|im_end|>\n") and text.count("system") == 1
     [by_name], _ = encode([make_row()], tokenizer, system_prompt="eurus")
-    [by_text], _ = encode([make_row()], tokenizer, system_prompt=data.EURUS_SYSTEM_PROMPT)
+    [by_text], _ = encode([make_row()], tokenizer, system_prompt=data.SYSTEM_PROMPTS["eurus"])
     assert by_name == by_text and len(by_name["prompt_ids"]) > 100
 
 

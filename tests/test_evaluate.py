@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import rollout
 from checks.errors import UserError
-from evaluation.table import PUBLISHED_BENCHMARKS
+from evaluation.published import TABLES
 from generation.seeds import derive_seed
 from reporting.steps import split_steps, token_texts
 from training import processes
@@ -80,6 +80,7 @@ def test_the_default_evaluates_the_embedded_model(evaluate, capsys):
     text = (folder / "table.md").read_text()
     assert text in capsys.readouterr().out
     assert "| Arithmetic | " in text and "published)" not in text
+    assert "published:" not in text  # no column to explain
     assert "Measured greedily, up to 4096 new tokens, the first 32 problems" in text
     assert "0 responses cut off at 9" in text  # the model knows 1024 positions
 
@@ -112,6 +113,8 @@ def test_samples_a_problem_and_the_best_by_a_prm(evaluate, tmp_path):
     cells = {cell["metric"]: float(cell["value"]) for cell in read_table(folder)}
     assert list(cells) == [
         "accuracy",
+        "standard error by problem",
+        "standard error by sample",
         "pass@2",
         "pass@4",
         "majority of 4",
@@ -155,7 +158,7 @@ def test_gold_answers_get_all_of_the_published_benchmarks(evaluate, canned, byte
     )
     folder = evaluate(MODELS=(byte_model,), BENCHMARKS=sources)
     measured = [cell for cell in read_table(folder) if cell["kind"] == "measured"]
-    assert [cell["benchmark"] for cell in measured] == [*PUBLISHED_BENCHMARKS, "Avg."]
+    assert [cell["benchmark"] for cell in measured] == [*TABLES["card"].benchmarks, "Avg."]
     assert {cell["value"] for cell in measured} == {"100.0"}
     published = [cell for cell in read_table(folder) if cell["model"] == "Eurus-2-7B-PRIME"]
     differences = [(cell["value"], cell["difference"]) for cell in published]
@@ -186,7 +189,7 @@ def test_constants_reach_generation_and_a_problem_has_random_numbers_of_its_own(
 
     monkeypatch.setattr(processes, "sample_groups", spy)
     constants = dict(SAMPLES=2, TEMPERATURE=0.7, MAX_RESPONSE_TOKENS=3, DTYPE="bfloat16")
-    constants |= dict(LIMIT=3, SEED=5, VERIFIER_TIMEOUT=3.5)
+    constants |= dict(LIMIT=3, SEED=5, VERIFIER_TIMEOUT=3.5, TOP_P=0.9)
     for rollout_tokens, chunks in ((4096, 1), (60, 3)):
         calls.clear()
         out = str(tmp_path / str(chunks))
@@ -195,13 +198,83 @@ def test_constants_reach_generation_and_a_problem_has_random_numbers_of_its_own(
         assert [seed for seeds, *_ in calls for seed in seeds] == [
             derive_seed(5, number) for number in range(3)
         ]
-        expected = dict(samples_per_prompt=2, temperature=0.7, max_response_tokens=3)
+        expected = dict(samples_per_prompt=2, temperature=0.7, top_p=0.9, max_response_tokens=3)
         expected |= dict(rollout_tokens=rollout_tokens, dtype=torch.bfloat16)
         for _, settings, verifier in calls:
             assert settings.items() >= expected.items()
             assert verifier.all_or_nothing and not verifier.allow_unsandboxed_code
             assert (verifier.num_workers, verifier.timeout_seconds) == (1, 3.5)
-        assert "6 responses cut off at 3 tokens" in (folder / "table.md").read_text()
+        text = (folder / "table.md").read_text()
+        assert "6 responses cut off at 3 tokens" in text
+        assert "2 samples per problem at temperature 0.7, top-p 0.9, up to 3 new tokens" in text
+
+
+def test_new_tokens_are_those_published_for_a_benchmark_or_those_given(
+    evaluate, canned, byte_model, tmp_path, monkeypatch
+):
+    canned(lambda prompt: "\\boxed{5}", byte_model)
+    models = [str(tmp_path / name) for name in ("one", "two")]
+    for model in models:
+        shutil.copytree(byte_model, model)
+        config = json.loads((Path(model) / "config.json").read_text())
+        config["max_position_embeddings"] = 10_000
+        (Path(model) / "config.json").write_text(json.dumps(config))
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(dict(problem=f"{n}+1?", answer="5")) + "\n" for n in "1234"))
+    calls, sample_groups = [], processes.sample_groups
+
+    def spy(*arguments, **settings):
+        calls.append((settings["max_response_tokens"], len(arguments[4])))
+        return sample_groups(*arguments, **settings)
+
+    monkeypatch.setattr(processes, "sample_groups", spy)
+    constants = dict(MODELS=models, BENCHMARKS=dict.fromkeys(("AMC", "MATH-500"), str(path)))
+    text = (evaluate(**constants, ROLLOUT_TOKENS=17_000) / "table.md").read_text()
+    assert calls == [(4096, 4), (8192, 2), (8192, 2)] * 2  # what fits into ROLLOUT_TOKENS at once
+    assert "Measured greedily, up to 8192 new tokens" in text
+    assert "as the published evaluation limits them, or most of its sets: AMC 4096, MATH" in text
+    assert "AMC 4096, MATH-500 8192." in text
+    assert f"- {models[1]}, AMC: +0.0 [+0.0, +0.0], not told apart." in text
+    assert "published: model card of Eurus-2-7B-PRIME, greedy. These" in text
+    assert "| Eurus-2-7B-SFT (published) |" in text
+    calls.clear()
+    others = dict(MAX_RESPONSE_TOKENS=77, PUBLISHED=(), OUTPUT=str(tmp_path / "77"))
+    text = (evaluate(**constants, **others) / "table.md").read_text()
+    assert {tokens for tokens, _ in calls} == {77}
+    assert "New tokens are limited by MAX_RESPONSE_TOKENS: AMC 77, MATH-500 77." in text
+    assert "published" not in text
+
+
+def test_samples_from_the_nucleus_are_resumed_exactly(evaluate, tmp_path):
+    settings = dict(LIMIT=5, SAMPLES=3, TEMPERATURE=0.8, TOP_P=0.9, MAX_RESPONSE_TOKENS=9)
+    whole = evaluate(**settings, OUTPUT=str(tmp_path / "whole"))
+    cut = tmp_path / "cut"
+    shutil.copytree(whole, cut)
+    [path] = (cut / "responses").glob("*/*.jsonl")
+    lines = path.read_text().splitlines(keepends=True)
+    assert len(lines) == 15
+    for left in (4, 9):  # killed within the second problem, and behind the third
+        path.write_text("".join(lines[:left]) + lines[left][:20])
+        (cut / "table.md").unlink()
+        evaluate(**settings, OUTPUT=str(cut))
+        assert path.read_text() == "".join(lines)
+        for name in ("table.md", "table.csv"):
+            assert (cut / name).read_text() == (whole / name).read_text()
+    evaluate(**settings, OUTPUT=str(cut), PUBLISHED=("Table 1",))  # changes no response
+    with pytest.raises(UserError, match="TOP_P: was 0.9, is 0.8"):
+        evaluate(**{**settings, "TOP_P": 0.8}, OUTPUT=str(cut))
+    saved = json.loads((cut / "constants.json").read_text())
+    del saved["constants"]["TOP_P"]  # a folder from before it came
+    (cut / "constants.json").write_text(json.dumps(saved))
+    with pytest.raises(UserError, match="TOP_P: was 1.0, is 0.9"):
+        evaluate(**settings, OUTPUT=str(cut))
+
+
+def test_a_nucleus_of_one_token_is_greedy(evaluate, tmp_path):
+    settings = dict(LIMIT=3, MAX_RESPONSE_TOKENS=9)
+    greedy = read_responses(evaluate(**settings, OUTPUT=str(tmp_path / "greedy")))
+    settings |= dict(TEMPERATURE=5.0, TOP_P=1e-9)
+    assert read_responses(evaluate(**settings, OUTPUT=str(tmp_path / "nucleus"))) == greedy
 
 
 @pytest.mark.parametrize(
@@ -210,6 +283,7 @@ def test_constants_reach_generation_and_a_problem_has_random_numbers_of_its_own(
         (dict(MODELS=("models/none",)), "MODELS = 'models/none': there is no such folder"),
         (dict(BENCHMARKS={"Nine": None}), "no set of that name is known"),
         (dict(BENCHMARKS={"X": "rows.jsonl"}), "'rows.jsonl': there is no such file"),
+        (dict(PUBLISHED=("card", "Table 9")), "PUBLISHED: 'Table 9' is unknown: choose"),
         (dict(PRM="models/none", SAMPLES=4, TEMPERATURE=1.0), "PRM = 'models/none'"),
         (
             dict(PRM=SFT_MODEL, SAMPLES=4, TEMPERATURE=1.0),

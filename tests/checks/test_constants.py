@@ -1,5 +1,6 @@
 """Constants given on the command line, and those of evaluate.py."""
 
+import re
 import runpy
 
 import pytest
@@ -9,6 +10,8 @@ from checks.allowed_values import check_evaluation_constants
 from checks.constants import read_constants
 from checks.errors import UserError
 from checks.files import make_file_name
+from embedded.eurus import SYSTEM_PROMPTS
+from evaluation.published import TABLES
 
 
 def test_arguments_override_constants_of_the_script():
@@ -66,6 +69,11 @@ def test_a_slip_of_the_pen_is_told_the_name_it_was_near():
         (dict(LIMIT=0), "LIMIT = 0 must lie between 1"),
         (dict(TEMPERATURE=-1.0), "TEMPERATURE = -1.0 must lie between 0.0"),
         (dict(OUTPUT=""), "OUTPUT = '' must be text"),
+        (dict(TOP_P=0.0, TEMPERATURE=1.0), "TOP_P = 0.0 must lie between 1e-09 and 1.0"),
+        (dict(TOP_P=1.01, TEMPERATURE=1.0), "TOP_P = 1.01 must lie between 1e-09 and 1.0"),
+        (dict(TOP_P=None), "TOP_P = None must be a number"),
+        (dict(TOP_P=0.95), "TOP_P = 0.95 changes no greedy response (TEMPERATURE = 0): set"),
+        (dict(MAX_RESPONSE_TOKENS=0), "MAX_RESPONSE_TOKENS = 0 must lie between 1"),
     ],
 )
 def test_constants_of_evaluate_that_make_no_sense(constants, words):
@@ -74,6 +82,22 @@ def test_constants_of_evaluate_that_make_no_sense(constants, words):
     with pytest.raises(UserError) as error:
         check_evaluation_constants({**own, **constants})
     assert words in str(error.value)
+
+
+def test_the_commented_blocks_of_evaluate_fit_the_tables_they_are_for():
+    text = (ROOT / "evaluate.py").read_text()
+    own = read_constants(runpy.run_path(str(ROOT / "evaluate.py")))
+    first, second = re.findall(r"uncomment [^\n]*\n#\n((?:# [A-Z_]+ = .*\n)+)", text)
+    values = {}
+    for lines, name in ((first, "card"), (second, "Table 12")):  # the second adds to the first
+        exec(re.sub("(?m)^# ", "", lines), values)
+        changed = {key: value for key, value in values.items() if key in own}
+        assert len(changed) == len(values) - 1  # __builtins__
+        check_evaluation_constants({**own, **changed})
+        assert changed.get("PUBLISHED", own["PUBLISHED"]) == (name,)
+        assert set(changed["BENCHMARKS"]) == set(TABLES[name].benchmarks)
+        assert changed["SYSTEM_PROMPT"] in SYSTEM_PROMPTS
+    assert (changed["SAMPLES"], changed["TEMPERATURE"], changed["TOP_P"]) == (16, 0.3, 0.95)
 
 
 def test_file_names():

@@ -62,6 +62,12 @@ FAULTS = [
             "CLIP_RANGE POLICY_LR VALUE_LR",
             "CLIP_RANGE VALUE_LR",
         ),
+        ("TOP_P may be above 1", '"TOP_P": (1e-9, 1.0)', '"TOP_P": (1e-9, 2.0)'),
+        (
+            "TOP_P may stand beside greedy responses",
+            'if constants["TOP_P"] < 1 and constants["TEMPERATURE"] == 0:',
+            "if False:",
+        ),
     ),
     *faults(
         "checks/files.py",

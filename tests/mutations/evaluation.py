@@ -12,6 +12,8 @@ FAST = " ".join(
     )
 )
 SPY = f"{EVALUATE}::test_constants_reach_generation_and_a_problem_has_random_numbers_of_its_own"
+LIMITS = f"{EVALUATE}::test_new_tokens_are_those_published_for_a_benchmark_or_those_given"
+NUCLEUS = f"{EVALUATE}::test_samples_from_the_nucleus_are_resumed_exactly"
 
 FAULTS = [
     *faults(
@@ -52,6 +54,18 @@ FAULTS = [
             "float(np.mean([np.mean(values) for values in sets]))",
             "float(np.mean([value for values in sets for value in values]))",
         ),
+        (
+            "the error by problem is too small",
+            "np.var(own, ddof=1) / len(own)",
+            "np.var(own) / len(own)",
+        ),
+        ("one problem has no error", "if len(own) > 1 else np.nan", "if len(own) > 1 else 0.0"),
+        ("the error by sample is too small", "np.var(own, axis=1, ddof=1)", "np.var(own, axis=1)"),
+        (
+            "more problems leave the error by sample",
+            "/ np.size(own) / len(own)",
+            "/ np.size(own) * 1",
+        ),
     ),
     *faults(
         "evaluation/table.py",
@@ -59,17 +73,61 @@ FAULTS = [
         ("differences have the wrong sign", "np.subtract(a, b)", "np.subtract(b, a)"),
         (
             "published differences have the wrong sign",
-            "difference=values[place] - first.value,",
-            "difference=first.value - values[place],",
+            "difference = value - baseline.value",
+            "difference = baseline.value - value",
         ),
         (
             "published averages stand beside other sets",
-            " or (row == AVERAGE and set(members) != set(PUBLISHED_BENCHMARKS))",
-            "",
+            "if row == AVERAGE and set(members) != set(printed.benchmarks):",
+            "if False:",
         ),
         ("published figures stand beside other metrics", "if metric == ACCURACY:", "if True:"),
-        ("one benchmark has an average", "if len(by_benchmark) > 1:", "if by_benchmark:"),
+        ("one benchmark has an average", "if len(rows) > 1:", "if rows:"),
         ("bars break the table", 'text.replace("|", "\\\\|")', "text"),
+        (
+            "an interval from 0 on tells models apart",
+            "cell.difference_low <= 0 <= cell.difference_high",
+            "cell.difference_low < 0 < cell.difference_high",
+        ),
+        ("every metric tells models apart", "if cell.metric == ACCURACY and cell.", "if cell."),
+        ("the card's columns may stand behind others", "    columns.sort(key=", "    str("),
+        ("standard errors are shares", "100 * compute_error(own)", "compute_error(own)"),
+        (
+            "both standard errors are those by sample",
+            '"standard error by problem": error_by_problem,',
+            '"standard error by problem": error_by_sample,',
+        ),
+    ),
+    *faults(
+        "evaluation/published.py",
+        "evaluation/test_published.py",
+        ("LeetCode gets half of its new tokens", '"LeetCode": 8192}', '"LeetCode": 4096}'),
+        ("the other sets get twice as many", "_TOKEN_LIMIT = 4096", "_TOKEN_LIMIT = 8192"),
+        ("any name is accepted", "if name not in list(TABLES):", "if False:"),
+        ("a text is a list of names", "isinstance(names, (tuple, list))", "names"),
+    ),
+    *faults(
+        "evaluation/notes.py",
+        f"{SPY} {LIMITS} {FAST}",
+        (
+            "the note counts no truncated response",
+            "cut = sum(truncated for",
+            "cut = sum(0 * truncated for",
+        ),
+        ("top-p is not told", 'if c["TOP_P"] < 1 else ""', 'if False else ""'),
+        ("the least limit is told", "max(limits.values())", "min(limits.values())"),
+        (
+            "a given limit counts as published",
+            'if c["MAX_RESPONSE_TOKENS"] else published',
+            "if False else published",
+        ),
+        ("every table is a source", "if shown & set(printed.figures)]", "]"),
+        ("what is told apart is not told", "return notes + differences", "return notes"),
+    ),
+    *faults(
+        "embedded/eurus.py",
+        "test_data.py::test_the_published_evaluation_has_two_characters_for_every_line_break",
+        ("the published system prompt has line breaks", 'r"\\n"', '"\\n"'),
     ),
     *faults(
         "evaluation/scoring.py",
@@ -129,6 +187,11 @@ FAULTS = [
         ),
     ),
     *faults(
+        "evaluation/tasks.py",
+        NUCLEUS,
+        ("a folder from before TOP_P had any", '"TOP_P": 1.0}', '"TOP_P": 0.9}'),
+    ),
+    *faults(
         "evaluation/sets.py",
         "evaluation/test_sets.py",
         ("the limit is ignored", "min(limit or len(rows), len(rows))", "len(rows)"),
@@ -175,16 +238,34 @@ FAULTS = [
         ("scores are not written", "response_files.write_rows(path, rows)", "pass"),
         ("ROLLOUT_TOKENS is ignored", "rollout_tokens=ROLLOUT_TOKENS,", "rollout_tokens=10**9,"),
         (
-            "the note counts no truncated response",
-            "cut = sum(truncated for",
-            "cut = sum(0 * truncated for",
-        ),
-        (
             "a program that passes some tests earns a share",
             "all_or_nothing=True,",
             "all_or_nothing=False,",
         ),
         ("DTYPE is ignored", "load_model(name, dtype=getattr(torch, DTYPE))", "load_model(name)"),
+        ("one response has standard errors", "if SAMPLES > 1 else None", "if SAMPLES else None"),
+    ),
+    *faults(
+        "evaluate.py",
+        f"{SPY} {LIMITS} {NUCLEUS} {EVALUATE}::test_mistakes_are_found_before_a_model_is_loaded",
+        ("TOP_P is ignored", "        top_p=TOP_P,", "        top_p=1.0,"),
+        (
+            "MAX_RESPONSE_TOKENS is ignored",
+            "MAX_RESPONSE_TOKENS or find_token_limit(name)",
+            "find_token_limit(name)",
+        ),
+        (
+            "all benchmarks get the new tokens of the longest",
+            "max_response_tokens=limits[name],",
+            "max_response_tokens=max(limits.values()),",
+        ),
+        ("any published table is looked for", "    check_published(PUBLISHED)\n", ""),
+        (
+            "other columns need another folder",
+            "_TOKENS PUBLISHED OUTPUT",
+            "_TOKENS OUTPUT",
+        ),
+        ("the table shows no chosen columns", "rewards, PUBLISHED)", "rewards)"),
     ),
     *faults(
         "score.py",

@@ -3,6 +3,7 @@
 from mutations.fault import faults
 
 DECODING = "generation/test_decoding.py"
+TOP_P = "generation/test_top_p.py"
 
 FAULTS = [
     *faults(
@@ -272,6 +273,34 @@ FAULTS = [
             "if uniforms is None and temperature > 0:",
             "if temperature > 0:",
         ),
+    ),
+    *faults(
+        "generation/decoding.py",
+        TOP_P,
+        ("the nucleus is too large", "before < top_p", "before <= top_p"),
+        ("the nucleus has the unlikeliest tokens", "descending=True, stable", "stable"),
+        (
+            "log-probabilities are those of the whole distribution",
+            "return kept / kept.sum(dim=1, keepdim=True)",
+            "return kept",
+        ),
+        ("the own loop ignores top-p", ", sampling.top_p)", ", 1.0)"),
+    ),
+    *faults(
+        "generation/generate.py",
+        TOP_P,
+        ("the own loop gets no top-p", "        top_p=top_p,\n", ""),
+        ("plain generation ignores top-p", "if self.top_p < 1:", "if False:"),
+        (
+            "plain generation takes the nucleus at temperature 1",
+            "keep_nucleus((scores / self.temperature).softmax(dim=-1), self.top_p)",
+            "keep_nucleus(scores.softmax(dim=-1), self.top_p)",
+        ),
+    ),
+    *faults(
+        "rollout.py",
+        "test_evaluate.py::test_a_nucleus_of_one_token_is_greedy",
+        ("top-p does not reach generation", "top_p=top_p,", "top_p=1.0,"),
     ),
     *faults(
         "generation/cuda_graphs.py",

@@ -26,6 +26,7 @@ from training import start as start_module
 
 STEPS = dict(OPTIMIZER_STEPS=4, POLICY_LR=1e-2)  # with which the ratio leaves 1
 PPO = dict(ADVANTAGE_ESTIMATOR="gae", VALUE="head", VALUE_LR=1e-2, VALUE_WARMUP_STEPS=1)
+MASKED = dict(TRUNCATED="mask")
 CLIPPED = dict(POLICY_GRADIENT_CLIP=0.01, PRM_GRADIENT_CLIP=0.01)
 # With which later iterations begin with what was sampled before the policy moved.
 SURPLUS = dict(ACCURACY_LOW=0.3, ACCURACY_HIGH=0.6, POLICY_LR=1e-2)
@@ -47,6 +48,17 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
         "default",
     ),
     "MAX_RESPONSE_TOKENS": (dict(MAX_RESPONSE_TOKENS=5), "default"),
+    "TRUNCATED mask": (MASKED, "default"),
+    "TRUNCATED mask, pairs": (
+        dict(**MASKED, **STEPS, PRM_LOSS="pairs", PRM_UPDATE="before", WHITEN=True),
+        "PRM_LOSS",
+    ),
+    "TRUNCATED mask, gae": (dict(**PPO, **MASKED, VALUE_OPTIMIZER_STEPS=2), "VALUE head"),
+    "TRUNCATED mask, steps of nothing": (
+        dict(**MASKED, **STEPS, PROCESS_COEF=0, MAX_RESPONSE_TOKENS=2),
+        "PROCESS_COEF 0",
+    ),
+    "TRUNCATED filter": (dict(TRUNCATED="filter"), "default"),
     "TEMPERATURE": (dict(TEMPERATURE=0.7), "default"),
     "TEMPERATURE everywhere": (
         dict(TEMPERATURE=0.7, PRM_UPDATE="before", **STEPS),
@@ -101,6 +113,22 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
     ),
     "OPTIMIZER_STEPS": (STEPS, "default"),
     "CLIP_RANGE": (dict(**STEPS, CLIP_RANGE=0.02), "OPTIMIZER_STEPS"),
+    "CLIP_RANGE_HIGH": (dict(**STEPS, CLIP_RANGE_HIGH=0.02), "OPTIMIZER_STEPS"),
+    "KL_COEF": (dict(KL_COEF=1.0), "default"),
+    "KL_COEF, no PRM": (dict(**STEPS, KL_COEF=1.0, PROCESS_COEF=0), "PROCESS_COEF 0"),
+    "KL_COEF, another reference": (
+        dict(KL_COEF=1.0, PRM_REFERENCE="prm", PRM_MODEL="other", **MASKED),
+        "PRM_REFERENCE prm",
+    ),
+    "KL_COEF, LORA_RANK": (
+        dict(KL_COEF=1.0, LORA_RANK=4, PRM_REFERENCE="policy"),
+        "LORA_RANK",
+    ),
+    "POLICY_SCHEDULE": (dict(**STEPS, POLICY_SCHEDULE="cosine"), "OPTIMIZER_STEPS"),
+    "POLICY_SCHEDULE, after a value's warm-up": (
+        dict(**PPO, VALUE_WARMUP_ITERATIONS=1, POLICY_SCHEDULE="cosine"),
+        "VALUE_WARMUP_ITERATIONS",
+    ),
     "POLICY_LR": (dict(POLICY_LR=3e-4), "default"),
     "POLICY_WARMUP_STEPS": (dict(POLICY_WARMUP_STEPS=4), "default"),
     "POLICY_GRADIENT_CLIP": (dict(POLICY_GRADIENT_CLIP=0.01), "default"),
@@ -203,11 +231,11 @@ def test_the_script_and_its_twin_agree(name, models, tmp_path):
     trained = {role: twin.Trained(own.model, c, role.upper()) for role, own in start.items()}
     assert ("PRM" in trained) == (c["PROCESS_COEF"] != 0 or c["VALUE"] == "prm")
     start_of_prm = c["PRM_MODEL"] if c["PRM_REFERENCE"] == "prm" else c["MODEL"]
-    reference = AutoModelForCausalLM.from_pretrained(start_of_prm)
+    frozen = [AutoModelForCausalLM.from_pretrained(name) for name in (start_of_prm, c["MODEL"])]
     for iteration, ((groups, tensors, after), line) in enumerate(
         zip(records, metrics, strict=True)
     ):
-        rewards, advantages, expected = twin.iterate(trained, reference, groups, iteration, c)
+        rewards, advantages, expected = twin.iterate(trained, frozen, groups, iteration, c)
         for tensor, rows in zip(tensors, (rewards, advantages)):
             for values, row in zip(tensor, rows):
                 torch.testing.assert_close(values[: len(row)], row, atol=2e-4, rtol=1e-3)

@@ -114,14 +114,14 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
     "OPTIMIZER_STEPS": (STEPS, "default"),
     "CLIP_RANGE": (dict(**STEPS, CLIP_RANGE=0.02), "OPTIMIZER_STEPS"),
     "CLIP_RANGE_HIGH": (dict(**STEPS, CLIP_RANGE_HIGH=0.02), "OPTIMIZER_STEPS"),
-    "KL_COEF": (dict(KL_COEF=1.0), "default"),
-    "KL_COEF, no PRM": (dict(**STEPS, KL_COEF=1.0, PROCESS_COEF=0), "PROCESS_COEF 0"),
+    "KL_COEF": (dict(KL_COEF=2.0), "default"),
+    "KL_COEF, no PRM": (dict(**STEPS, KL_COEF=2.0, PROCESS_COEF=0), "PROCESS_COEF 0"),
     "KL_COEF, another reference": (
-        dict(KL_COEF=1.0, PRM_REFERENCE="prm", PRM_MODEL="other", **MASKED),
+        dict(KL_COEF=2.0, PRM_REFERENCE="prm", PRM_MODEL="other", **MASKED),
         "PRM_REFERENCE prm",
     ),
     "KL_COEF, LORA_RANK": (
-        dict(KL_COEF=1.0, LORA_RANK=4, PRM_REFERENCE="policy"),
+        dict(KL_COEF=2.0, LORA_RANK=4, PRM_REFERENCE="policy"),
         "LORA_RANK",
     ),
     "POLICY_SCHEDULE": (dict(**STEPS, POLICY_SCHEDULE="cosine"), "OPTIMIZER_STEPS"),

@@ -1,4 +1,4 @@
-"""Responses that the length limit cuts off: which prompts pass, what a loss counts, what is said."""
+"""Responses that the length limit cuts off: which prompts pass, what losses count, what is said."""
 
 from dataclasses import replace
 

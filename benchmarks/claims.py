@@ -50,6 +50,10 @@ HARD = {  # constants of the hard task, where they differ from the embedded defa
     "SAVE_EVERY": 40,
     **MACHINE,
 }
+FOUR_STEPS = {"OPTIMIZER_STEPS": 4, "POLICY_LR": 3e-5}  # with which the ratio leaves its range
+# The responses to a prompt have one length, or nearly. This limit cuts off all of them for one
+# prompt in five. The accuracy filter would drop these prompts, so it is off.
+CUT = {"MAX_RESPONSE_TOKENS": 64, "ACCURACY_LOW": 0.0, "ACCURACY_HIGH": 1.0}
 ARMS = {  # name: constants that differ from HARD
     "PRIME": {},
     "RLOO": {"PROCESS_COEF": 0},
@@ -79,6 +83,13 @@ ARMS = {  # name: constants that differ from HARD
     "RLOO, 3x rate": {"POLICY_LR": 3e-5, "PROCESS_COEF": 0},
     "PRIME, 10x rate": {"POLICY_LR": 1e-4},
     "RLOO, 10x rate": {"POLICY_LR": 1e-4, "PROCESS_COEF": 0},
+    "PRIME, 3x rate, four steps": FOUR_STEPS,
+    "PRIME, 3x rate, four steps, clip-higher": {**FOUR_STEPS, "CLIP_RANGE_HIGH": 0.28},
+    "PRIME, 64 tokens": CUT,
+    "PRIME, 64 tokens, mask": {**CUT, "TRUNCATED": "mask"},
+    "PRIME, 64 tokens, filter": {**CUT, "TRUNCATED": "filter"},
+    "PRIME, KL 0.01": {"KL_COEF": 0.01},
+    "PRIME, KL 0.1": {"KL_COEF": 0.1},
 }
 OTHER_FACTS = {"PRIME": {}, "RLOO": {"PROCESS_COEF": 0}}  # no constant was chosen on this task
 TRIALS = {  # PRIME and RLOO (five each) and the oracle were chosen from these, on other seeds

@@ -256,6 +256,15 @@ FAULTS = [
         ),
     ),
     *faults(
+        "reporting/curves.py",
+        "test_report.py::test_curves_show_the_metrics",
+        (
+            "the KL from MODEL is not drawn",
+            '{**kls, "reference_kl": "MODEL"}',
+            "kls",
+        ),
+    ),
+    *faults(
         "reporting/run_log.py",
         "reporting/test_run_log.py",
         (

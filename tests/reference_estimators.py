@@ -49,6 +49,12 @@ def pair_accuracy(
     return sum(right) / len(right) if right else math.nan
 
 
+def cosine_steps(c: dict) -> int | None:
+    """Return how many steps the policy takes in all, if its rate falls along a cosine."""
+    iterations = c["NUM_ITERATIONS"] - c["VALUE_WARMUP_ITERATIONS"]
+    return iterations * c["OPTIMIZER_STEPS"] if c["POLICY_SCHEDULE"] == "cosine" else None
+
+
 def rate_factor(taken: int, warmup: int, steps: int | None) -> float:
     """Return by what the rate is multiplied after `taken` steps; a cosine ends after `steps`."""
     if taken < warmup:

@@ -22,8 +22,7 @@ class Trained:
         warmup, rate, decay = c[f"{name}_WARMUP_STEPS"], c[f"{name}_LR"], c["WEIGHT_DECAY"]
         self.rate, self.parameters = rate, [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=rate, weight_decay=decay)
-        steps = (c["NUM_ITERATIONS"] - c["VALUE_WARMUP_ITERATIONS"]) * c["OPTIMIZER_STEPS"]
-        steps = steps if name == "POLICY" and c["POLICY_SCHEDULE"] == "cosine" else None
+        steps = twin.cosine_steps(c) if name == "POLICY" else None
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda taken: twin.rate_factor(taken, warmup, steps)
         )
@@ -117,9 +116,9 @@ def update_value(value: Trained, groups: list[Group], c: dict) -> tuple[list[Ten
     for share in steps:
         span = slice(K * share.start, K * share.stop)
         rows = zip(prefix_values(value.model, [groups[i] for i in share]), old[span], returns[span])
-        errors = [twin.clipped_errors(*row, width) for row in rows]
-        errors = [own for own, is_counted in zip(errors, counts[span]) if is_counted]
-        loss = torch.cat(errors).mean() / 2
+        errors = zip([twin.clipped_errors(*row, width) for row in rows], counts[span])
+        sums = [(own.sum() * is_counted, len(own) * is_counted) for own, is_counted in errors]
+        loss = sum(own for own, _ in sums) / max(1, sum(count for _, count in sums)) / 2
         mean_loss += float(loss.detach()) / len(steps)
         value.step(loss)
     metrics = {"value_loss": mean_loss, "value_gradient_norm": max(value.norms)}

@@ -48,9 +48,9 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
         "default",
     ),
     "MAX_RESPONSE_TOKENS": (dict(MAX_RESPONSE_TOKENS=5), "default"),
-    "TRUNCATED mask": (MASKED, "default"),
+    "TRUNCATED mask": (dict(**MASKED, WHITEN=True), "WHITEN"),
     "TRUNCATED mask, pairs": (
-        dict(**MASKED, **STEPS, PRM_LOSS="pairs", PRM_UPDATE="before", WHITEN=True),
+        dict(**MASKED, **STEPS, PRM_LOSS="pairs", PRM_UPDATE="before", MAX_RESPONSE_TOKENS=40),
         "PRM_LOSS",
     ),
     "TRUNCATED mask, gae": (dict(**PPO, **MASKED, VALUE_OPTIMIZER_STEPS=2), "VALUE head"),
@@ -58,7 +58,11 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
         dict(**MASKED, **STEPS, PROCESS_COEF=0, MAX_RESPONSE_TOKENS=2),
         "PROCESS_COEF 0",
     ),
-    "TRUNCATED filter": (dict(TRUNCATED="filter"), "default"),
+    "two long responses": (dict(SAMPLES_PER_PROMPT=2, MAX_RESPONSE_TOKENS=40), "default"),
+    "TRUNCATED filter": (
+        dict(SAMPLES_PER_PROMPT=2, MAX_RESPONSE_TOKENS=40, TRUNCATED="filter"),
+        "two long responses",
+    ),
     "TEMPERATURE": (dict(TEMPERATURE=0.7), "default"),
     "TEMPERATURE everywhere": (
         dict(TEMPERATURE=0.7, PRM_UPDATE="before", **STEPS),

@@ -35,7 +35,7 @@ def margins(
 
 
 def pair_loss(rewards: list[Tensor], outcomes: list[float], counts: list[bool], K: int) -> Tensor:
-    """Table 8 (DPO): the mean over pairs of -log sigma( r(y+) - r(y-) ); nan, of slope 0, of none."""
+    """Table 8 (DPO): the mean over pairs of -log sigma( r(y+) - r(y-) ); nan of none."""
     losses = [-torch.log(torch.sigmoid(own)) for own in margins(rewards, outcomes, counts, K)]
     return sum(losses) / len(losses) if losses else 0 * rewards[0].sum() + math.nan
 

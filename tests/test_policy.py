@@ -72,7 +72,7 @@ def test_the_expected_kl_is_exact_and_its_slope_is_that_of_the_other_kl():
     estimate = sum(p * reference_kl(*pair, one, 1) for p, pair in zip(shares, tokens))
     expected = (shares * (logprobs.detach() - reference)).sum()  # KL(policy || reference)
     assert estimate.item() == pytest.approx(expected.item()) and expected > 0.1
-    [slope] = torch.autograd.grad(estimate, logits)
+    [slope] = torch.autograd.grad(estimate, logits, retain_graph=True)
     other_kl = (reference.exp() * (reference - logprobs)).sum()  # KL(reference || policy)
     torch.testing.assert_close(slope, *torch.autograd.grad(other_kl, logits))
 

@@ -30,8 +30,7 @@ def update_value(
     """Compute the values of all prefixes, then train the value model on the returns A_t + V_t.
 
     A_t is gae() of the outcome reward. With one optimizer step the values are those of its own
-    forward pass; with several they are computed before the first. All rows get values; the loss is
-    over rollouts.loss_mask.
+    forward pass; with several they are computed before the first. The loss is of loss_mask.
 
     Args:
         samples_per_prompt: K.

@@ -131,7 +131,7 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
     ),
     "POLICY_SCHEDULE": (dict(**STEPS, POLICY_SCHEDULE="cosine"), "OPTIMIZER_STEPS"),
     "POLICY_SCHEDULE, after a value's warm-up": (
-        dict(**PPO, VALUE_WARMUP_ITERATIONS=1, POLICY_SCHEDULE="cosine"),
+        dict(**PPO, **STEPS, VALUE_WARMUP_ITERATIONS=1, POLICY_SCHEDULE="cosine"),
         "VALUE_WARMUP_ITERATIONS",
     ),
     "POLICY_LR": (dict(POLICY_LR=3e-4), "default"),

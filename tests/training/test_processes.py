@@ -143,7 +143,8 @@ def test_an_update_is_the_same(tmp_path, groups, alone, processes):
         expected = alone["whole" if mode == "sharded" else mode]
         if result is expected:  # one process, compared with itself
             continue
-        assert result["metrics"] == pytest.approx(expected["metrics"], abs=1e-5), mode
+        # Relative for norms above 3, which float32 cannot tell apart by 1e-5.
+        assert result["metrics"] == pytest.approx(expected["metrics"], abs=1e-5, rel=3e-6), mode
         assert (result["advantages"] - expected["advantages"]).abs().max() < 1e-5, mode
         for role in ROLES:
             weights = result[role]

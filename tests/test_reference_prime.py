@@ -50,12 +50,12 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
     ),
     "MAX_RESPONSE_TOKENS": (dict(MAX_RESPONSE_TOKENS=5), "default"),
     "TRUNCATED mask": (dict(**MASKED, WHITEN=True), "WHITEN"),
-    "TRUNCATED mask, pairs": (
+    "TRUNCATED mask and PRM_LOSS": (
         dict(**MASKED, **STEPS, PRM_LOSS="pairs", PRM_UPDATE="before", MAX_RESPONSE_TOKENS=40),
         "PRM_LOSS",
     ),
-    "TRUNCATED mask, gae": (dict(**PPO, **MASKED, VALUE_OPTIMIZER_STEPS=2), "VALUE head"),
-    "TRUNCATED mask, steps of nothing": (
+    "TRUNCATED mask and VALUE": (dict(**PPO, **MASKED, VALUE_OPTIMIZER_STEPS=2), "VALUE head"),
+    "TRUNCATED mask and steps of nothing": (
         dict(**MASKED, **STEPS, PROCESS_COEF=0, MAX_RESPONSE_TOKENS=2),
         "PROCESS_COEF 0",
     ),
@@ -120,17 +120,17 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
     "CLIP_RANGE": (dict(**STEPS, CLIP_RANGE=0.02), "OPTIMIZER_STEPS"),
     "CLIP_RANGE_HIGH": (dict(**STEPS, CLIP_RANGE_HIGH=0.02), "OPTIMIZER_STEPS"),
     "KL_COEF": (dict(KL_COEF=2.0), "default"),
-    "KL_COEF, no PRM": (dict(**STEPS, KL_COEF=2.0, PROCESS_COEF=0), "PROCESS_COEF 0"),
-    "KL_COEF, another reference": (
+    "KL_COEF without PRM": (dict(**STEPS, KL_COEF=2.0, PROCESS_COEF=0), "PROCESS_COEF 0"),
+    "KL_COEF and PRM_REFERENCE": (
         dict(KL_COEF=2.0, PRM_REFERENCE="prm", PRM_MODEL="other", **MASKED),
         "PRM_REFERENCE prm",
     ),
-    "KL_COEF, LORA_RANK": (
+    "KL_COEF and LORA_RANK": (
         dict(KL_COEF=2.0, LORA_RANK=4, PRM_REFERENCE="policy"),
         "LORA_RANK",
     ),
     "POLICY_SCHEDULE": (dict(**STEPS, POLICY_SCHEDULE="cosine"), "OPTIMIZER_STEPS"),
-    "POLICY_SCHEDULE, after a value's warm-up": (
+    "POLICY_SCHEDULE and VALUE_WARMUP_ITERATIONS": (
         dict(**PPO, **STEPS, VALUE_WARMUP_ITERATIONS=1, POLICY_SCHEDULE="cosine"),
         "VALUE_WARMUP_ITERATIONS",
     ),

@@ -51,6 +51,7 @@ def test_a_prompt_with_a_response_that_was_cut_off_does_not_pass():
     metrics = compute_metrics(collected)
     assert metrics["prompts_truncated"] == 2 and metrics["responses_masked"] == 0
     assert metrics["truncated_fraction"] == 0.3  # of all that were sampled
+    assert compute_metrics(collected, masks_truncated=True)["responses_masked"] == 0  # of the kept
     collected = collect(groups, drops=False)
     assert collected.kept == [cut, whole] and collected.cut == 0
     assert compute_metrics(collected)["responses_masked"] == 0

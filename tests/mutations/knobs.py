@@ -74,19 +74,19 @@ FAULTS = [
     *felt(
         "training/value_update.py",
         (
-            "TRUNCATED mask, gae",
+            "TRUNCATED mask and VALUE",
             "the value model learns from responses that were cut off",
             "returns, micro.loss_mask, clip_range",
             "returns, own_mask, clip_range",
         ),
         (
-            "TRUNCATED mask, gae",
+            "TRUNCATED mask and VALUE",
             "the value's loss is divided by tokens that it does not count",
             "rollouts.loss_mask[rows].sum().clamp(min=1)",
             "mask[rows].sum()",
         ),
         (
-            "TRUNCATED mask, gae",
+            "TRUNCATED mask and VALUE",
             "the explained variance is of responses that were cut off too",
             "returns, rollouts.loss_mask)",
             "returns, mask)",
@@ -108,7 +108,7 @@ FAULTS = [
             "old, mask, token_count",
         ),
         (
-            "KL_COEF, another reference",
+            "KL_COEF and PRM_REFERENCE",
             "the KL is that from the PRM's reference",
             "if trains_all and (kl_reference := run.roles.kl_reference):",
             "if False:",
@@ -138,7 +138,7 @@ FAULTS = [
             "token_count = rollouts.response_mask[rows]",
         ),
         (
-            "TRUNCATED mask, steps of nothing",
+            "TRUNCATED mask and steps of nothing",
             "a step whose responses were all cut off stops the run",
             "rollouts.loss_mask[rows].sum().clamp(min=1)",
             "rollouts.loss_mask[rows].sum()",
@@ -165,7 +165,7 @@ FAULTS = [
             "trained",
         ),
         (
-            "POLICY_SCHEDULE, after a value's warm-up",
+            "POLICY_SCHEDULE and VALUE_WARMUP_ITERATIONS",
             "the cosine counts iterations in which the policy does not train",
             'c["NUM_ITERATIONS"] - c["VALUE_WARMUP_ITERATIONS"]',
             'c["NUM_ITERATIONS"]',

@@ -143,8 +143,12 @@ def test_an_update_is_the_same(tmp_path, groups, alone, processes):
         expected = alone["whole" if mode == "sharded" else mode]
         if result is expected:  # one process, compared with itself
             continue
+        own, known = (
+            {name: value for name, value in one["metrics"].items() if value is not None}
+            for one in (result, expected)
+        )
         # Relative for norms above 3, which float32 cannot tell apart by 1e-5.
-        assert result["metrics"] == pytest.approx(expected["metrics"], abs=1e-5, rel=3e-6), mode
+        assert own == pytest.approx(known, abs=1e-5, rel=3e-6), mode
         assert (result["advantages"] - expected["advantages"]).abs().max() < 1e-5, mode
         for role in ROLES:
             weights = result[role]

@@ -50,7 +50,7 @@ HARD = {  # constants of the hard task, where they differ from the embedded defa
     "SAVE_EVERY": 40,
     **MACHINE,
 }
-# The ratio is 1 in one step, and in four at the task's rate it stays within the clip range. At three
+# The ratio is 1 in one step. In four at the task's rate it stays within the clip range. At three
 # times that rate, two tokens in a thousand leave it; at ten times, six.
 STEPS_3X = {"OPTIMIZER_STEPS": 4, "POLICY_LR": 3e-5}
 STEPS_10X = {"OPTIMIZER_STEPS": 4, "POLICY_LR": 1e-4, "PROCESS_COEF": 0}

@@ -171,6 +171,25 @@ FAULTS = [
             'c["NUM_ITERATIONS"]',
         ),
     ),
+    *felt(
+        "models/roles.py",
+        (
+            "KL_COEF and LORA_RANK",
+            "with adapters, the reference of the KL is the policy",
+            'kl_reference = load(c["MODEL"], None)',
+            'kl_reference = load(c["MODEL"], "policy")',
+        ),
+    ),
+    *faults(
+        "train_prime.py",
+        "training/test_processes.py::test_an_update_is_the_same[2]",
+        (
+            "each process knows its own share of the reference alone",
+            "ref_logprobs = run.accelerator.reduce(ref_logprobs)",
+            "ref_logprobs = ref_logprobs.clone()",
+        ),
+        group="wiring",
+    ),
     *faults(
         "models/roles.py",
         "models/test_trainee.py models/test_adapters.py",

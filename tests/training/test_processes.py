@@ -147,8 +147,8 @@ def test_an_update_is_the_same(tmp_path, groups, alone, processes):
             {name: value for name, value in one["metrics"].items() if value is not None}
             for one in (result, expected)
         )
-        # Relative for norms above 3, which float32 cannot tell apart by 1e-5.
-        assert own == pytest.approx(known, abs=1e-5, rel=3e-6), mode
+        # Relative for the norms of gradients, of which float32 has seven digits.
+        assert own == pytest.approx(known, abs=1e-5, rel=1e-5), mode
         assert (result["advantages"] - expected["advantages"]).abs().max() < 1e-5, mode
         for role in ROLES:
             weights = result[role]

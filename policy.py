@@ -1,4 +1,4 @@
-"""The losses of PPO: the clipped surrogate, weighted for its sampler; the clipped squared error.
+"""The losses of PPO: the clipped surrogate, weighted for its sampler; KL; the value's error.
 
 Shapes: B rows, T response tokens.
 """
@@ -20,21 +20,26 @@ def ppo_loss(
     clip_range: float,
     token_count: Tensor | float | None = None,
     weights: Tensor | None = None,
+    clip_range_high: float | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return PPO's clipped loss, a mean over tokens, to be minimized (paper, Eq. 6; line 10):
 
-        L_CLIP = E_t[ w_t min( rho_t A_t, clip(rho_t, 1 - epsilon, 1 + epsilon) A_t ) ]
+        L_CLIP = E_t[ w_t min( rho_t A_t, clip(rho_t, 1 - epsilon, 1 + epsilon_high) A_t ) ]
         loss = -L_CLIP,   rho_t = pi_theta(y_t | y_<t) / pi_theta_old(y_t | y_<t)
+
+    In the paper epsilon_high = epsilon. A larger one (clip-higher of DAPO, arXiv 2503.14476) lets a
+    token that was unlikely gain more before its gradient ends.
 
     Args:
         logprobs: (B, T) of the policy in training.
         old_logprobs: (B, T) of the policy that the iteration started from.
         advantages: (B, T).
-        response_mask: (B, T) 1 on response tokens.
-        clip_range: epsilon; the ratio counts within [1 - epsilon, 1 + epsilon].
+        response_mask: (B, T) 1 on the response tokens that count.
+        clip_range: epsilon; the ratio counts within [1 - epsilon, 1 + epsilon_high].
         token_count: divisor of the sums: the response tokens of the whole optimizer step, if these
             rows are one micro-batch of it. None: the tokens of these rows.
         weights: (B, T) w_t of importance_weights(). None: 1, as in the paper's Eq. 6.
+        clip_range_high: epsilon_high. None: epsilon.
 
     Returns:
         loss: scalar.
@@ -44,7 +49,8 @@ def ppo_loss(
     divisor = mask.sum() if token_count is None else token_count
     log_ratio = (logprobs - old_logprobs) * mask  # (B, T)
     ratio = log_ratio.exp()
-    clipped_ratio = ratio.clamp(1 - clip_range, 1 + clip_range)
+    highest = 1 + (clip_range if clip_range_high is None else clip_range_high)
+    clipped_ratio = ratio.clamp(1 - clip_range, highest)
     surrogate = torch.minimum(ratio * advantages, clipped_ratio * advantages)  # (B, T)
     if weights is not None:
         surrogate = weights * surrogate
@@ -56,6 +62,29 @@ def ppo_loss(
             "approx_kl": ((ratio - 1 - log_ratio) * mask).sum() / divisor,
         }
     return loss, metrics
+
+
+def reference_kl(
+    logprobs: Tensor, ref_logprobs: Tensor, response_mask: Tensor, token_count: Tensor | float
+) -> Tensor:
+    """Return an estimate of KL(pi_theta || pi_ref), a mean over tokens with gradient, in nats:
+
+        E_t[ rho_t - log rho_t - 1 ],   rho_t = pi_ref(y_t | y_<t) / pi_theta(y_t | y_<t)
+
+    This is Schulman's k3 as a term of the loss (GRPO, arXiv 2402.03300, Eq. 4). No token's term is
+    negative. The tokens count as the policy's own samples, as they are when an iteration begins.
+
+    Args:
+        logprobs: (B, T) of the policy in training.
+        ref_logprobs: (B, T) of the reference.
+        response_mask: (B, T) 1 on the response tokens that count.
+        token_count: divisor of the sum: the response tokens of the whole optimizer step.
+
+    Returns:
+        scalar.
+    """
+    log_ratio = (ref_logprobs - logprobs).masked_fill(response_mask == 0, 0.0)  # (B, T)
+    return (log_ratio.exp() - log_ratio - 1).sum() / token_count
 
 
 @torch.no_grad()

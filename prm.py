@@ -35,7 +35,12 @@ def response_scores(process_rewards: Tensor, response_mask: Tensor) -> Tensor:
     return (process_rewards * response_mask).sum(dim=-1)
 
 
-def prm_loss(process_rewards: Tensor, outcome_rewards: Tensor, response_mask: Tensor) -> Tensor:
+def prm_loss(
+    process_rewards: Tensor,
+    outcome_rewards: Tensor,
+    response_mask: Tensor,
+    row_weights: Tensor | None = None,
+) -> Tensor:
     """Return the cross-entropy of the PRM's verdicts on responses (paper, Algorithm 1, line 8):
 
         L_CE = -E_y[ r_o(y) log sigma(r_phi(y)) + (1 - r_o(y)) log(1 - sigma(r_phi(y))) ]
@@ -44,13 +49,15 @@ def prm_loss(process_rewards: Tensor, outcome_rewards: Tensor, response_mask: Te
         process_rewards: (B, T) with gradient.
         outcome_rewards: (B,) labels r_o in [0, 1].
         response_mask: (B, T) 1 on response tokens.
+        row_weights: (B,) of each row's term. None: 1.
 
     Returns:
         scalar, the mean over rows, in nats; log 2 while the PRM equals the reference.
     """
     scores = response_scores(process_rewards, response_mask)
     # With logits: sigma(x) is 0 or 1 in float32 where |x| is large, and has no gradient there.
-    return F.binary_cross_entropy_with_logits(scores, outcome_rewards.to(scores.dtype))
+    labels = outcome_rewards.to(scores.dtype)
+    return F.binary_cross_entropy_with_logits(scores, labels, weight=row_weights)
 
 
 def prm_accuracy(

@@ -44,6 +44,7 @@ def collect_rollouts(
     max_rounds: int,
     kept_fraction: float,
     max_surplus_age: int,
+    drops_truncated: bool = False,
 ) -> Collected:
     """Repeat lines 3 to 6 until prompts_wanted groups are kept or max_rounds are over.
 
@@ -56,13 +57,14 @@ def collect_rollouts(
         surplus: kept groups left over from the iteration before.
         kept_fraction: share of groups that the filter kept recently, in [0, 1].
         max_surplus_age: iterations; older groups of the surplus are dropped.
+        drops_truncated: a group does not pass if a response of it was cut off.
 
     Returns:
         at most prompts_wanted kept groups; fewer only if max_rounds ended the search.
     """
     aged = [replace(group, age=group.age + 1) for group in surplus]
     usable = [group for group in aged if group.age <= max_surplus_age]
-    passed, sampled, rounds = list(usable), [], 0
+    passed, sampled, rounds, cut = list(usable), [], 0, 0
     while len(passed) < prompts_wanted and rounds < max_rounds:
         missing = prompts_wanted - len(passed)
         groups = sample_groups(  # lines 4 and 5
@@ -70,7 +72,10 @@ def collect_rollouts(
         )
         sampled += groups
         # Line 6: the online prompt filter.
-        passed += [group for group in groups if is_kept(group, accuracy_low, accuracy_high)]
+        within = [group for group in groups if is_kept(group, accuracy_low, accuracy_high)]
+        whole = [group for group in within if not (drops_truncated and any(group.truncated))]
+        passed += whole
+        cut += len(within) - len(whole)
         kept_fraction = (len(passed) - len(usable)) / len(sampled)
         rounds += 1
     return Collected(
@@ -80,6 +85,7 @@ def collect_rollouts(
         kept_fraction=kept_fraction,
         rounds=rounds,
         expired=len(aged) - len(usable),
+        cut=cut,
     )
 
 
@@ -200,9 +206,18 @@ class _Submitted:
 
 
 def make_rollouts(
-    groups: Sequence[Group], pad_token_id: int, device: torch.device, siblings: int = 1
+    groups: Sequence[Group],
+    pad_token_id: int,
+    device: torch.device,
+    siblings: int = 1,
+    masks_truncated: bool = False,
 ) -> Rollouts:
-    """Return groups as tensors, one row per response; siblings is 1 or K."""
+    """Return groups as tensors, one row per response.
+
+    Args:
+        siblings: 1 or K.
+        masks_truncated: no loss counts a response that was cut off.
+    """
     prompts = [group.prompt_ids for group in groups for _ in group.response_ids]  # B lists
     responses = [ids for group in groups for ids in group.response_ids]  # B lists
     outcome_rewards = [reward for group in groups for reward in group.outcome_rewards]
@@ -210,7 +225,13 @@ def make_rollouts(
     drawn = [logprobs for group in groups for logprobs in group.sampling_logprobs]  # B lists
     padded = [own + [0.0] * (rollouts.response_length - len(own)) for own in drawn]
     sampling_logprobs = send(padded, device, torch.float32)  # (B, T)
-    return replace(rollouts, siblings=siblings, sampling_logprobs=sampling_logprobs)
+    loss_mask = rollouts.response_mask  # (B, T)
+    if masks_truncated:
+        is_cut = send([cut for group in groups for cut in group.truncated], device)  # (B,)
+        loss_mask = loss_mask.masked_fill(is_cut.unsqueeze(-1), 0)
+    return replace(
+        rollouts, siblings=siblings, sampling_logprobs=sampling_logprobs, loss_mask=loss_mask
+    )
 
 
 def send_shaped_rewards(groups: Sequence[Group], device: torch.device) -> Tensor:
@@ -253,16 +274,20 @@ def _make_groups(
     return groups
 
 
-def compute_metrics(collected: Collected, functions: Sequence[str] = ()) -> dict:
+def compute_metrics(
+    collected: Collected, functions: Sequence[str] = (), masks_truncated: bool = False
+) -> dict:
     """Return the metrics of an iteration's sampling, over all sampled responses.
 
     Args:
         functions: names of those that VERIFIERS weighs; each gets the metric of its mean reward.
+        masks_truncated: no loss counts a response that was cut off, so they are counted here.
     """
     lengths = [len(ids) for group in collected.sampled for ids in group.response_ids]
     truncated = [cut for group in collected.sampled for cut in group.truncated]
     statuses = Counter(status for group in collected.sampled for status in group.statuses)
     parts = [own for group in collected.sampled for own in group.parts or ()]
+    masked = sum(sum(group.truncated) for group in collected.kept) if masks_truncated else 0
     for own in parts:  # the first is the outcome
         statuses.update(s for _, s in list(own.values())[1:] if s in ("timeout", "error"))
     return {
@@ -272,6 +297,8 @@ def compute_metrics(collected: Collected, functions: Sequence[str] = ()) -> dict
         "prompts_sampled": len(collected.sampled),
         "prompts_surplus": len(collected.surplus),
         "prompts_expired": collected.expired,
+        "prompts_truncated": collected.cut,
+        "responses_masked": masked,
         "rollout_rounds": collected.rounds,
         "response_tokens": _mean(lengths),
         "truncated_fraction": _mean(truncated),

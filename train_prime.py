@@ -28,20 +28,13 @@ from generation.groups import Collected, Group
 from generation.seeds import derive_seed
 from models import estimate
 from models.batches import Rollouts
-from policy import importance_weights, ppo_loss
-from prm import (
-    implicit_process_rewards,
-    number_prompts,
-    pair_accuracy,
-    pair_loss,
-    pair_margins,
-    prm_loss,
-)
+from policy import importance_weights, ppo_loss, reference_kl
+from prm import implicit_process_rewards, number_prompts, pair_accuracy
 from reporting.run_log import PhaseTimer
 from training import checkpoint, processes
 from training.micro_batches import split_rows
 from training.optimizer_steps import compute_logprobs, describe_norms, micro_batches, take_step
-from training.prm_pass import pass_rows
+from training.prm_pass import judge_rows, pass_rows
 from training.start import Run, start_run
 from training.value_update import update_value
 
@@ -73,6 +66,7 @@ MAX_PROMPT_TOKENS = 128  # longer prompts are dropped and counted
 PROMPTS_PER_ITERATION = 64  # number of prompts that pass the filter
 SAMPLES_PER_PROMPT = 4  # K, responses to each prompt
 MAX_RESPONSE_TOKENS = 96  # T, longer responses are cut off
+TRUNCATED = "keep"  # those: "keep", "mask" (no loss counts them), "filter" (their prompts fail)
 TEMPERATURE = 1.0  # of sampling, and of the log-probabilities trained on
 ACCURACY_LOW = 0.2  # prompt filter: least mean outcome reward, inclusive
 ACCURACY_HIGH = 0.8  # prompt filter: largest mean outcome reward, inclusive
@@ -117,10 +111,13 @@ VALUE_CLIP_RANGE = 0.5  # a value may leave its old one by so much in an iterati
 
 # Policy
 CLIP_RANGE = 0.2  # epsilon of Eq. 6
+CLIP_RANGE_HIGH = None  # epsilon above 1, for "clip-higher"; None: as CLIP_RANGE
+KL_COEF = 0.0  # weight of the KL divergence from MODEL in the loss; 0: no reference for it
 IMPORTANCE_CAP = 2.0  # largest weight of a token that another policy sampled; None: all are 1
 IMPORTANCE_LEVEL = "token"  # weight by the ratio of "token", "sequence" (of its whole response)
-POLICY_LR = 1e-4  # learning rate of AdamW, constant after the warm-up
+POLICY_LR = 1e-4  # learning rate of AdamW after the warm-up
 POLICY_WARMUP_STEPS = 5  # optimizer steps
+POLICY_SCHEDULE = "constant"  # after the warm-up, or "cosine": falls to 0 at NUM_ITERATIONS
 POLICY_GRADIENT_CLIP = 1.0  # largest gradient norm
 OPTIMIZER_STEPS = 1  # per iteration, each on its share of the prompts
 WEIGHT_DECAY = 0.0  # AdamW, all trained models
@@ -185,6 +182,7 @@ def collect(run: Run, timer: PhaseTimer, iteration: int) -> Collected:
         max_rounds=MAX_ROLLOUT_ROUNDS,
         kept_fraction=run.bookkeeper.kept_fraction,
         max_surplus_age=MAX_SURPLUS_AGE,
+        drops_truncated=TRUNCATED == "filter",
     )
 
 
@@ -195,7 +193,8 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
         return {}
     policy, prm, on_device = run.roles.policy, run.roles.prm, run.roles.on_device
     pad, device = find_pad_token_id(run.tokenizer), run.accelerator.device
-    rollouts = rollout.make_rollouts(collected.kept, pad, device, run.siblings)
+    masks = TRUNCATED == "mask"
+    rollouts = rollout.make_rollouts(collected.kept, pad, device, run.siblings, masks)
     trains_all = not run.roles.value or iteration >= VALUE_WARMUP_ITERATIONS
     old_logprobs = None  # (B, T) of pi_old; None where the update's only pass computes them too
     if trains_all and (OPTIMIZER_STEPS > 1 or (prm and PRM_REFERENCE == "policy")):
@@ -204,10 +203,17 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
                 run.accelerator, policy.module, rollouts, TEMPERATURE, MICRO_BATCH_TOKENS
             )
     process_rewards = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)  # (B, T)
-    prm_metrics, policy_metrics = {}, {}
+    ref_logprobs, prm_metrics, policy_metrics = None, {}, {}
     if prm and trains_all:
         with timer("seconds_prm"), on_device(prm.module, run.roles.reference, prm.optimizer):
-            process_rewards, prm_metrics = update_prm(run, rollouts, old_logprobs)  # lines 7, 8
+            process_rewards, ref_logprobs, prm_metrics = update_prm(  # lines 7, 8
+                run, rollouts, old_logprobs
+            )
+    if trains_all and (kl_reference := run.roles.kl_reference):
+        with timer("seconds_policy"), on_device(kl_reference):
+            ref_logprobs = compute_logprobs(
+                run.accelerator, kl_reference, rollouts, TEMPERATURE, MICRO_BATCH_TOKENS
+            )
     # The policy learns from the weighted rewards of VERIFIERS, if several judge; the PRM from r_o.
     shaped_rewards = rollout.send_shaped_rewards(collected.kept, device)
     for_policy = replace(rollouts, outcome_rewards=shaped_rewards)
@@ -228,16 +234,21 @@ def learn(run: Run, timer: PhaseTimer, iteration: int, collected: Collected) -> 
     )  # (B, T)
     if trains_all:
         with timer("seconds_policy"), on_device(policy.module, policy.optimizer):
-            policy_metrics = update_policy(run, rollouts, advantages, old_logprobs)  # 10: Eq. 6
+            policy_metrics = update_policy(  # line 10: Eq. 6
+                run, rollouts, advantages, old_logprobs, ref_logprobs
+            )
             run.roles.refresh_rollout_model()  # line 11
     run.log.write_rollouts(iteration, collected, run.tokenizer, process_rewards, advantages)
     run.log.print_samples(collected, run.tokenizer, process_rewards, LOG_SAMPLES)
     return {**prm_metrics, **value_metrics, **policy_metrics}
 
 
-def update_prm(run: Run, rollouts: Rollouts, old_logprobs: Tensor | None) -> tuple[Tensor, dict]:
-    """Compute process rewards (B, T) (line 7, Eq. 3) and train the PRM on the outcomes (line 8).
+def update_prm(
+    run: Run, rollouts: Rollouts, old_logprobs: Tensor | None
+) -> tuple[Tensor, Tensor, dict]:
+    """Compute process rewards (line 7, Eq. 3) and train the PRM on the outcomes (line 8).
 
+    Return the rewards and the log-probabilities of their reference, (B, T) each, and metrics.
     Single-forward ("after"): a row's rewards come from the forward pass of its own PRM step.
     Double-forward ("before"): they are computed again after all steps; accuracy and loss are not.
     """
@@ -266,23 +277,22 @@ def update_prm(run: Run, rollouts: Rollouts, old_logprobs: Tensor | None) -> tup
         if trains:
             gradient_norms.append(take_step(prm))
     pass_rewards = run.accelerator.reduce(pass_rewards)
+    ref_logprobs = run.accelerator.reduce(ref_logprobs)
     process_rewards = pass_rewards
     if PRM_UPDATE == "before":
         logprobs = compute_logprobs(
             run.accelerator, prm.module, rollouts, TEMPERATURE, MICRO_BATCH_TOKENS
         )
-        ref_logprobs = run.accelerator.reduce(ref_logprobs)
         process_rewards = implicit_process_rewards(logprobs, ref_logprobs, mask, BETA)
-    margins = pair_margins(pass_rewards, outcomes, mask, prompts)
-    loss = pair_loss(margins) if PRM_LOSS == "pairs" else prm_loss(pass_rewards, outcomes, mask)
+    margins, loss = judge_rows(pass_rewards, rollouts, prompts, PRM_LOSS)
     metrics = {
         "prm_accuracy": pair_accuracy(margins),
-        "prm_loss": loss.item(),
+        "prm_loss": loss,
         **describe_norms(prm, gradient_norms),
         "process_reward_mean": process_rewards.sum().item() / mask.sum().item(),
         "process_return_largest": largest_return(process_rewards, mask, GAMMA).item(),
     }
-    return process_rewards, metrics
+    return process_rewards, ref_logprobs, metrics
 
 
 def find_values(
@@ -307,7 +317,11 @@ def find_values(
 
 
 def update_policy(
-    run: Run, rollouts: Rollouts, advantages: Tensor, old_logprobs: Tensor | None
+    run: Run,
+    rollouts: Rollouts,
+    advantages: Tensor,
+    old_logprobs: Tensor | None,
+    ref_logprobs: Tensor | None,
 ) -> dict:
     """Take OPTIMIZER_STEPS steps on PPO's clipped loss (line 10, Eq. 6); return its metrics."""
     policy = run.roles.policy
@@ -315,7 +329,7 @@ def update_policy(
     gradient_norms = []
     steps = split_rows(len(advantages), SAMPLES_PER_PROMPT, OPTIMIZER_STEPS)
     for rows in steps:
-        token_count = rollouts.response_mask[rows].sum()
+        token_count = rollouts.loss_mask[rows].sum().clamp(min=1)
         for micro_rows, micro, _, synchronise in micro_batches(
             run.accelerator, policy, rollouts, rows, MICRO_BATCH_TOKENS
         ):
@@ -323,16 +337,19 @@ def update_policy(
             with synchronise:
                 logprobs, entropy = policy.module(*micro.model_inputs(), TEMPERATURE, True)
                 old = logprobs.detach() if old_logprobs is None else old_logprobs[index]
-                mask, sampled = micro.response_mask, micro.sampling_logprobs
+                mask, sampled = micro.loss_mask, micro.sampling_logprobs
                 weights, metrics = importance_weights(
                     old, sampled, mask, IMPORTANCE_CAP, IMPORTANCE_LEVEL, token_count
                 )
-                loss, ppo_metrics = ppo_loss(
-                    logprobs, old, advantages[index], mask, CLIP_RANGE, token_count, weights
-                )
+                given = (token_count, weights, CLIP_RANGE_HIGH)
+                loss, own = ppo_loss(logprobs, old, advantages[index], mask, CLIP_RANGE, *given)
+                metrics |= own
+                if KL_COEF:
+                    kl = reference_kl(logprobs, ref_logprobs[index], mask, token_count)
+                    loss, metrics["reference_kl"] = loss + KL_COEF * kl, kl.detach()
                 # The loss is a sum over processes. Data-parallel training takes gradients' mean.
                 run.accelerator.backward(loss * run.accelerator.num_processes)
-            metrics |= {**ppo_metrics, "policy_loss": loss.detach()}
+            metrics["policy_loss"] = loss.detach()
             metrics["entropy"] = (entropy * mask).sum() / token_count
             for name, value in metrics.items():
                 sums[name] += value

@@ -29,10 +29,10 @@ from models.batches import Rollouts, pad_rows, send
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
 from models.trainee import make_trainee, warmup_then_cosine
-from prm import pair_accuracy, pair_loss, pair_margins, prm_loss
+from prm import pair_accuracy, pair_loss
 from training import checkpoint, labelled, processes
 from training.optimizer_steps import take_step
-from training.prm_pass import pass_rows
+from training.prm_pass import judge_rows, pass_rows
 from training.row_order import RowStream
 
 # Model
@@ -180,7 +180,7 @@ class Learner:
         batch, prompts = self.make_batch(groups)
         rewards = self.compute_rewards(batch, prompts, LOSS)
         norm = take_step(self.trainee)
-        margins, loss = judge(rewards, batch, prompts)
+        margins, loss = judge_rows(rewards, batch, prompts, LOSS)
         return {"loss": loss, "accuracy": pair_accuracy(margins), "gradient_norm": norm}
 
     def evaluate(self, groups: Sequence[list[int]]) -> dict[str, float]:
@@ -188,7 +188,8 @@ class Learner:
         all_margins, losses = [torch.zeros(0, device=self.accelerator.device)], []
         for start in range(0, len(groups), PROMPTS_PER_STEP):
             batch, prompts = self.make_batch(groups[start : start + PROMPTS_PER_STEP])
-            margins, loss = judge(self.compute_rewards(batch, prompts, None), batch, prompts)
+            rewards = self.compute_rewards(batch, prompts, None)
+            margins, loss = judge_rows(rewards, batch, prompts, LOSS)
             all_margins.append(margins)
             losses += [loss] * len(prompts)
         margins = torch.cat(all_margins)
@@ -225,14 +226,6 @@ def load_module(accelerator: Accelerator, model: str) -> ResponseLogprobs:
     if SHARD:
         return sharding.load_sharded(accelerator, model, GRADIENT_CHECKPOINTING)
     return ResponseLogprobs(load_model(model, GRADIENT_CHECKPOINTING))
-
-
-def judge(rewards: Tensor, batch: Rollouts, prompts: Tensor) -> tuple[Tensor, float]:
-    """Return the margins of all pairs (N,) and the loss of a batch."""
-    outcomes, mask = batch.outcome_rewards, batch.response_mask
-    margins = pair_margins(rewards, outcomes, mask, prompts)
-    loss = pair_loss(margins) if LOSS == "pairs" else prm_loss(rewards, outcomes, mask)
-    return margins, loss.item()
 
 
 def train(

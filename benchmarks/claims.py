@@ -55,6 +55,13 @@ HARD = {  # constants of the hard task, where they differ from the embedded defa
     "SAVE_EVERY": 40,
     **MACHINE,
 }
+# The ratio is 1 in one step. In four at the task's rate it stays within the clip range. At three
+# times that rate, two tokens in a thousand leave it; at ten times, six.
+STEPS_3X = {"OPTIMIZER_STEPS": 4, "POLICY_LR": 3e-5}
+STEPS_10X = {"OPTIMIZER_STEPS": 4, "POLICY_LR": 1e-4, "PROCESS_COEF": 0}
+# The responses to a prompt have one length, or nearly. This limit cuts off all of them for one
+# prompt in five. The accuracy filter would drop these prompts, so it is off.
+CUT = {"MAX_RESPONSE_TOKENS": 64, "ACCURACY_LOW": 0.0, "ACCURACY_HIGH": 1.0}
 ARMS = {  # name: constants that differ from HARD
     "PRIME": {},
     "RLOO": {"PROCESS_COEF": 0},
@@ -80,6 +87,15 @@ ARMS = {  # name: constants that differ from HARD
     "RLOO, 3x rate": {"POLICY_LR": 3e-5, "PROCESS_COEF": 0},
     "PRIME, 10x rate": {"POLICY_LR": 1e-4},
     "RLOO, 10x rate": {"POLICY_LR": 1e-4, "PROCESS_COEF": 0},
+    "PRIME, 3x rate, four steps": STEPS_3X,
+    "PRIME, 3x rate, four steps, clip-higher": {**STEPS_3X, "CLIP_RANGE_HIGH": 0.28},
+    "RLOO, 10x rate, four steps": STEPS_10X,
+    "RLOO, 10x rate, four steps, clip-higher": {**STEPS_10X, "CLIP_RANGE_HIGH": 0.28},
+    "PRIME, 64 tokens": CUT,
+    "PRIME, 64 tokens, mask": {**CUT, "TRUNCATED": "mask"},
+    "PRIME, 64 tokens, filter": {**CUT, "TRUNCATED": "filter"},
+    "PRIME, KL 0.01": {"KL_COEF": 0.01},
+    "PRIME, KL 0.1": {"KL_COEF": 0.1},
 }
 _PPO = {"ADVANTAGE_ESTIMATOR": "gae", "VALUE": "head", "GAMMA": 1.0}
 _PRM_AS_VALUE = {**_PPO, "VALUE": "prm", "PROCESS_COEF": 0}

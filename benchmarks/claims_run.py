@@ -35,8 +35,8 @@ def keep(run: train_prime.Run, timer, iteration: int, own: Collected) -> dict:
     return learn(run, timer, iteration, own)
 
 
-def judge(place: str, run: train_prime.Run, rollouts: Rollouts, _) -> tuple[Tensor, dict]:
-    """Replace update_prm(): return process rewards (B, T) by rule, and their accuracy."""
+def judge(place: str, run: train_prime.Run, rollouts: Rollouts, _) -> tuple[Tensor, None, dict]:
+    """Replace update_prm(): return process rewards (B, T) by rule, no reference, the accuracy."""
     rewards = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)
     row = 0
     for group in collected[0].kept:
@@ -54,7 +54,7 @@ def judge(place: str, run: train_prime.Run, rollouts: Rollouts, _) -> tuple[Tens
             row += 1
     mask, outcomes = rollouts.response_mask, rollouts.outcome_rewards
     accuracy = prm_accuracy(rewards, outcomes, mask, train_prime.SAMPLES_PER_PROMPT)
-    return rewards, {"prm_accuracy": accuracy}
+    return rewards, None, {"prm_accuracy": accuracy}
 
 
 if __name__ == "__main__":

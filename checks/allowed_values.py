@@ -44,6 +44,8 @@ def check_training_constants(constants: dict) -> None:
             "VALUE": ("head", "prm", None),
             "ROLLOUT_DTYPE": ("float32", "bfloat16"),
             "IMPORTANCE_LEVEL": ("token", "sequence"),
+            "TRUNCATED": ("keep", "mask", "filter"),
+            "POLICY_SCHEDULE": ("constant", "cosine"),
             "LOG_WITH": _TRACKERS,
             **dict.fromkeys(_SWITCHES, (True, False)),
         },
@@ -75,8 +77,9 @@ def _check_numbers(constants: dict) -> None:
         "VALUE_GRADIENT_CLIP VALUE_CLIP_RANGE"
     ).split()
     not_negative = (
-        "PRM_LR OUTCOME_COEF PROCESS_COEF CLIP_RANGE POLICY_LR VALUE_LR WEIGHT_DECAY"
+        "PRM_LR OUTCOME_COEF PROCESS_COEF CLIP_RANGE KL_COEF POLICY_LR VALUE_LR WEIGHT_DECAY"
     ).split()
+    not_negative += ["CLIP_RANGE_HIGH"] if constants["CLIP_RANGE_HIGH"] is not None else []
     from_zero = (
         "LORA_RANK PRM_WARMUP_STEPS POLICY_WARMUP_STEPS VALUE_WARMUP_STEPS "
         "VALUE_WARMUP_ITERATIONS SEED LOG_SAMPLES"

@@ -24,6 +24,10 @@ EARLIER = {
     "MAX_SURPLUS_AGE": 4,  # none was older than 3
     "VALUE": None,
     "PRM_LOSS": "ce",
+    "TRUNCATED": "keep",
+    "CLIP_RANGE_HIGH": None,
+    "KL_COEF": 0.0,
+    "POLICY_SCHEDULE": "constant",
     "VERIFIERS": {},
     "TEMPLATES": {},
 }
@@ -48,7 +52,9 @@ def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int
         )
     if saved:
         old = translate_earlier(old_constants or {}, c)
-        check_same_constants(c, old, folder, FREE_TO_CHANGE)
+        # Along a cosine, the number of iterations says how fast the rate falls.
+        fixed = ["NUM_ITERATIONS"] if c["POLICY_SCHEDULE"] == "cosine" else []
+        check_same_constants(c, old, folder, [n for n in FREE_TO_CHANGE if n not in fixed])
     config = model_files.load_config(c["MODEL"], "MODEL")
     if c["PRM_MODEL"]:
         model_files.load_config(c["PRM_MODEL"], "PRM_MODEL")

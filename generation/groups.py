@@ -42,3 +42,4 @@ class Collected:
     kept_fraction: float  # share of sampled groups that passed; as before if none was sampled
     rounds: int
     expired: int = 0  # surplus groups that were too old, and dropped
+    cut: int = 0  # groups that did not pass only because a response was cut off

@@ -18,6 +18,7 @@ class Rollouts:
     input_ids: Tensor  # (B, P+T) left-padded prompt, right-padded response
     attention_mask: Tensor  # (B, P+T) 1 on tokens
     response_mask: Tensor  # (B, T) 1 on response tokens, EOS included
+    loss_mask: Tensor  # (B, T) the same, but 0 in rows that no loss counts
     outcome_rewards: Tensor  # (B,) in [0, 1]
     lengths: tuple[list[int], list[int]]  # prompt and response tokens of each row, for the host
     siblings: int = 1  # consecutive rows that share their prompt and may be computed as one
@@ -26,6 +27,11 @@ class Rollouts:
     @property
     def response_length(self) -> int:
         return self.response_mask.shape[1]
+
+    @property
+    def is_trained(self) -> Tensor:
+        """Return which rows a loss counts, (B,) bool."""
+        return self.loss_mask.any(dim=-1)
 
     def model_inputs(self) -> tuple[Tensor, Tensor, tuple[list[int], list[int]], int]:
         return self.input_ids, self.attention_mask, self.lengths, self.siblings
@@ -51,6 +57,7 @@ def pad_rows(
         input_ids=send(input_ids, device),
         attention_mask=mask,
         response_mask=mask[:, prompt_width:],
+        loss_mask=mask[:, prompt_width:],
         outcome_rewards=send(outcome_rewards, device, torch.float32),
         lengths=lengths,
     )
@@ -71,6 +78,7 @@ def select_rows(rollouts: Rollouts, rows: Sequence[int], siblings: int = 1) -> R
         input_ids=rollouts.input_ids[index, columns],
         attention_mask=rollouts.attention_mask[index, columns],
         response_mask=rollouts.response_mask[index, : max(responses)],
+        loss_mask=rollouts.loss_mask[index, : max(responses)],
         outcome_rewards=rollouts.outcome_rewards[index],
         lengths=(prompts, responses),
         siblings=siblings,

@@ -25,6 +25,7 @@ _ADVICE = {  # how to make a part smaller; the first word is the constant to cha
     "PRM": _LESS_OF_A_MODEL,
     "value": _LESS_OF_A_MODEL,
     "reference": _LESS_OF_A_MODEL,
+    "KL reference": ("KL_COEF = 0", *_LESS_OF_A_MODEL),
     "rollout copy": ('ROLLOUT_DTYPE = "bfloat16"', "OFFLOAD_MODELS = True", "LORA_RANK = 16"),
     "gradients": ("SHARD = True on several processes", "LORA_RANK = 16"),
     "optimizers": (
@@ -102,7 +103,7 @@ def estimate_memory(
     parts = num_processes if c["SHARD"] else 1
     sizes = {role: _count(role, own) / parts for role, own in configs.items()}
     resident = {role: int(_FLOAT * size) for role, size in sizes.items()}
-    trained = {role: size for role, size in sizes.items() if role != "reference"}
+    trained = {role: size for role, size in sizes.items() if not role.endswith("reference")}
     whole = model_files.count_parameters(configs["policy"]) * _rollout_bytes(c)
     if c["LORA_RANK"]:
         trained = {role: _count_adapter(c, configs[role]) for role in trained}
@@ -143,7 +144,7 @@ def estimate_memory(
 
 
 def load_configs(constants: dict) -> dict[str, PretrainedConfig]:
-    """Return the configurations of the policy and, if there are any, PRM, value, reference."""
+    """Return the configurations of the policy and, if there are any, of the other models."""
     configs = {"policy": model_files.load_config(constants["MODEL"], "MODEL")}
     trained = list_roles(constants)
     if "value" in trained:
@@ -151,8 +152,11 @@ def load_configs(constants: dict) -> dict[str, PretrainedConfig]:
     if "prm" in trained:
         other = constants["PRM_MODEL"]
         configs["PRM"] = model_files.load_config(other, "PRM_MODEL") if other else configs["policy"]
-    if reference := find_reference(constants):
+    reference = find_reference(constants)
+    if reference:
         configs["reference"] = model_files.load_config(reference, "PRM_REFERENCE")
+    if constants["KL_COEF"] and reference != constants["MODEL"]:
+        configs["KL reference"] = configs["policy"]
     return configs
 
 

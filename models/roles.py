@@ -1,6 +1,6 @@
 """The models of a run by role: loading, copying weights, offloading to host memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from models.adapters import add_adapters
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
 from models.sharding import fill_empty, load_sharded, whole
-from models.trainee import Trainee, linear_warmup, make_trainee
+from models.trainee import Trainee, linear_warmup, make_trainee, warmup_then_cosine
 from models.values import ResponseValues, share_backbone
 
 _HOST = torch.device("cpu")
@@ -32,6 +32,7 @@ class Roles:
     prm: Trainee | None  # None if nothing needs its rewards
     value: Trainee | None  # None unless VALUE is "head"
     reference: ResponseLogprobs | None  # None without a PRM, or with PRM_REFERENCE = "policy"
+    kl_reference: ResponseLogprobs | None  # MODEL, for KL_COEF, where `reference` is not MODEL
     rollout_model: PreTrainedModel  # the policy's model, or a copy of it
     device: torch.device  # where models compute
     offloads_models: bool  # models wait in host memory in phases that do not need them
@@ -73,7 +74,7 @@ def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
             name,
             module,
             rate=c[f"{name.upper()}_LR"],
-            schedule=linear_warmup(c[f"{name.upper()}_WARMUP_STEPS"]),
+            schedule=choose_schedule(name, c),
             weight_decay=c["WEIGHT_DECAY"],
             gradient_clip=c[f"{name.upper()}_GRADIENT_CLIP"],
         )
@@ -89,22 +90,34 @@ def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
         rollout_model.tie_weights()  # fill_empty separated tied weights
         copy_weights(source, rollout_model)
     trained = list_roles(c)
-    prm = reference = None
+    prm = reference = kl_reference = None
     if "prm" in trained:
         prm = prepare("PRM", load(c["PRM_MODEL"] or c["MODEL"], "prm"))
-        if start := find_reference(c):
-            reference = load(start, None).to(home)
+    if start := find_reference(c):
+        reference = load(start, None).to(home)
+    if c["KL_COEF"] and start != c["MODEL"]:
+        kl_reference = load(c["MODEL"], None).to(home)
     value = prepare("value", _load_value(accelerator, c, shared)) if "value" in trained else None
     return Roles(
         policy=policy,
         prm=prm,
         value=value,
         reference=reference,
+        kl_reference=kl_reference,
         rollout_model=rollout_model,
         device=accelerator.device,
         offloads_models=c["OFFLOAD_MODELS"],
         offloads_optimizers=c["OFFLOAD_OPTIMIZERS"],
     )
+
+
+def choose_schedule(name: str, constants: dict) -> Callable[[int], float]:
+    """Return the schedule of a trainee's rate, a function of its optimizer steps so far."""
+    c, warmup_steps = constants, constants[f"{name.upper()}_WARMUP_STEPS"]
+    if name == "policy" and c["POLICY_SCHEDULE"] == "cosine":
+        trained = c["NUM_ITERATIONS"] - c["VALUE_WARMUP_ITERATIONS"]  # iterations
+        return warmup_then_cosine(warmup_steps, trained * c["OPTIMIZER_STEPS"])
+    return linear_warmup(warmup_steps)
 
 
 def _load_shared(constants: dict) -> PreTrainedModel:
@@ -145,7 +158,8 @@ def count_siblings(accelerator: Accelerator, constants: dict, roles: Roles) -> i
     """
     positions = constants["MAX_PROMPT_TOKENS"] + constants["MAX_RESPONSE_TOKENS"]
     # A value model has the policy's backbone, so it is not tried.
-    modules = [t.module for t in roles.trainees if t is not roles.value] + [roles.reference]
+    modules = [t.module for t in roles.trainees if t is not roles.value]
+    modules += [roles.reference, roles.kl_reference]
     models = [accelerator.unwrap_model(module).model for module in modules if module]
     if constants["SHARD"]:
         alike = len({type(model) for model in models}) == 1

@@ -49,7 +49,10 @@ def draw_curves(runs: dict[str, Metrics], path: Path) -> None:
     scales = {"process_return_largest": "largest return", "process_reward_mean": "mean reward"}
     _draw(panel, runs, "process rewards", "beta x nats", **scales)
     panel.set_yscale("symlog", linthresh=1e-3)
-    _draw(panels[7], runs, "policy: KL from its sampler", "nats", sampler_kl="KL")
+    title, kls = "policy: KL from its sampler", {"sampler_kl": "sampler"}
+    if any(line.get("reference_kl") is not None for lines in runs.values() for line in lines):
+        title, kls = "policy: KL from sampler and MODEL", {**kls, "reference_kl": "MODEL"}
+    _draw(panels[7], runs, title, "nats", **kls)
     _draw(panels[8], runs, "tokens with a capped weight", "%", capped_fraction="capped")
     _draw_seconds(panels[9], runs)
     if functions:

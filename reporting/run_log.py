@@ -40,11 +40,16 @@ _COLUMNS = {  # metric: heading of its column
     "seconds": "total s",
 }
 _HEADER_EVERY = 20  # lines
+_CUT_OFF = {  # what TRUNCATED says of responses that are cut off
+    "keep": "",
+    "mask": "; no loss counts a response that is cut off",
+    "filter": ", no response cut off",
+}
 UPDATE_METRICS = """
     prm_accuracy prm_loss prm_gradient_norm prm_clipped_steps process_reward_mean
     process_return_largest value_loss value_explained_variance value_gradient_norm
-    value_clipped_steps policy_loss entropy clip_fraction approx_kl sampler_kl capped_fraction
-    policy_gradient_norm policy_clipped_steps
+    value_clipped_steps policy_loss entropy clip_fraction approx_kl reference_kl sampler_kl
+    capped_fraction policy_gradient_norm policy_clipped_steps
 """.split()  # null in metrics.jsonl if nothing was updated
 
 
@@ -216,11 +221,11 @@ class RunLog:
         names = {"policy": "policy", "prm": "PRM", "value": "value model"}
         roles = ", ".join(names[role] for role in trained)
         roles += "" if "prm" in trained else " (outcome alone: no PRM)"
-        roles += ", reference" if find_reference(c) else ""
+        roles += ", reference" if find_reference(c) or c["KL_COEF"] else ""
         responses = c["PROMPTS_PER_ITERATION"] * c["SAMPLES_PER_PROMPT"]
         per_step = responses // c["OPTIMIZER_STEPS"]
         per_process = -(-per_step // accelerator.num_processes)
-        done = c["NUM_ITERATIONS"] - first
+        longer = "raise NUM_ITERATIONS, or " if c["POLICY_SCHEDULE"] == "constant" else ""
         how = "each"
         if c["LORA_RANK"]:
             how = f"adapters of rank {c['LORA_RANK']} on one model of"
@@ -232,7 +237,8 @@ class RunLog:
             f"{held_out} held out of {c['EVAL_DATA']}",
             "sampling": f"{c['SAMPLES_PER_PROMPT']} responses per prompt of up to "
             f"{c['MAX_RESPONSE_TOKENS']} tokens, temperature {c['TEMPERATURE']}, no top-k or top-p",
-            "filter": f"accuracy within [{c['ACCURACY_LOW']}, {c['ACCURACY_HIGH']}]",
+            "filter": f"accuracy within [{c['ACCURACY_LOW']}, {c['ACCURACY_HIGH']}]"
+            + _CUT_OFF[c["TRUNCATED"]],
             "batch": f"{c['PROMPTS_PER_ITERATION']} prompts x {c['SAMPLES_PER_PROMPT']} = "
             f"{responses} responses = {c['OPTIMIZER_STEPS']} optimizer step(s) of {per_step}; "
             f"{per_process} per process in micro-batches of {c['MICRO_BATCH_TOKENS']} tokens",
@@ -240,8 +246,8 @@ class RunLog:
             f"{torch.get_num_threads()} thread(s) each, mixed precision {c['MIXED_PRECISION']}",
             "memory": memory,
             "run": f"{self.folder}, iterations {first} to {c['NUM_ITERATIONS'] - 1}"
-            if done > 0
-            else f"{self.folder} is complete: raise NUM_ITERATIONS, or choose another RUN_NAME",
+            if first < c["NUM_ITERATIONS"]
+            else f"{self.folder} is complete: {longer}choose another RUN_NAME",
         }
         if "prm" in trained and c["PRM_UPDATE"] == "none" and not c["PRM_MODEL"]:
             lines["note"] = "a frozen PRM that starts from MODEL gives no reward: set PRM_MODEL"
@@ -283,6 +289,16 @@ class RunLog:
                 f"  {expired} surplus prompt(s) dropped: their responses were sampled more than "
                 "MAX_SURPLUS_AGE iterations ago"
             )
+        if cut := metrics["prompts_truncated"]:
+            self.print(
+                f"  {cut} prompt(s) did not pass, because a response to them was cut off "
+                '(TRUNCATED = "filter")'
+            )
+        if masked := metrics["responses_masked"]:
+            self.print(
+                f"  {masked} response(s) of the batch were cut off, and no loss counts them "
+                '(TRUNCATED = "mask")'
+            )
         timeouts, errors = metrics["verdicts_timeout"], metrics["verdicts_error"]
         if timeouts or errors:
             self.print(f"  verifier: {timeouts} time-outs and {errors} errors, given reward 0")
@@ -299,10 +315,14 @@ def duration(seconds: float) -> str:
 
 def explain_giving_up(metrics: dict, accuracy_low: float, accuracy_high: float) -> str:
     """Return why the run stops and what to do, when no prompt passes the filter any more."""
-    accuracy = metrics["train_accuracy"]
+    accuracy, cut = metrics["train_accuracy"], metrics["prompts_truncated"]
     advice = (
-        "The prompts are too hard for this model: use easier ones, train it with sft.py first, "
-        "raise MAX_RESPONSE_TOKENS if truncated_fraction is high, or raise SAMPLES_PER_PROMPT."
+        f"{cut} prompts of the last iteration did not pass only because a response was cut off: "
+        'raise MAX_RESPONSE_TOKENS, or set TRUNCATED = "mask".'
+        if cut
+        else "The prompts are too hard for this model: use easier ones, train it with sft.py "
+        "first, raise MAX_RESPONSE_TOKENS if truncated_fraction is high, or raise "
+        "SAMPLES_PER_PROMPT."
         if accuracy < accuracy_low
         else "The prompts are too easy for this model: use harder ones."
         if accuracy > accuracy_high

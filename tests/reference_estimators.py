@@ -1,13 +1,66 @@
-"""The advantage functions a second time, from the equations of arXiv 2502.01456 alone.
+"""The losses and advantages a second time, from the equations of arXiv 2502.01456 alone.
 
 One response at a time, token by token, no padding. A row is one response's (T,) values; the K rows
 of a prompt follow each other. `c` holds the constants of train_prime.py.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
 ROUNDING = 1e-4  # below it PROCESS_SCALE = "batch" divides nothing; added to "grpo"'s deviation
+
+
+def cross_entropy(rewards: list[Tensor], outcomes: list[float], counts: list[bool]) -> Tensor:
+    """Line 8: the mean over responses of the CE of sigma( sum_t r(y_t) ) against r_o.
+
+    Those that do not count are left out of both, as in all that follows.
+    """
+    loss = 0 * rewards[0].sum()
+    for row, outcome, is_counted in zip(rewards, outcomes, counts):
+        p = torch.sigmoid(row.sum().double())
+        own = -(outcome * torch.log(p) + (1 - outcome) * torch.log(1 - p))
+        loss = loss + own if is_counted else loss
+    return loss / max(1, sum(counts))
+
+
+def margins(
+    rewards: list[Tensor], outcomes: list[float], counts: list[bool], K: int
+) -> list[Tensor]:
+    """Return r(y+) - r(y-) of every pair of a prompt; y+ is the one with the higher r_o."""
+    sums, rows = [row.sum().double() for row in rewards], range(len(rewards))
+    pairs = [(i, j) for i in rows for j in rows if i // K == j // K and outcomes[i] > outcomes[j]]
+    return [sums[i] - sums[j] for i, j in pairs if counts[i] and counts[j]]
+
+
+def pair_loss(rewards: list[Tensor], outcomes: list[float], counts: list[bool], K: int) -> Tensor:
+    """Table 8 (DPO): the mean over pairs of -log sigma( r(y+) - r(y-) ); nan of none."""
+    losses = [-torch.log(torch.sigmoid(own)) for own in margins(rewards, outcomes, counts, K)]
+    return sum(losses) / len(losses) if losses else 0 * rewards[0].sum() + math.nan
+
+
+def pair_accuracy(
+    rewards: list[Tensor], outcomes: list[float], counts: list[bool], K: int
+) -> float:
+    """Return the share of pairs whose better response has the larger reward; a tie is half."""
+    own = [float(margin) for margin in margins(rewards, outcomes, counts, K)]
+    right = [(margin > 0) + 0.5 * (margin == 0) for margin in own]
+    return sum(right) / len(right) if right else math.nan
+
+
+def cosine_steps(c: dict) -> int | None:
+    """Return how many steps the policy takes in all, if its rate falls along a cosine."""
+    iterations = c["NUM_ITERATIONS"] - c["VALUE_WARMUP_ITERATIONS"]
+    return iterations * c["OPTIMIZER_STEPS"] if c["POLICY_SCHEDULE"] == "cosine" else None
+
+
+def rate_factor(taken: int, warmup: int, steps: int | None) -> float:
+    """Return by what the rate is multiplied after `taken` steps; a cosine ends after `steps`."""
+    if taken < warmup:
+        return (taken + 1) / (warmup + 1)
+    along = 0 if steps is None else (taken - warmup) / (steps - warmup)
+    return (1 + math.cos(math.pi * along)) / 2
 
 
 def rloo(row: Tensor, own: Tensor, group: list[Tensor]) -> Tensor:

@@ -5,7 +5,6 @@ processes, and no project code but its data types. Equations and lines are those
 2502.01456. `c` holds the constants of train_prime.py, `groups` the kept prompts of an iteration.
 """
 
-import math
 from collections import defaultdict
 
 import reference_estimators as twin
@@ -16,15 +15,16 @@ from generation.groups import Group
 
 
 class Trained:
-    """A model with AdamW, a linear warm-up and a clipped gradient."""
+    """A model with AdamW, a linear warm-up, maybe a cosine after it, and a clipped gradient."""
 
     def __init__(self, model: nn.Module, c: dict, name: str):
         self.model, self.clip, self.norms = model, c[f"{name}_GRADIENT_CLIP"], [0.0]
         warmup, rate, decay = c[f"{name}_WARMUP_STEPS"], c[f"{name}_LR"], c["WEIGHT_DECAY"]
         self.rate, self.parameters = rate, [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=rate, weight_decay=decay)
+        steps = twin.cosine_steps(c) if name == "POLICY" else None
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda taken: min(1.0, (taken + 1) / (warmup + 1))
+            self.optimizer, lambda taken: twin.rate_factor(taken, warmup, steps)
         )
 
     def step(self, loss: Tensor) -> None:
@@ -43,6 +43,12 @@ def rows_of(groups: list[Group]) -> list[tuple[list[int], list[int], list[float]
         columns = group.response_ids, group.sampling_logprobs, group.outcome_rewards
         rows += [(group.prompt_ids, *row) for row in zip(*columns)]
     return rows
+
+
+def counted(groups: list[Group], c: dict) -> list[bool]:
+    """Return which responses a loss counts."""
+    cut = [flag for group in groups for flag in group.truncated]
+    return [not (flag and c["TRUNCATED"] == "mask") for flag in cut]
 
 
 def distributions(model: nn.Module, prompt: list, ids: list, c: dict) -> Tensor:
@@ -64,50 +70,23 @@ def shares(count: int, steps: int) -> list[range]:
     return [range(low, high) for low, high in zip(edges, edges[1:])]
 
 
-def cross_entropy(rewards: list[Tensor], outcomes: list[float]) -> Tensor:
-    """Line 8: the mean over responses of the CE of sigma( sum_t r(y_t) ) against r_o."""
-    losses = []
-    for row, outcome in zip(rewards, outcomes):
-        p = torch.sigmoid(row.sum().double())
-        losses.append(-(outcome * torch.log(p) + (1 - outcome) * torch.log(1 - p)))
-    return sum(losses) / len(losses)
-
-
-def margins(rewards: list[Tensor], outcomes: list[float], K: int) -> list[Tensor]:
-    """Return r(y+) - r(y-) of every pair of a prompt; y+ is the one with the higher r_o."""
-    sums, rows = [row.sum().double() for row in rewards], range(len(rewards))
-    pairs = [(i, j) for i in rows for j in rows if i // K == j // K and outcomes[i] > outcomes[j]]
-    return [sums[i] - sums[j] for i, j in pairs]
-
-
-def pair_loss(rewards: list[Tensor], outcomes: list[float], K: int) -> Tensor:
-    """Table 8 (DPO): the mean over pairs of -log sigma( r(y+) - r(y-) )."""
-    losses = [-torch.log(torch.sigmoid(own)) for own in margins(rewards, outcomes, K)]
-    return sum(losses) / len(losses) if losses else 0 * rewards[0].sum()
-
-
-def pair_accuracy(rewards: list[Tensor], outcomes: list[float], K: int) -> float:
-    """Return the share of pairs whose better response has the larger reward; a tie is half."""
-    right = [(float(own) > 0) + 0.5 * (float(own) == 0) for own in margins(rewards, outcomes, K)]
-    return sum(right) / len(right) if right else math.nan
-
-
 def update_prm(
     prm: Trained, ref_logprobs: list[Tensor], groups: list[Group], c: dict
 ) -> tuple[list[Tensor], dict]:
     """Lines 7 and 8: process rewards by Eq. 3, and the PRM's optimizer steps on cross-entropy."""
     K, rewards, prm.norms = c["SAMPLES_PER_PROMPT"], [], [0.0]
-    outcomes = [reward for *_, reward in rows_of(groups)]
-    loss_of = cross_entropy if c["PRM_LOSS"] == "ce" else lambda *own: pair_loss(*own, K)
+    outcomes, counts = [reward for *_, reward in rows_of(groups)], counted(groups, c)
+    is_ce = c["PRM_LOSS"] == "ce"
+    loss_of = twin.cross_entropy if is_ce else lambda *own: twin.pair_loss(*own, K)
     for share in shares(len(groups), c["PRM_OPTIMIZER_STEPS"]):
         own, span = [groups[i] for i in share], slice(K * share.start, K * share.stop)
         pairs = zip(logprobs(prm.model, own, c), ref_logprobs[span])
         rows = [c["BETA"] * (mine - ref) for mine, ref in pairs]
         rewards += [row.detach() for row in rows]
         if c["PRM_UPDATE"] != "none":
-            prm.step(loss_of(rows, outcomes[span]))
-    metrics = {"prm_accuracy": pair_accuracy(rewards, outcomes, K)}
-    metrics["prm_loss"] = float(loss_of(rewards, outcomes))
+            prm.step(loss_of(rows, outcomes[span], counts[span]))
+    metrics = {"prm_accuracy": twin.pair_accuracy(rewards, outcomes, counts, K)}
+    metrics["prm_loss"] = float(loss_of(rewards, outcomes, counts))
     metrics["prm_gradient_norm"] = max(prm.norms)
     if c["PRM_UPDATE"] == "before":
         pairs = zip(logprobs(prm.model, groups, c), ref_logprobs)
@@ -130,62 +109,82 @@ def prefix_values(model: nn.Module, groups: list[Group]) -> list[Tensor]:
 def update_value(value: Trained, groups: list[Group], c: dict) -> tuple[list[Tensor], dict]:
     """Values of all prefixes, and PPO's steps on the clipped squared error to the returns."""
     K, width, value.norms = c["SAMPLES_PER_PROMPT"], c["VALUE_CLIP_RANGE"], [0.0]
-    old = [row.detach() for row in prefix_values(value.model, groups)]
+    old, counts = [row.detach() for row in prefix_values(value.model, groups)], counted(groups, c)
     outcomes, terms = twin.shaped_rewards(groups, c), (c["GAMMA"], c["GAE_LAMBDA"])
     returns = [twin.gae(outcome, row, *terms) + row for outcome, row in zip(outcomes, old)]
     steps, mean_loss = shares(len(groups), c["VALUE_OPTIMIZER_STEPS"]), 0.0
     for share in steps:
         span = slice(K * share.start, K * share.stop)
         rows = zip(prefix_values(value.model, [groups[i] for i in share]), old[span], returns[span])
-        loss = torch.cat([twin.clipped_errors(*row, width) for row in rows]).mean() / 2
+        errors = zip([twin.clipped_errors(*row, width) for row in rows], counts[span])
+        sums = [(own.sum() * is_counted, len(own) * is_counted) for own, is_counted in errors]
+        loss = sum(own for own, _ in sums) / max(1, sum(count for _, count in sums)) / 2
         mean_loss += float(loss.detach()) / len(steps)
         value.step(loss)
     metrics = {"value_loss": mean_loss, "value_gradient_norm": max(value.norms)}
-    return old, metrics | {"value_explained_variance": twin.explained_variance(old, returns)}
+    own = [pair for pair, is_counted in zip(zip(old, returns), counts) if is_counted]
+    return old, metrics | {"value_explained_variance": twin.explained_variance(*zip(*own))}
 
 
 def update_policy(
-    policy: Trained, old: list[Tensor], advantages: list[Tensor], groups: list[Group], c: dict
+    policy: Trained,
+    old: list[Tensor],
+    start: list[Tensor],
+    advantages: list[Tensor],
+    groups: list[Group],
+    c: dict,
 ) -> dict:
-    """Line 10, Eq. 6: the clipped loss times min( pi_old / pi_sampler, cap ), means over tokens."""
+    """Line 10, Eq. 6: the clipped loss times min( pi_old / pi_sampler, cap ), means over tokens.
+
+    KL_COEF adds Schulman's k3 of the KL divergence from `start`, log pi of MODEL.
+    """
     K, epsilon, cap = c["SAMPLES_PER_PROMPT"], c["CLIP_RANGE"], c["IMPORTANCE_CAP"]
-    steps = shares(len(groups), c["OPTIMIZER_STEPS"])
+    high = epsilon if c["CLIP_RANGE_HIGH"] is None else c["CLIP_RANGE_HIGH"]
+    steps, counts = shares(len(groups), c["OPTIMIZER_STEPS"]), counted(groups, c)
     metrics, policy.norms = defaultdict(float), [0.0]
     for share in steps:
         span = slice(K * share.start, K * share.stop)
-        count, loss = sum(len(ids) for _, ids, *_ in rows_of(groups)[span]), 0.0
-        for row, old_row, A in zip(rows_of(groups)[span], old[span], advantages[span]):
+        pairs = zip(rows_of(groups)[span], counts[span])
+        count, loss = max(1, sum(len(row[1]) * is_counted for row, is_counted in pairs)), 0.0
+        columns = rows_of(groups), counts, old, start, advantages
+        for row, is_counted, old_row, start_row, A in zip(*(own[span] for own in columns)):
             table = distributions(policy.model, row[0], row[1], c)
-            log_ratio = torch.stack([table[t, y] for t, y in enumerate(row[1])]) - old_row
-            ratio = torch.exp(log_ratio)
-            clipped = torch.clamp(ratio, 1 - epsilon, 1 + epsilon)
+            own = torch.stack([table[t, y] for t, y in enumerate(row[1])])
+            log_ratio, from_start = own - old_row, start_row - own
+            ratio, k3 = torch.exp(log_ratio), torch.exp(from_start) - from_start - 1
+            clipped = torch.clamp(ratio, 1 - epsilon, 1 + high)
             drawn = torch.tensor(row[2])
             w = torch.exp(old_row - drawn)
             w = w.prod().expand_as(w) if c["IMPORTANCE_LEVEL"] == "sequence" else w
             w, is_capped = (w.clamp(max=cap), w > cap) if cap else (w**0, w < 0)
-            loss = loss - (w * torch.minimum(ratio * A, clipped * A)).sum() / count
-            terms = dict(entropy=-table.exp() * table, clip_fraction=clipped * A < ratio * A)
-            terms |= dict(approx_kl=ratio - 1 - log_ratio, sampler_kl=drawn - old_row)
-            for name, values in {**terms, "capped_fraction": is_capped}.items():
-                metrics[name] += float(values.detach().sum()) / count / len(steps)
+            surrogate = w * torch.minimum(ratio * A, clipped * A) - c["KL_COEF"] * k3
+            loss = loss - is_counted * surrogate.sum() / count
+            terms = dict(entropy=-table.exp() * table, approx_kl=ratio - 1 - log_ratio)
+            terms |= dict(clip_fraction=clipped * A < ratio * A, capped_fraction=is_capped)
+            terms |= dict(sampler_kl=drawn - old_row)
+            terms |= {"reference_kl": k3} if c["KL_COEF"] else {}
+            for name, values in terms.items():
+                metrics[name] += is_counted * float(values.detach().sum()) / count / len(steps)
         metrics["policy_loss"] += float(loss.detach()) / len(steps)
         policy.step(loss)
     return {**metrics, "policy_gradient_norm": max(policy.norms)}
 
 
 def iterate(
-    models: dict[str, Trained], reference: nn.Module, groups: list[Group], iteration: int, c: dict
+    models: dict[str, Trained], frozen: tuple, groups: list[Group], iteration: int, c: dict
 ) -> tuple[list[Tensor], list[Tensor], dict]:
     """Do lines 7 to 11 of one iteration; return process rewards, advantages and metrics.
 
     Args:
         models: "policy", and "PRM" and "value" if there are such.
+        frozen: the reference of the PRM, and MODEL.
     """
     policy, prm, value = (models.get(name) for name in ("policy", "PRM", "value"))
     only_value = value and iteration < c["VALUE_WARMUP_ITERATIONS"]
     with torch.no_grad():
         old = logprobs(policy.model, groups, c)
-        ref_logprobs = old if c["PRM_REFERENCE"] == "policy" else logprobs(reference, groups, c)
+        of_reference, start = (logprobs(model, groups, c) for model in frozen)
+    ref_logprobs = old if c["PRM_REFERENCE"] == "policy" else of_reference
     rewards, values, metrics = [torch.zeros_like(row) for row in old], None, {}
     if prm and not only_value:
         rewards, metrics = update_prm(prm, ref_logprobs, groups, c)
@@ -196,5 +195,5 @@ def iterate(
         metrics |= own
     advantages = twin.compute_advantages(rewards, twin.shaped_rewards(groups, c), values, c)
     if not only_value:
-        metrics |= update_policy(policy, old, advantages, groups, c)
+        metrics |= update_policy(policy, old, start, advantages, groups, c)
     return rewards, advantages, metrics

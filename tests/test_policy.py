@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
-from policy import explained_variance, ppo_loss, value_loss
+from policy import explained_variance, ppo_loss, reference_kl, value_loss
 
 
-def test_ppo_loss_matches_a_slow_loop():
+@pytest.mark.parametrize("high", [None, 0.05, 0.5])
+def test_ppo_loss_matches_a_slow_loop(high):
     generator = torch.Generator().manual_seed(3)
     logprobs = torch.randn(4, 6, generator=generator, dtype=torch.float64)
     old = logprobs + 0.3 * torch.randn(4, 6, generator=generator, dtype=torch.float64)
@@ -20,17 +21,60 @@ def test_ppo_loss_matches_a_slow_loop():
         for t in range(6):
             if mask[i, t]:
                 ratio = math.exp(logprobs[i, t] - old[i, t])
-                limited = min(max(ratio, 0.8), 1.2)
+                limited = min(max(ratio, 0.8), 1.2 if high is None else 1 + high)
                 advantage = advantages[i, t].item()
                 total -= weights[i, t].item() * min(ratio * advantage, limited * advantage)
                 clipped += limited * advantage < ratio * advantage
                 kl += ratio - 1 - math.log(ratio)
                 count += 1
-    loss, metrics = ppo_loss(logprobs, old, advantages, mask, 0.2, weights=weights)
+    settings = dict(weights=weights, clip_range_high=high)
+    loss, metrics = ppo_loss(logprobs, old, advantages, mask, 0.2, **settings)
     assert loss.item() == pytest.approx(total / count)
     assert metrics["clip_fraction"].item() == pytest.approx(clipped / count)
     assert 0 < metrics["clip_fraction"] < 1
     assert metrics["approx_kl"].item() == pytest.approx(kl / count)
+
+
+def test_the_upper_bound_of_the_ratio_is_its_own():
+    ratios, advantages = (
+        torch.tensor([[1.3, 1.3, 0.7, 0.7]]),
+        torch.tensor([[1.0, -1.0, 1.0, -1.0]]),
+    )
+    old, mask = torch.zeros(1, 4), torch.ones(1, 4)
+    # the gains count up to the upper bound, the losses down to the lower one: see PPO
+    for high, first, slope in ((None, 1.2, 0.0), (0.28, 1.28, 0.0), (0.4, 1.3, -1.3 / 4)):
+        logprobs = ratios.log().requires_grad_()
+        loss, metrics = ppo_loss(logprobs, old, advantages, mask, 0.2, clip_range_high=high)
+        assert loss.item() == pytest.approx(-(first - 1.3 + 0.7 - 0.8) / 4)
+        assert metrics["clip_fraction"].item() == (0.25 if high == 0.4 else 0.5)
+        loss.backward()
+        assert logprobs.grad[0].tolist() == pytest.approx([slope, 1.3 / 4, -0.7 / 4, 0.0])
+
+
+def test_hand_worked_kl_from_a_reference_and_its_gradient():
+    logprobs = torch.tensor([[0.5, 0.25, 0.5]]).log().requires_grad_()
+    reference = torch.tensor([[0.25, 0.5, math.nan]]).log()
+    # ratios 1/2 and 2: 1/2 + log 2 - 1 and 2 - log 2 - 1
+    kl = reference_kl(logprobs, reference, torch.tensor([[1, 1, 0]]), 4)
+    assert kl.item() == pytest.approx(0.5 / 4)
+    kl.backward()
+    assert logprobs.grad.tolist() == [pytest.approx([0.5 / 4, -1 / 4, 0.0])]
+
+
+def test_the_expected_kl_is_exact_and_its_slope_is_that_of_the_other_kl():
+    """Every token of a vocabulary, as often as the policy samples it (docs/details.md)."""
+    generator = torch.Generator().manual_seed(5)
+    logits, other = torch.randn(2, 7, generator=generator, dtype=torch.float64)
+    logits.requires_grad_()
+    logprobs, reference = logits.log_softmax(-1), other.log_softmax(-1)
+    shares, one = logprobs.detach().exp(), torch.ones(1, 1)
+    tokens = [(logprobs[i].view(1, 1), reference[i].view(1, 1)) for i in range(7)]
+    estimate = sum(p * reference_kl(*pair, one, 1) for p, pair in zip(shares, tokens))
+    expected = (shares * (logprobs.detach() - reference)).sum()  # KL(policy || reference)
+    assert estimate.item() == pytest.approx(expected.item()) and expected > 0.1
+    [slope] = torch.autograd.grad(estimate, logits, retain_graph=True)
+    other_kl = (reference.exp() * (reference - logprobs)).sum()  # KL(reference || policy)
+    torch.testing.assert_close(slope, *torch.autograd.grad(other_kl, logits))
 
 
 def test_ppo_gradient_at_ratio_one_is_the_policy_gradient():

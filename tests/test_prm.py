@@ -43,6 +43,13 @@ def test_loss_is_the_mean_cross_entropy_of_the_summed_rewards():
     expected = -math.log(sigmoid[0])
     expected -= 0.25 * math.log(sigmoid[1]) + 0.75 * math.log(1 - sigmoid[1])
     assert prm_loss(rewards, outcomes, MASK).item() == pytest.approx(expected / 2)
+    one, none = (
+        torch.tensor([2.0, 0.0]),
+        torch.zeros(2),
+    )  # the mean over the first row alone; nothing
+    loss = prm_loss(rewards, outcomes, MASK, one)
+    assert loss.item() == pytest.approx(-math.log(sigmoid[0]))
+    assert prm_loss(rewards, outcomes, MASK, none).item() == 0.0
 
 
 def test_a_prm_that_equals_its_reference_learns_as_reinforce_does():

@@ -229,6 +229,12 @@ def test_curves_show_the_metrics(tmp_path, monkeypatch):
         assert [line.get_xydata().tolist() for line in figure.axes[number].lines] == [[point]]
     curves.draw_curves({"a": lines, "b": lines}, tmp_path / "curves.png")
     assert len(drawn[1].axes[0].lines) == 2 * 2 + 2  # and two for the legend
+    with_kl = [lines[0], {**lines[1], "reference_kl": 0.3}, lines[2]]
+    curves.draw_curves({"run": with_kl}, tmp_path / "curves.png")
+    panel = drawn[2].axes[7]
+    assert [line.get_xydata().tolist() for line in panel.lines] == [[[2, 0.01]], [[1, 0.3]]]
+    assert [text.get_text() for text in panel.get_legend().get_texts()] == ["sampler", "MODEL"]
+    assert "MODEL" in panel.get_title() and "MODEL" not in figure.axes[7].get_title()
 
 
 def test_responses_on_the_terminal(capsys):

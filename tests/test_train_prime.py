@@ -147,18 +147,21 @@ def test_a_copy_in_half_precision_generates_and_follows_the_policy(tmp_path, mon
     assert not torch.equal(policy.model.norm.weight, started)
 
 
-def test_outcome_only_loads_one_model_and_trains_it(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kl_coef", [0.0, 0.1])
+def test_outcome_only_loads_one_model_or_a_reference_beside_it(kl_coef, tmp_path, monkeypatch):
     settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), "NUM_ITERATIONS": 1}
-    script = load_script("train_prime.py", tmp_path, **{**settings, "PROCESS_COEF": 0})
+    settings |= {"PROCESS_COEF": 0, "KL_COEF": kl_coef, "OPTIMIZER_STEPS": 2}
+    script = load_script("train_prime.py", tmp_path, **settings)
     loads = []
     load_model = roles.load_model
     monkeypatch.setattr(roles, "load_model", lambda *a: (loads.append(a), load_model(*a))[1])
     script.main()
     folder = tmp_path / "runs" / "run"
-    assert len(loads) == 1
+    assert len(loads) == (2 if kl_coef else 1)
     assert (folder / "policy").is_dir() and not (folder / "prm").exists()
     [line] = read_metrics(folder)
     assert line["prm_loss"] is None and line["policy_gradient_norm"] > 0
+    assert line["reference_kl"] > 0 if kl_coef else line["reference_kl"] is None
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ def test_a_killed_run_resumes_to_the_same_metrics_and_weights(tmp_path, script_e
     settings = {**SMALL_RUN, "ACCURACY_LOW": 0.2, "ACCURACY_HIGH": 0.8, "NUM_ITERATIONS": 4}
     settings |= {"SAVE_EVERY": 2, "EVAL_EVERY": 2, "OUTPUT_DIR": str(tmp_path / "runs")}
     settings |= {"ADVANTAGE_ESTIMATOR": "gae", "VALUE": "head", "VALUE_OPTIMIZER_STEPS": 2}
-    settings |= {"VALUE_WARMUP_ITERATIONS": 1}
+    settings |= {"VALUE_WARMUP_ITERATIONS": 1, "TRUNCATED": "mask", "KL_COEF": 0.1}
+    settings |= {"POLICY_SCHEDULE": "cosine", "OPTIMIZER_STEPS": 2, "POLICY_WARMUP_STEPS": 1}
     settings |= {"SEED": 13}  # with which the checkpoint holds a surplus
     whole = run_here(tmp_path, **{**settings, "RUN_NAME": "whole"})
     before, after = read_metrics(whole)[1:3]
@@ -75,7 +76,9 @@ def test_a_run_of_before_a_constant_came_goes_on_as_it_was(prime_run, tmp_path, 
     content = json.loads((old / "constants.json").read_text())
     for name in ("STRICT_FORM", "IMPORTANCE_CAP", "IMPORTANCE_LEVEL", "MAX_SURPLUS_AGE"):
         assert content["constants"].pop(name)
-    for name in [n for n in content["constants"] if n.startswith(("VALUE", "GAE_"))]:
+    came_later = "TRUNCATED CLIP_RANGE_HIGH KL_COEF POLICY_SCHEDULE".split()
+    own = [n for n in content["constants"] if n.startswith(("VALUE", "GAE_"))]
+    for name in [*own, *came_later]:
         del content["constants"][name]
     content["constants"]["PROCESS_GRANULARITY"] = "token"
     (old / "constants.json").write_text(json.dumps(content))

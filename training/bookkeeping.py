@@ -76,7 +76,9 @@ class Bookkeeper:
         accuracy_after = evaluate_after() if is_last else None
         metrics = {
             "iteration": iteration,
-            **rollout.compute_metrics(collected, name_rewards(c["VERIFIERS"])),
+            **rollout.compute_metrics(
+                collected, name_rewards(c["VERIFIERS"]), c["TRUNCATED"] == "mask"
+            ),
             **dict.fromkeys(run_log.UPDATE_METRICS),
             **learned,
             "eval_accuracy_before": eval_accuracy if is_last else None,

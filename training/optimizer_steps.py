@@ -56,7 +56,8 @@ def micro_batches(
         index = send(chosen, rollouts.input_ids.device)
         micro = select_rows(rollouts, chosen, siblings)
         if not micro_rows:
-            micro = replace(micro, response_mask=torch.zeros_like(micro.response_mask))
+            nothing = torch.zeros_like(micro.response_mask)
+            micro = replace(micro, response_mask=nothing, loss_mask=nothing)
         weight = len(micro_rows) / len(rows) * accelerator.num_processes
         is_last = number + 1 == len(plan)
         synchronise = nullcontext() if is_last else accelerator.no_sync(trainee.module)

@@ -1,4 +1,4 @@
-"""A PRM's pass over the rows of a step: process rewards, and the gradient of its loss.
+"""A PRM's pass over the rows of a step: process rewards, the loss and its gradient.
 
 Shapes: B rows, T response tokens; b rows and t tokens of a micro-batch.
 """
@@ -10,10 +10,10 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from models.batches import Rollouts
+from models.batches import Rollouts, send
 from models.logprobs import ResponseLogprobs
 from models.trainee import Trainee
-from prm import implicit_process_rewards, pair_loss_slopes, prm_loss
+from prm import implicit_process_rewards, pair_loss, pair_loss_slopes, pair_margins, prm_loss
 from training.optimizer_steps import micro_batches
 
 
@@ -32,6 +32,8 @@ def pass_rows(
 ) -> tuple[Tensor, Tensor]:
     """Compute the process rewards of some rows (line 7, Eq. 3); add the loss's gradient (line 8).
 
+    The loss is over the rows that it counts (Rollouts.is_trained). All rows get rewards.
+
     A pair needs two responses, which may be in two micro-batches or processes. So "pairs" takes a
     pass without gradient first, whose rewards say how the loss changes with each response's own.
 
@@ -46,8 +48,16 @@ def pass_rows(
         process's share of the rows; all others are 0.
     """
 
-    def weigh_cross_entropy(rewards: Tensor, _: Tensor, micro: Rollouts, weight: float) -> Tensor:
-        return prm_loss(rewards, micro.outcome_rewards, micro.response_mask) * weight
+    step_rows = send(rows, rollouts.response_mask.device)  # (rows,)
+    counted = step_rows[rollouts.is_trained[step_rows]]
+    # A mean over all rows becomes one over those that count. All count: exactly 1.
+    row_weights = rollouts.is_trained * (len(rows) / max(1, len(counted)))  # (B,)
+
+    def weigh_cross_entropy(
+        rewards: Tensor, index: Tensor, micro: Rollouts, weight: float
+    ) -> Tensor:
+        labels, mask = micro.outcome_rewards, micro.response_mask
+        return prm_loss(rewards, labels, mask, row_weights[index]) * weight
 
     def weigh_pairs(rewards: Tensor, index: Tensor, micro: Rollouts, weight: float) -> Tensor:
         # A sum over processes. Data-parallel training takes gradients' mean.
@@ -60,10 +70,27 @@ def pass_rows(
     rewards, ref_logprobs = run(reference, None)
     outcomes, mask = rollouts.outcome_rewards, rollouts.response_mask
     slopes = torch.zeros_like(outcomes)  # (B,)
-    slopes[rows] = pair_loss_slopes(
-        accelerator.reduce(rewards)[rows], outcomes[rows], mask[rows], prompts[rows]
+    slopes[counted] = pair_loss_slopes(
+        accelerator.reduce(rewards)[counted], outcomes[counted], mask[counted], prompts[counted]
     )
     return run(ref_logprobs, weigh_pairs)
+
+
+def judge_rows(
+    process_rewards: Tensor, rollouts: Rollouts, prompts: Tensor, loss: str
+) -> tuple[Tensor, float]:
+    """Return the margins of all pairs (N,), and the loss, over the rows that the loss counts.
+
+    Args:
+        process_rewards: (B, T).
+        prompts: (B,) number of each row's prompt.
+        loss: "ce", "pairs".
+    """
+    counted = rollouts.is_trained
+    columns = process_rewards, rollouts.outcome_rewards, rollouts.response_mask
+    own = [values[counted] for values in columns]
+    margins = pair_margins(*own, prompts[counted])
+    return margins, (pair_loss(margins) if loss == "pairs" else prm_loss(*own)).item()
 
 
 def _pass_micro_batches(

@@ -30,7 +30,7 @@ def update_value(
     """Compute the values of all prefixes, then train the value model on the returns A_t + V_t.
 
     A_t is gae() of the outcome reward. With one optimizer step the values are those of its own
-    forward pass; with several they are computed before the first.
+    forward pass; with several they are computed before the first. The loss is of loss_mask.
 
     Args:
         samples_per_prompt: K.
@@ -51,7 +51,7 @@ def update_value(
     gradient_norms = []
     steps = split_rows(len(outcomes), samples_per_prompt, optimizer_steps)
     for rows in steps:
-        token_count = mask[rows].sum()
+        token_count = rollouts.loss_mask[rows].sum().clamp(min=1)
         for micro_rows, micro, _, synchronise in micro_batches(
             accelerator, value, rollouts, rows, micro_batch_tokens
         ):
@@ -61,7 +61,7 @@ def update_value(
                 old = values.detach() if known is None else known[index]
                 own_mask = micro.response_mask
                 returns = gae(micro.outcome_rewards, old, own_mask, gamma, gae_lambda) + old
-                loss = value_loss(values, old, returns, own_mask, clip_range, token_count)
+                loss = value_loss(values, old, returns, micro.loss_mask, clip_range, token_count)
                 # The loss is a sum over processes. Data-parallel training takes gradients' mean.
                 accelerator.backward(loss * accelerator.num_processes)
             pass_values[index] += old * own_mask
@@ -71,7 +71,7 @@ def update_value(
     returns = gae(outcomes, old_values, mask, gamma, gae_lambda) + old_values
     metrics = {
         "value_loss": accelerator.reduce(loss_sum).item() / len(steps),
-        "value_explained_variance": explained_variance(old_values, returns, mask),
+        "value_explained_variance": explained_variance(old_values, returns, rollouts.loss_mask),
         **describe_norms(value, gradient_norms),
     }
     return old_values, metrics

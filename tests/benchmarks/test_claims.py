@@ -131,7 +131,7 @@ def test_the_oracle_blames_the_line_that_is_wrong(place, monkeypatch):
     mask = torch.ones(1, len(ids) + 2)
     rollouts = SimpleNamespace(response_mask=mask, outcome_rewards=torch.zeros(1))
     run = SimpleNamespace(tokenizer=tokenizer)
-    [rewards], _ = claims_run.judge(place, run, rollouts, None)
+    [rewards], _, _ = claims_run.judge(place, run, rollouts, None)
     texts = tokenizer.batch_decode([[token] for token in ids])
     wrong, right = texts.index("14"), texts.index("12")  # results of the two operations
     if place == "result":

@@ -1,10 +1,16 @@
 """Constants of a run that was stopped, beside those it is to go on with."""
 
 import pytest
+from small_runs import load_script
 
 from checks.errors import UserError
 from checks.saved_constants import check_same_constants, read_saved_constants, write_constants
-from checks.training_run import EARLIER, FREE_TO_CHANGE, translate_earlier
+from checks.training_run import (
+    EARLIER,
+    FREE_TO_CHANGE,
+    check_training_run,
+    translate_earlier,
+)
 
 
 def test_constants_come_back_from_their_file(tmp_path):
@@ -31,6 +37,20 @@ def test_a_constant_that_came_later_is_named(tmp_path):
     assert "SEED" not in str(error.value)
     with pytest.raises(UserError, match="CLIP: was None, is 0.3"):
         check_same_constants({"BETA": 0.05, "CLIP": 0.3}, {"BETA": 0.05}, tmp_path, [])
+
+
+def test_along_a_cosine_the_number_of_iterations_is_fixed(tmp_path):
+    names = vars(load_script("train_prime.py", tmp_path, NUM_ITERATIONS=4))
+    own = {name: value for name, value in names.items() if name.isupper()}
+    for schedule in ("constant", "cosine"):
+        constants = {**own, "POLICY_SCHEDULE": schedule}
+        write_constants(tmp_path / "constants.json", constants)
+        check_training_run({**constants, "SAVE_EVERY": 3}, tmp_path, tmp_path)
+        longer = {**constants, "NUM_ITERATIONS": 5}
+        if schedule == "constant":
+            check_training_run(longer, tmp_path, tmp_path)
+    with pytest.raises(UserError, match="NUM_ITERATIONS: was 4, is 5"):
+        check_training_run(longer, tmp_path, tmp_path)
 
 
 def test_names_that_meant_another_estimator_are_not_taken_for_today_s(tmp_path):

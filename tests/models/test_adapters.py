@@ -57,6 +57,8 @@ CONSTANTS = dict(
     PRM_MODEL=None,
     PROCESS_COEF=1.0,
     VALUE="head",
+    KL_COEF=0.1,
+    POLICY_SCHEDULE="constant",
     PRM_REFERENCE="sft",
     OFFLOAD_MODELS=False,
     OFFLOAD_OPTIMIZERS=False,
@@ -74,6 +76,7 @@ for role in ("POLICY", "PRM", "VALUE"):
 
 def test_four_roles_hold_one_copy_of_the_model():
     loaded = roles.load_roles(Accelerator(cpu=True), CONSTANTS)
+    assert loaded.kl_reference is None  # the PRM's reference is MODEL: it serves
     modules = [trainee.module for trainee in loaded.trainees] + [loaded.reference]
     own = loaded.rollout_model.model
     assert all(module.model.model is own for module in modules) and len(modules) == 4

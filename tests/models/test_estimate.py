@@ -17,6 +17,7 @@ from models.estimate import Estimate, check_fits, estimate_memory, find_availabl
 CONSTANTS = dict(
     MODEL="tiny",
     PROCESS_COEF=1.0,
+    KL_COEF=0.0,
     VALUE=None,
     PRM_REFERENCE="sft",
     PRM_UPDATE="after",
@@ -254,6 +255,25 @@ def test_a_prm_of_another_size_is_counted_as_what_it_is():
     assert parts["optimizers"] == 8 * (SIZE + size)
     shared = {**CONSTANTS, "LORA_RANK": 3}
     assert "reference" not in estimate_memory(shared, configs, 1, "cuda")["PRM"]
+
+
+def test_a_reference_of_the_kl_is_counted_where_the_prm_has_none_that_serves(tmp_path):
+    own = {**CONSTANTS, "MODEL": save_tiny_model(tmp_path / "m"), "PRM_MODEL": None}
+    size = count_parameters(AutoConfig.from_pretrained(own["MODEL"]))
+    for settings, names in (
+        (dict(KL_COEF=0.1, PROCESS_COEF=0), {"KL reference"}),
+        (dict(KL_COEF=0.1), {"reference"}),  # the PRM's is MODEL as well
+        (dict(KL_COEF=0.1, PRM_REFERENCE="policy"), {"KL reference"}),
+        (dict(PRM_REFERENCE="policy"), set()),
+        (dict(KL_COEF=0.1, PROCESS_COEF=0, LORA_RANK=2), set()),  # the frozen model itself
+    ):
+        constants = {**own, **settings}
+        parts = estimate_memory(constants, load_configs(constants), 1, "cuda")["policy"]
+        assert {name for name in parts if "reference" in name} == names
+        assert all(parts[name] == 4 * size for name in names)
+        steps = 2 if constants["PROCESS_COEF"] else 1  # a reference has no optimizer
+        if not constants["LORA_RANK"]:
+            assert parts["optimizers"] == 8 * steps * size and parts["gradients"] == 4 * size
 
 
 @pytest.mark.parametrize(

@@ -42,16 +42,17 @@ def test_siblings_are_computed_as_one_where_every_model_can():
         for model in (make_model("llama"), make_model("bloom", n_layer=2, n_head=4))
     )
 
-    def count(policy, prm, reference=None, rollout_model=None, **constants):
+    def count(policy, prm, reference=None, rollout_model=None, kl_reference=None, **constants):
         trainees = [SimpleNamespace(module=module) for module in (policy, prm) if module]
         value = SimpleNamespace(module=bloom)  # never tried: its backbone is the policy's
         names = dict(trainees=[*trainees, value], value=value)
         names |= dict(reference=reference, rollout_model=rollout_model)
+        names |= dict(kl_reference=kl_reference)
         settings = {**CONSTANTS, **constants}
         return roles.count_siblings(ACCELERATOR, settings, SimpleNamespace(**names))
 
     assert count(llama, None) == count(llama, llama, llama) == 4
-    assert count(llama, bloom) == 1
+    assert count(llama, bloom) == count(llama, llama, kl_reference=bloom) == 1
     # a sharded model cannot be tried: the whole one that generates answers for its own kind
     assert count(llama, llama, llama, llama.model, SHARD=True) == 4
     assert count(bloom, bloom, bloom, bloom.model, SHARD=True) == 1

@@ -105,13 +105,13 @@ FAULTS = [
         ),
         (
             "partial rewards become wrong ones",
-            "outcome_rewards.to(scores.dtype))",
-            "(outcome_rewards == 1).to(scores.dtype))",
+            "labels = outcome_rewards.to(",
+            "labels = (outcome_rewards == 1).to(",
         ),
         (
             "the loss is a sum over rows",
-            "outcome_rewards.to(scores.dtype))",
-            'outcome_rewards.to(scores.dtype), reduction="sum")',
+            "weight=row_weights)",
+            'weight=row_weights, reduction="sum")',
         ),
         ("a tie counts as ranked right", "0.5 * (margins == 0)", "1.0 * (margins == 0)"),
         (
@@ -152,8 +152,8 @@ FAULTS = [
         "test_policy.py"
         " models/test_logprobs.py::test_splitting_into_micro_batches_leaves_the_gradient_equal",
         ("the larger of the two surrogates", "torch.minimum(ratio", "torch.maximum(ratio"),
-        ("clipped above alone", "ratio.clamp(1 - clip_range, 1", "ratio.clamp(0, 1"),
-        ("clipped below alone", "clip_range, 1 + clip_range)", "clip_range, 1e9)"),
+        ("clipped above alone", "ratio.clamp(1 - clip_range, h", "ratio.clamp(0, h"),
+        ("clipped below alone", "1 - clip_range, highest)", "1 - clip_range, 1e9)"),
         (
             "no clipping",
             "surrogate = torch.minimum(ratio * advantages, clipped_ratio * advantages)",
@@ -220,8 +220,8 @@ FAULTS = [
         (
             "surplus",
             "the loss leaves out the importance weights",
-            "mask, CLIP_RANGE, token_count, weights",
-            "mask, CLIP_RANGE, token_count",
+            "given = (token_count, weights,",
+            "given = (token_count, None,",
         ),
         (
             "IMPORTANCE_CAP",

@@ -59,8 +59,8 @@ FAULTS = [
         ),
         (
             "a negative learning rate is accepted",
-            "CLIP_RANGE POLICY_LR VALUE_LR",
-            "CLIP_RANGE VALUE_LR",
+            "KL_COEF POLICY_LR VALUE_LR",
+            "KL_COEF VALUE_LR",
         ),
         ("TOP_P may be above 1", '"TOP_P": (1e-9, 1.0)', '"TOP_P": (1e-9, 2.0)'),
         (
@@ -164,10 +164,10 @@ FAULTS = [
         "models/test_estimate.py",
         (
             "the reference is not counted",
-            "if reference := find_reference(constants):",
-            "if False:",
+            "    if reference:",
+            "    if False:",
         ),
-        ("the reference is trained", ' if role != "reference"}', "}"),
+        ("the reference is trained", ' if not role.endswith("reference")}', "}"),
         (
             "the reference has the policy's size",
             'model_files.load_config(reference, "PRM_REFERENCE")',

@@ -15,14 +15,14 @@ FAULTS = [
         (
             "default",
             "the PRM learns inverted labels",
-            "return prm_loss(rewards, micro.outcome_rewards,",
-            "return prm_loss(rewards, 1 - micro.outcome_rewards,",
+            "return prm_loss(rewards, labels,",
+            "return prm_loss(rewards, 1 - labels,",
         ),
         (
             "default",
             "the PRM's loss is a mean per micro-batch",
-            "micro.response_mask) * weight",
-            "micro.response_mask)",
+            "row_weights[index]) * weight",
+            "row_weights[index])",
         ),
         (
             "TEMPERATURE",
@@ -82,8 +82,8 @@ FAULTS = [
         f"{SCRIPT}::test_two_processes_train_as_one",
         (
             "slopes are those of the pairs of one process",
-            "accelerator.reduce(rewards)[rows]",
-            "rewards[rows]",
+            "accelerator.reduce(rewards)[counted]",
+            "rewards[counted]",
         ),
         (
             "data-parallel training halves the loss of pairs",

@@ -22,7 +22,7 @@ FAULTS = [
             "< accuracy_high - _TOLERANCE",
         ),
         ("rounding is not tolerated", "_TOLERANCE = 1e-6", "_TOLERANCE = 0.0"),
-        ("the surplus is not used", "rounds = list(usable), [], 0", "rounds = [], [], 0"),
+        ("the surplus is not used", "cut = list(usable), [], 0, 0", "cut = [], [], 0, 0"),
         ("one round too many", "and rounds < max_rounds", "and rounds <= max_rounds"),
         (
             "a round samples as if none were kept yet",

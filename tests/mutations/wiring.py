@@ -45,7 +45,7 @@ FAULTS = [
             "old = logprobs.detach() if old_logprobs is None else old_logprobs[index]",
             "old = logprobs.detach()",
         ),
-        ("CLIP_RANGE", "CLIP_RANGE is ignored", "CLIP_RANGE, token_count", "1e9, token_count"),
+        ("CLIP_RANGE", "CLIP_RANGE is ignored", "mask, CLIP_RANGE, *given", "mask, 1e9, *given"),
         (
             "OUTCOME_COEF",
             "OUTCOME_COEF is ignored",
@@ -83,8 +83,8 @@ FAULTS = [
         (
             "PRM_LOSS",
             "the reported loss is always cross-entropy",
-            'pair_loss(margins) if PRM_LOSS == "pairs" else',
-            "",
+            "rollouts, prompts, PRM_LOSS)",
+            'rollouts, prompts, "ce")',
         ),
         (
             "PRM_UPDATE before",
@@ -107,8 +107,8 @@ FAULTS = [
         (
             "default",
             "the process rewards never reach the advantages",
-            "process_rewards, prm_metrics = update_prm(",
-            "_, prm_metrics = update_prm(",
+            "process_rewards, ref_logprobs, prm_metrics = update_prm(",
+            "_, ref_logprobs, prm_metrics = update_prm(",
         ),
         (
             "PRM_OPTIMIZER_STEPS",
@@ -131,8 +131,8 @@ FAULTS = [
         (
             "default",
             "the policy's loss is a token mean per micro-batch",
-            "CLIP_RANGE, token_count",
-            "CLIP_RANGE, None",
+            "given = (token_count, weights",
+            "given = (None, weights",
         ),
         (
             "TEMPERATURE",
@@ -157,12 +157,6 @@ FAULTS = [
             "the reported PRM accuracy is inverted",
             '"prm_accuracy": pair_accuracy(margins),',
             '"prm_accuracy": pair_accuracy(-margins),',
-        ),
-        (
-            "default",
-            "the reported PRM loss is that of inverted labels",
-            "else prm_loss(pass_rewards, outcomes, mask)",
-            "else prm_loss(pass_rewards, 1 - outcomes, mask)",
         ),
         (
             "OPTIMIZER_STEPS",
@@ -202,6 +196,15 @@ FAULTS = [
         ),
     ),
     *felt(
+        "training/prm_pass.py",
+        (
+            "default",
+            "the reported PRM loss is that of inverted labels",
+            "else prm_loss(*own)",
+            "else prm_loss(own[0], 1 - own[1], own[2])",
+        ),
+    ),
+    *felt(
         "models/roles.py",
         (
             "default",
@@ -230,14 +233,14 @@ FAULTS = [
         (
             "default",
             "warm-ups are ignored",
-            'linear_warmup(c[f"{name.upper()}_WARMUP_STEPS"])',
-            "lambda _: 1",
+            "return linear_warmup(warmup_steps)",
+            "return lambda _: 1",
         ),
         (
             "POLICY_WARMUP_STEPS",
             "the warm-ups are swapped",
-            'c[f"{name.upper()}_WARMUP_STEPS"]',
-            'c["PRM_WARMUP_STEPS" if name == "policy" else "POLICY_WARMUP_STEPS"]',
+            'constants[f"{name.upper()}_WARMUP_STEPS"]',
+            'constants["PRM_WARMUP_STEPS" if name == "policy" else "POLICY_WARMUP_STEPS"]',
         ),
         (
             "PRM_REFERENCE",

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from groups import make_group
+from small_runs import load_script
 
 from checks.errors import UserError
 from generation.groups import Collected
@@ -46,7 +47,8 @@ def test_where_memory_runs_out_the_constant_to_lower_is_named(phase):
     ],
 )
 def test_the_advice_on_giving_up_is_for_what_happened(accuracy, words):
-    text = explain_giving_up({"iteration": 7, "train_accuracy": accuracy}, 0.2, 0.8)
+    metrics = {"iteration": 7, "train_accuracy": accuracy, "prompts_truncated": 0}
+    text = explain_giving_up(metrics, 0.2, 0.8)
     assert words in text and "after iteration 7" in text and f"{accuracy:.3f}" in text
 
 
@@ -71,7 +73,7 @@ def test_every_response_is_written_once_with_values_of_its_own():
 
 
 GOOD = dict(prompts=4, verdicts_timeout=0, verdicts_error=0, verdicts_copied=0)
-GOOD |= dict(prompts_expired=0)
+GOOD |= dict(prompts_expired=0, prompts_truncated=0, responses_masked=0)
 
 
 def test_a_surplus_that_is_too_old_is_said(tmp_path, capsys):
@@ -80,6 +82,21 @@ def test_a_surplus_that_is_too_old_is_said(tmp_path, capsys):
     assert said in capsys.readouterr().out
     RunLog(tmp_path, True).print_warnings(GOOD, 4)
     assert capsys.readouterr().out == ""
+
+
+def test_the_summary_names_the_reference_and_how_a_complete_run_can_go_on(tmp_path, capsys):
+    names = vars(load_script("train_prime.py", tmp_path, NUM_ITERATIONS=3, PROCESS_COEF=0))
+    constants = {name: value for name, value in names.items() if name.isupper()}
+    accelerator = SimpleNamespace(num_processes=1, device=SimpleNamespace(type="cpu"))
+    said = []
+    for changes in ({}, {"KL_COEF": 0.1, "POLICY_SCHEDULE": "cosine"}):
+        own = {**constants, **changes}
+        RunLog(tmp_path, True).print_summary(own, accelerator, 7, (1, 0, 0), 3, "")
+        said.append(capsys.readouterr().out)
+    assert "policy (outcome alone: no PRM), each" in said[0]
+    assert "policy (outcome alone: no PRM), reference, each" in said[1]
+    assert "is complete: raise NUM_ITERATIONS, or choose another RUN_NAME" in said[0]
+    assert "is complete: choose another RUN_NAME" in said[1]  # its rate has fallen to 0
 
 
 def test_what_is_no_number_is_null_in_metrics(tmp_path):

@@ -9,7 +9,7 @@ from reporting.run_log import PhaseTimer
 from training.bookkeeping import Bookkeeper
 
 CONSTANTS = dict(NUM_ITERATIONS=5, MAX_EMPTY_ITERATIONS=9, EVAL_EVERY=2, SAVE_EVERY=3)
-CONSTANTS |= dict(PROMPTS_PER_ITERATION=4, VERIFIERS={})
+CONSTANTS |= dict(PROMPTS_PER_ITERATION=4, VERIFIERS={}, TRUNCATED="keep")
 
 
 @pytest.mark.parametrize("pressed", [False, True])

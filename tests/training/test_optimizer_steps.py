@@ -36,7 +36,7 @@ def test_a_process_without_rows_gets_one_with_nothing_to_learn_from():
     assert [rows.tolist() for rows, *_ in plans[1]] == [[0], [0]]
     shares = [share for plan in plans.values() for _, _, share, _ in plan]
     assert shares == pytest.approx([2 / 3, 2 / 3, 2 / 3, 0.0])  # 1 of 3 rows, for 2 processes
-    assert plans[1][1][1].response_mask.sum() == 0
+    assert plans[1][1][1].response_mask.sum() == plans[1][1][1].loss_mask.sum() == 0
 
 
 def make_trainee(gradient: float) -> Trainee:

@@ -10,7 +10,7 @@ from tiny_models import make_model, pad_siblings
 from models.logprobs import ResponseLogprobs
 from models.trainee import linear_warmup, make_trainee
 from prm import number_prompts
-from training.prm_pass import pass_rows
+from training.prm_pass import judge_rows, pass_rows
 
 OUTCOMES = torch.tensor([1.0, 0.0, 0.25, 0.0, 0.0, 1.0])  # two prompts, three responses each
 BETA, TEMPERATURE = 0.5, 0.8
@@ -89,6 +89,44 @@ def test_the_gradient_is_that_of_the_loss_over_all_rows(models, loss, tokens, si
     )
     torch.testing.assert_close(known, rewards)
     assert torch.equal(same, ref_logprobs) and not take_gradient(trainee)
+
+
+@pytest.mark.parametrize("loss", ["ce", "pairs"])
+@pytest.mark.parametrize("tokens, siblings", [(8, 1), (1000, 3)])
+def test_a_row_that_no_loss_counts_gets_its_rewards_and_teaches_nothing(
+    models, loss, tokens, siblings
+):
+    accelerator, trainee, reference = models
+    batch = replace(pad_siblings(), outcome_rewards=OUTCOMES, siblings=siblings)
+    mask, prompts = batch.response_mask, number_prompts(OUTCOMES, 3)
+    settings = dict(beta=BETA, temperature=TEMPERATURE, micro_batch_tokens=tokens)
+
+    def run(counted: list[int], loss: str | None) -> tuple:
+        chosen = torch.zeros(6, 1, dtype=mask.dtype)
+        chosen[counted] = 1
+        own = replace(batch, loss_mask=mask * chosen)
+        common = (trainee, reference, own, range(6), prompts)
+        rewards, _ = pass_rows(accelerator, *common, loss=loss, **settings)
+        return rewards, take_gradient(trainee), own
+
+    all_rewards, _, _ = run(list(range(6)), None)
+    counted = [0, 1, 4, 5]
+    rewards, gradient, own = run(counted, loss)
+    torch.testing.assert_close(rewards, all_rewards)
+    expected = expected_gradient(trainee, reference, counted, loss)
+    for name, value in expected.items():
+        torch.testing.assert_close(gradient[name], value, atol=1e-5, rtol=1e-4)
+    found, value = judge_rows(rewards, own, prompts, loss)
+    sums = rewards.sum(dim=-1)
+    torch.testing.assert_close(found, torch.stack([sums[0] - sums[1], sums[5] - sums[4]]))
+    losses = [-torch.sigmoid(margin).log() for margin in found]
+    if loss == "ce":
+        p = torch.sigmoid(sums)
+        losses = [-OUTCOMES[i] * p[i].log() - (1 - OUTCOMES[i]) * (1 - p[i]).log() for i in counted]
+    assert value == pytest.approx(float(sum(losses) / len(losses)))
+    rewards, gradient, _ = run([], loss)
+    torch.testing.assert_close(rewards, all_rewards)
+    assert gradient and not any(value.any() for value in gradient.values())
 
 
 def test_a_step_without_pairs_has_a_gradient_of_zero(models):

@@ -19,9 +19,9 @@ from checks import files, model_files
 from checks.allowed_values import check_sft_constants
 from checks.constants import read_constants
 from checks.saved_constants import check_same_constants
-from embedded import arithmetic
+from embedded import arithmetic, eurus
 from generation.ending import find_eos_token_ids, find_pad_token_id
-from models import sharding
+from models import estimate, sharding
 from models.batches import Rollouts, pad_rows
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
@@ -64,8 +64,13 @@ _FREE_TO_CHANGE = """
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    constants = read_constants(globals(), arguments)
+    request, overrides = estimate.take_request(arguments)
+    constants = read_constants(globals(), overrides)
     check_sft_constants(constants)
+    if request:
+        config, _, _ = load_base()
+        print(estimate.describe(constants, request, {"model": config}))
+        return
     folder = Path(OUTPUT).with_name(Path(OUTPUT).name + ".checkpoint")  # deleted at the end
     saved = checkpoint.find_checkpoint(folder)
     state = checkpoint.read_loop_state(saved) if saved else {}
@@ -78,7 +83,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     accelerator = processes.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
     with accelerator.main_process_first():
         rows, dropped = data.encode_demonstrations(
-            data.load_rows(DATA, SPLIT, "DATA"),
+            eurus.read_conversations(data.load_rows(DATA, SPLIT, "DATA")),
             tokenizer,
             eos_token_ids,
             system_prompt=SYSTEM_PROMPT,

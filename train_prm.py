@@ -14,6 +14,7 @@ import torch
 from accelerate import Accelerator
 from datasets import Dataset
 from torch import Tensor
+from transformers import PretrainedConfig
 
 from checks import files, model_files
 from checks.allowed_values import check_prm_constants
@@ -23,7 +24,7 @@ from checks.prm_record import find_start, make_record
 from checks.saved_constants import check_same_constants, read_saved_constants, write_constants
 from evaluation import scoring
 from generation.ending import find_pad_token_id
-from models import sharding
+from models import estimate, sharding
 from models.batches import Rollouts, pad_rows, send
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
@@ -76,8 +77,12 @@ _FREE_TO_CHANGE = """
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    constants = read_constants(globals(), arguments)
+    request, overrides = estimate.take_request(arguments)
+    constants = read_constants(globals(), overrides)
     check_prm_constants(constants)
+    if request:
+        print(estimate.describe(constants, request, load_configs()))
+        return
     folder = Path(OUTPUT_DIR) / RUN_NAME
     saved = checkpoint.find_checkpoint(folder / "checkpoint")
     if saved:
@@ -127,6 +132,13 @@ def main(arguments: Sequence[str] = ()) -> None:
     accelerator.end_training()
     if lock:
         lock.close()
+
+
+def load_configs() -> dict[str, PretrainedConfig]:
+    """Return the configurations of the PRM and of its reference."""
+    reference = REFERENCE_MODEL or find_start(MODEL, "MODEL")
+    names = {"PRM": (MODEL, "MODEL"), "reference": (reference, "REFERENCE_MODEL")}
+    return {role: model_files.load_config(*name) for role, name in names.items()}
 
 
 class Learner:

@@ -18,7 +18,7 @@ _ROLES = {"human": "user", "gpt": "assistant"}  # by the name in Eurus-2-SFT-Dat
 
 
 def read_conversations(rows: Dataset) -> Dataset:
-    """Return rows with `messages` where they have the columns of Eurus-2-SFT-Data, else as they are.
+    """Return rows of the form of Eurus-2-SFT-Data with `messages`, and others as they are.
 
     Its columns are `system` (text) and `conversations` (a list of {from, value}).
     """

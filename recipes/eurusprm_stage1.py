@@ -5,7 +5,7 @@ EurusPRM-Stage1-Data holds prompt and response in one column, in a form that its
 write them apart, as rows of `prompt`, `response` and `label` (docs/data.md).
 """
 
-MODEL = "Qwen/Qwen2.5-Math-7B-Instruct"  # the reference that the card names; no source names a start
+MODEL = "Qwen/Qwen2.5-Math-7B-Instruct"  # the reference that the card names; no start is
 DATA = "eurusprm-stage1.jsonl"
 MAX_TOKENS = 4096  # the positions of the model
 EVAL_FRACTION = 0.01

@@ -1,4 +1,4 @@
-"""Fig. 4 and 5, PRIME from a PRM trained beforehand (eurusprm_stage1.py), updated online."""
+"""Fig. 4 and 5: PRIME with a PRM trained beforehand (eurusprm_stage1.py), and updated online."""
 
 BASE = "eurus_7b_8x80gb.py"
 PRM_MODEL = "runs/eurusprm-stage1/prm"

@@ -1,8 +1,8 @@
 """Table 4, PPO, outcomes alone: 35.8 on average over seven benchmarks."""
 
 BASE = "eurus_7b_8x80gb.py"
-# The paper gives no hyper-parameters of the value model. The rate is veRL's default for a critic, and
-# the batch of a step is that of the policy.
+# The paper gives no hyper-parameters of the value model. The rate is veRL's default for a critic,
+# and a step takes as many prompts as a step of the policy.
 ADVANTAGE_ESTIMATOR = "gae"
 VALUE = "head"
 VALUE_LR = 1e-5

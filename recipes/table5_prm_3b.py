@@ -1,7 +1,7 @@
-"""Table 5, a PRM of 3B for the policy of 7 B: 32.0, where a PRM of 7B gives 32.6.
+"""Table 5, a PRM of 3 B for the policy of 7 B: 32.0, where a PRM of 7 B gives 32.6.
 
-The paper names no checkpoint of that size. This base model has the tokenizer of the policy. Number of
-iterations and rates are not published either.
+The paper names no checkpoint of that size. This base model has the tokenizer of the policy. Rates
+and the number of iterations are not published either.
 """
 
 BASE = "eurus_7b_8x80gb.py"

@@ -1,9 +1,9 @@
 """Table 6, against VinePPO: Rho-1.1B on MATH, 96 steps, on one 80 GB GPU. The paper: 18.8 %.
 
-The setting is VinePPO's (McGill-NLP/VinePPO, polIter_rho1bSft2_ppo_MATH): model, template, 64 prompts
-x 8, 1024 tokens, temperature, rate and batches of 64 responses. It takes each batch twice, samples
-with top-p 0.9 and has a KL term of 1e-4: this recipe has none of these. PRM rate and beta are those
-of PRIME's other runs. The paper gives no further hyper-parameters.
+The setting is VinePPO's (McGill-NLP/VinePPO, polIter_rho1bSft2_ppo_MATH): model, template, 64
+prompts x 8, 1024 tokens, temperature, rate and batches of 64 responses. VinePPO also takes each
+batch twice, samples with top-p 0.9, warms up and has a KL term of 1e-4. This recipe does not. Rate
+and beta of the PRM are those of PRIME's other runs. The paper gives no further hyper-parameters.
 """
 
 MODEL = "realtreetune/rho-1b-sft-MATH"

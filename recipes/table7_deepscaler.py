@@ -1,8 +1,8 @@
 """Table 7, the DeepScaleR setting: R1-Distill-Qwen-1.5B with 8 k tokens, on eight 80 GB GPUs.
 
-330 steps take the average from 48.9 to 52.0. DeepScaleR's script for 8 k tokens gives 128 prompts x 8,
-batches of 64 prompts, rate, temperature and template. Its KL loss of 0.001 is left out: PRIME has
-none. Rate and beta of the PRM are those of PRIME's other runs. The paper gives no others.
+330 steps take the average from 48.9 to 52.0. DeepScaleR's script for 8 k tokens gives 128 prompts
+x 8, batches of 64 prompts, rate, temperature and template. Its KL loss of 0.001 is left out, as
+PRIME has none. Rate and beta of the PRM are those of PRIME's other runs. The paper gives no others.
 
 Six rows of the data have no answer and would be refused. This makes TRAIN_DATA without them:
 

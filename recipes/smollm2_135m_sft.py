@@ -8,6 +8,7 @@ DATA = "word-problems"
 OUTPUT = "runs/smollm2-sft"
 STEPS = 20
 BATCH_SIZE = 32
+MICRO_BATCH_TOKENS = 4096
 LR = 1e-4
 WARMUP_STEPS = 5
 LOG_EVERY = 5

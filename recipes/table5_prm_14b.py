@@ -7,5 +7,7 @@ and the number of iterations are not published either.
 BASE = "eurus_7b_8x80gb.py"
 PRM_MODEL = "Qwen/Qwen2.5-14B"
 PRM_REFERENCE = "prm"  # a model of its own size
+OFFLOAD_MODELS = True
+OFFLOAD_OPTIMIZERS = True
 NUM_ITERATIONS = 240
 RUN_NAME = "table5-prm-14b"

@@ -68,15 +68,15 @@ def main(arguments: Sequence[str] = ()) -> None:
     constants = read_constants(globals(), overrides)
     check_sft_constants(constants)
     if request:
-        config, _, _ = load_base()
-        print(estimate.describe(constants, request, {"model": config}))
+        print(estimate.describe(constants, request, {"model": load_config()}))
         return
     folder = Path(OUTPUT).with_name(Path(OUTPUT).name + ".checkpoint")  # deleted at the end
     saved = checkpoint.find_checkpoint(folder)
     state = checkpoint.read_loop_state(saved) if saved else {}
     if state:
         check_same_constants(constants, state["constants"], folder, _FREE_TO_CHANGE)
-    config, tokenizer, eos_token_ids = load_base()
+    tokenizer, eos_token_ids = load_tokenizer()
+    config = load_config()
     size = model_files.count_parameters(config)
     model_files.check_length(config, MAX_TOKENS, "MAX_TOKENS")
     files.check_folder(folder, "OUTPUT", size, num_trained=1, num_exported=1)
@@ -120,14 +120,20 @@ def main(arguments: Sequence[str] = ()) -> None:
     accelerator.end_training()
 
 
-def load_base() -> tuple[PretrainedConfig, PreTrainedTokenizerBase, list[int]]:
-    """Return configuration, tokenizer and EOS ids of the model that training starts from."""
+def load_config() -> PretrainedConfig:
+    """Return the configuration of the model that training starts from."""
+    if MODEL == arithmetic.NAME:
+        return arithmetic.build_config()
+    return model_files.load_config(MODEL, "MODEL")
+
+
+def load_tokenizer() -> tuple[PreTrainedTokenizerBase, list[int]]:
+    """Return tokenizer and EOS ids of the model that training starts from."""
     if MODEL == arithmetic.NAME:
         tokenizer = arithmetic.build_tokenizer()
-        return arithmetic.build_config(), tokenizer, [tokenizer.eos_token_id]
+        return tokenizer, [tokenizer.eos_token_id]
     tokenizer = model_files.load_tokenizer(MODEL, "MODEL")
-    eos_token_ids = find_eos_token_ids(MODEL, tokenizer)
-    return model_files.load_config(MODEL, "MODEL"), tokenizer, eos_token_ids
+    return tokenizer, find_eos_token_ids(MODEL, tokenizer)
 
 
 def load_module(accelerator: Accelerator, config: PretrainedConfig) -> ResponseLogprobs:

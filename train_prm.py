@@ -80,8 +80,9 @@ def main(arguments: Sequence[str] = ()) -> None:
     request, overrides = estimate.take_request(arguments)
     constants = read_constants(globals(), overrides)
     check_prm_constants(constants)
+    reference = REFERENCE_MODEL or find_start(MODEL, "MODEL")
     if request:
-        print(estimate.describe(constants, request, load_configs()))
+        print(estimate.describe(constants, request, load_configs(reference)))
         return
     folder = Path(OUTPUT_DIR) / RUN_NAME
     saved = checkpoint.find_checkpoint(folder / "checkpoint")
@@ -90,7 +91,6 @@ def main(arguments: Sequence[str] = ()) -> None:
         check_same_constants(constants, old_constants, folder, _FREE_TO_CHANGE)
     if "TRAIN_DATA" in (read_saved_constants(folder) or {}):
         raise UserError(f"{folder} holds a run of train_prime.py: name another RUN_NAME.")
-    reference = REFERENCE_MODEL or find_start(MODEL, "MODEL")
     names = ("MODEL", "REFERENCE_MODEL", "BETA")
     settings, tokenizer = scoring.read_settings(MODEL, reference, BETA, names)
     config = model_files.load_config(MODEL, "MODEL")
@@ -134,9 +134,8 @@ def main(arguments: Sequence[str] = ()) -> None:
         lock.close()
 
 
-def load_configs() -> dict[str, PretrainedConfig]:
+def load_configs(reference: str) -> dict[str, PretrainedConfig]:
     """Return the configurations of the PRM and of its reference."""
-    reference = REFERENCE_MODEL or find_start(MODEL, "MODEL")
     names = {"PRM": (MODEL, "MODEL"), "reference": (reference, "REFERENCE_MODEL")}
     return {role: model_files.load_config(*name) for role, name in names.items()}
 

@@ -20,9 +20,9 @@ from checks import files, model_files
 from checks.allowed_values import check_sft_constants
 from checks.constants import read_constants
 from checks.saved_constants import check_same_constants
-from embedded import arithmetic
+from embedded import arithmetic, eurus
 from generation.ending import find_eos_token_ids, find_pad_token_id
-from models import sharding
+from models import estimate, sharding
 from models.batches import Rollouts, pad_rows
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
@@ -65,21 +65,26 @@ _FREE_TO_CHANGE = """
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    constants = read_constants(globals(), arguments)
+    request, overrides = estimate.take_request(arguments)
+    constants = read_constants(globals(), overrides)
     check_sft_constants(constants)
+    if request:
+        print(estimate.describe(constants, request, {"model": load_config()}))
+        return
     folder = Path(OUTPUT).with_name(Path(OUTPUT).name + ".checkpoint")  # deleted at the end
     saved = checkpoint.find_checkpoint(folder)
     state = checkpoint.read_loop_state(saved) if saved else {}
     if state:
         check_same_constants(constants, state["constants"], folder, _FREE_TO_CHANGE)
-    config, tokenizer, eos_token_ids = load_base()
+    tokenizer, eos_token_ids = load_tokenizer()
+    config = load_config()
     size = model_files.count_parameters(config)
     model_files.check_length(config, MAX_TOKENS, "MAX_TOKENS")
     files.check_folder(folder, "OUTPUT", size, num_trained=1, num_exported=1)
     accelerator = processes.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
     with accelerator.main_process_first():
         rows, dropped = data.encode_demonstrations(
-            data.load_rows(DATA, SPLIT, "DATA"),
+            eurus.read_conversations(data.load_rows(DATA, SPLIT, "DATA")),
             tokenizer,
             eos_token_ids,
             system_prompt=SYSTEM_PROMPT,
@@ -116,14 +121,20 @@ def main(arguments: Sequence[str] = ()) -> None:
     accelerator.end_training()
 
 
-def load_base() -> tuple[PretrainedConfig, PreTrainedTokenizerBase, list[int]]:
-    """Return configuration, tokenizer and EOS ids of the model that training starts from."""
+def load_config() -> PretrainedConfig:
+    """Return the configuration of the model that training starts from."""
+    if MODEL == arithmetic.NAME:
+        return arithmetic.build_config()
+    return model_files.load_config(MODEL, "MODEL")
+
+
+def load_tokenizer() -> tuple[PreTrainedTokenizerBase, list[int]]:
+    """Return tokenizer and EOS ids of the model that training starts from."""
     if MODEL == arithmetic.NAME:
         tokenizer = arithmetic.build_tokenizer()
-        return arithmetic.build_config(), tokenizer, [tokenizer.eos_token_id]
+        return tokenizer, [tokenizer.eos_token_id]
     tokenizer = model_files.load_tokenizer(MODEL, "MODEL")
-    eos_token_ids = find_eos_token_ids(MODEL, tokenizer)
-    return model_files.load_config(MODEL, "MODEL"), tokenizer, eos_token_ids
+    return tokenizer, find_eos_token_ids(MODEL, tokenizer)
 
 
 def load_module(accelerator: Accelerator, config: PretrainedConfig) -> ResponseLogprobs:

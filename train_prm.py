@@ -15,6 +15,7 @@ import torch
 from accelerate import Accelerator
 from datasets import Dataset
 from torch import Tensor
+from transformers import PretrainedConfig
 
 from checks import files, model_files
 from checks.allowed_values import check_prm_constants
@@ -24,7 +25,7 @@ from checks.prm_record import find_start, make_record
 from checks.saved_constants import check_same_constants, read_saved_constants, write_constants
 from evaluation import scoring
 from generation.ending import find_pad_token_id
-from models import sharding
+from models import estimate, sharding
 from models.batches import Rollouts, pad_rows, send
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
@@ -77,8 +78,13 @@ _FREE_TO_CHANGE = """
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    constants = read_constants(globals(), arguments)
+    request, overrides = estimate.take_request(arguments)
+    constants = read_constants(globals(), overrides)
     check_prm_constants(constants)
+    reference = REFERENCE_MODEL or find_start(MODEL, "MODEL")
+    if request:
+        print(estimate.describe(constants, request, load_configs(reference)))
+        return
     folder = Path(OUTPUT_DIR) / RUN_NAME
     saved = checkpoint.find_checkpoint(folder / "checkpoint")
     if saved:
@@ -86,7 +92,6 @@ def main(arguments: Sequence[str] = ()) -> None:
         check_same_constants(constants, old_constants, folder, _FREE_TO_CHANGE)
     if "TRAIN_DATA" in (read_saved_constants(folder) or {}):
         raise UserError(f"{folder} holds a run of train_prime.py: name another RUN_NAME.")
-    reference = REFERENCE_MODEL or find_start(MODEL, "MODEL")
     names = ("MODEL", "REFERENCE_MODEL", "BETA")
     settings, tokenizer = scoring.read_settings(MODEL, reference, BETA, names)
     config = model_files.load_config(MODEL, "MODEL")
@@ -128,6 +133,12 @@ def main(arguments: Sequence[str] = ()) -> None:
     accelerator.end_training()
     if lock:
         lock.close()
+
+
+def load_configs(reference: str) -> dict[str, PretrainedConfig]:
+    """Return the configurations of the PRM and of its reference."""
+    names = {"PRM": (MODEL, "MODEL"), "reference": (reference, "REFERENCE_MODEL")}
+    return {role: model_files.load_config(*name) for role, name in names.items()}
 
 
 class Learner:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from checks.errors import UserError
 
+_BASE = "BASE"  # in a recipe, the recipe that it builds on; no constant of a script
+
 
 class Constants(dict):
     """A script's constants by name. A missing one was renamed or deleted: UserError."""
@@ -22,16 +24,18 @@ def read_constants(names: dict, overrides: Sequence[str] = ()) -> Constants:
         names: the script's globals(). An override changes the value in it too.
         overrides: arguments of the command line. Each is NAME=value, such as "BETA=0.1" or
             "MODEL=models/mine" (a Python literal, or else text), or names a file of such lines,
-            "recipes/mine.py".
+            "recipes/mine.py". A file may build on another one: BASE = "other.py".
 
     Raises:
         UserError: an argument is neither of these, or sets no constant of the script.
     """
     own = [name for name in names if name.isupper() and not name.startswith("_")]
-    for override in overrides:
+    for override in _put_bases_first(overrides):
         name, equals, text = override.partition("=")
-        is_recipe = not equals and name.endswith(".py")
+        is_recipe = _is_recipe(override)
         values = _read_recipe(name) if is_recipe else {name: _read_value(text)}
+        if is_recipe:
+            values.pop(_BASE, None)
         for name, value in values.items():
             if name not in own or not (equals or is_recipe):
                 close = difflib.get_close_matches(name, own, n=1)
@@ -60,6 +64,34 @@ def list_roles(constants: dict) -> list[str]:
     c = constants
     needs_prm = c["PROCESS_COEF"] or c["VALUE"] == "prm"
     return ["policy", *["prm"] * bool(needs_prm), *["value"] * (c["VALUE"] == "head")]
+
+
+def _is_recipe(argument: str) -> bool:
+    return "=" not in argument and argument.endswith(".py")
+
+
+def _put_bases_first(arguments: Sequence[str], above: tuple[str, ...] = ()) -> list[str]:
+    """Return the arguments, each recipe after the one that its BASE names, in the same folder.
+
+    Args:
+        above: the recipes that build on the first argument.
+    """
+    ordered = []
+    for argument in arguments:
+        if _is_recipe(argument):
+            base = _read_recipe(argument).get(_BASE)
+            if argument in above:
+                raise UserError(f"{argument}: it builds on itself: {_BASE} = {base!r}.")
+            if base is not None:
+                if not isinstance(base, str) or not base or Path(base).name != base:
+                    raise UserError(
+                        f"{argument}: {_BASE} = {base!r} must name a recipe in the same folder, "
+                        "such as 'mine.py'."
+                    )
+                below = str(Path(argument).with_name(base))
+                ordered += _put_bases_first([below], (*above, argument))
+        ordered.append(argument)
+    return ordered
 
 
 def _read_recipe(path: str) -> dict[str, object]:

@@ -1,4 +1,6 @@
-"""The published templates and system prompts of Eurus-2 (model card of Eurus-2-7B-PRIME)."""
+"""The published templates, system prompts and chat data of Eurus-2 (cards of model and data)."""
+
+from datasets import Dataset
 
 MATH_TEMPLATE = "{question}\n\nPresent the answer in LaTex format: \\boxed{Your answer}"
 CODE_TEMPLATE = (
@@ -18,3 +20,23 @@ SYSTEM_PROMPTS = {
     # these two characters, and its scripts send the file as it is (docs/evaluation.md).
     "eurus-as-published": _EURUS.replace("\n", r"\n"),
 }
+_ROLES = {"human": "user", "gpt": "assistant"}  # by the name in Eurus-2-SFT-Data
+
+
+def read_conversations(rows: Dataset) -> Dataset:
+    """Return rows of the form of Eurus-2-SFT-Data with `messages`, and others as they are.
+
+    Its columns are `system` (text) and `conversations` (a list of {from, value}).
+    """
+    if "conversations" not in rows.column_names or "messages" in rows.column_names:
+        return rows
+
+    def convert(row: dict) -> dict:
+        system = [{"role": "system", "content": row["system"]}] if row.get("system") else []
+        turns = [
+            {"role": _ROLES.get(turn["from"], turn["from"]), "content": turn["value"]}
+            for turn in row["conversations"]
+        ]
+        return {"messages": [*system, *turns]}
+
+    return rows.map(convert, remove_columns=rows.column_names, desc="read conversations")

@@ -22,6 +22,7 @@ _NCCL = GIB  # for the buffers of several processes
 _LESS_OF_A_MODEL = ("SHARD = True on several processes", "OFFLOAD_MODELS = True", "LORA_RANK = 16")
 _ADVICE = {  # how to make a part smaller; the first word is the constant to change
     "policy": (*_LESS_OF_A_MODEL, 'ROLLOUT_DTYPE = "bfloat16"'),
+    "model": _LESS_OF_A_MODEL,
     "PRM": _LESS_OF_A_MODEL,
     "value": _LESS_OF_A_MODEL,
     "reference": _LESS_OF_A_MODEL,
@@ -64,14 +65,15 @@ class Estimate(dict):
     def advise(self, constants: dict) -> str:
         """Return the largest parts of the largest phase, and constants to set that reduce them."""
         set_already = {name for name in constants if name in _USELESS_TWICE and constants[name]}
-        if constants["LORA_RANK"]:
+        if constants.get("LORA_RANK"):
             set_already |= {"SHARD", "OFFLOAD_MODELS"}  # not possible with adapters
-        if constants["ROLLOUT_DTYPE"] == "bfloat16":
+        if constants.get("ROLLOUT_DTYPE") == "bfloat16":
             set_already.add("ROLLOUT_DTYPE")
         phase, parts = max(self.items(), key=lambda item: sum(item[1].values()))
         lines = [f"The phase {phase} needs most:"]
         for name in sorted(parts, key=lambda name: -parts[name])[:3]:
-            options = [text for text in _ADVICE[name] if text.split()[0] not in set_already]
+            known = constants.keys() - set_already
+            options = [text for text in _ADVICE[name] if text.split()[0] in known]
             advice = " or ".join(options) or "a smaller model, or a larger device"
             lines.append(f"  {name} {parts[name] / GIB:.1f} GiB: {advice}")
         return "\n".join(lines)
@@ -137,10 +139,34 @@ def estimate_memory(
         if phase == "generate" and c["MIXED_PRECISION"] == "bf16" and generating == "policy":
             if c["ROLLOUT_DTYPE"] == "float32":  # autocast keeps a bfloat16 copy of the weights
                 own["activations"] += whole // 2
-        libraries = _CUDA_CONTEXT + _NCCL * (num_processes > 1)
-        own["libraries"] = psutil.Process().memory_info().rss if on_cpu else libraries
+        own["libraries"] = _size_libraries(num_processes, device_type)
         estimate[phase] = own
     return estimate
+
+
+def estimate_training(
+    constants: dict, configs: dict[str, PretrainedConfig], num_processes: int, device_type: str
+) -> Estimate:
+    """Return the most bytes that a process of sft.py or train_prm.py needs on its device.
+
+    Args:
+        constants: of the script.
+        configs: of the trained model ("model" or "PRM") and, if there is one, its "reference".
+    """
+    [role] = [role for role in configs if role != "reference"]
+    parts = num_processes if constants["SHARD"] else 1
+    own = {name: int(_FLOAT * _count(name, config) / parts) for name, config in configs.items()}
+    size = _count(role, configs[role])
+    own["gradients"] = int(_FLOAT * size / parts)
+    own["optimizers"] = int(_MOMENTS * size / parts)
+    if constants["SHARD"]:
+        own["gathered layers"] = _size_gathered(constants, configs[role])
+    # Its pass is one of train_prime.py over single responses.
+    longest = {"MAX_PROMPT_TOKENS": 1, "MAX_RESPONSE_TOKENS": constants["MAX_TOKENS"] - 1}
+    c = {**constants, **longest, "SAMPLES_PER_PROMPT": 1, "LORA_RANK": 0}
+    own["activations"] = extrapolate_activations(c, configs[role], role, num_processes, device_type)
+    own["libraries"] = _size_libraries(num_processes, device_type)
+    return Estimate({role: own})
 
 
 def load_configs(constants: dict) -> dict[str, PretrainedConfig]:
@@ -187,7 +213,7 @@ def check_fits(constants: dict, estimate: Estimate, available: int, num_processe
     if estimate.certain > available:
         raise UserError(
             f"This will not fit: {need}; {available / GIB:.1f} GiB available. "
-            f"{estimate.advise(constants)}\n(python train_prime.py --estimate shows all parts.)"
+            f"{estimate.advise(constants)}\n(--estimate behind the script's name shows all parts.)"
         )
     if estimate.total > available:
         return f"{need}; {available / GIB:.1f} GiB available, too few. {estimate.advise(constants)}"
@@ -208,11 +234,14 @@ def take_request(arguments: Sequence[str]) -> tuple[str, list[str]]:
     return (requests or [""])[0], [text for text in arguments if text not in requests]
 
 
-def describe(constants: dict, request: str) -> str:
+def describe(
+    constants: dict, request: str, configs: dict[str, PretrainedConfig] | None = None
+) -> str:
     """Return the estimate for this machine, or for the machine that `--estimate=8x80` names.
 
     Args:
         request: the argument of the command line. 8x80 means 8 processes with a GPU of 80 GB each.
+        configs: of estimate_training, for sft.py and train_prm.py. None: of train_prime.py.
     """
     _, _, machine = request.partition("=")
     count = int(os.environ.get("WORLD_SIZE", 0)) or max(1, torch.cuda.device_count())
@@ -227,13 +256,16 @@ def describe(constants: dict, request: str) -> str:
                 "processes with a GPU of 80 GB each."
             ) from None
         kind, available = "cuda", gigabytes * 10**9
-    configs = load_configs(constants)
-    estimate = estimate_memory(constants, configs, count, kind)
+    if configs is None:
+        configs = load_configs(constants)
+        estimate = estimate_memory(constants, configs, count, kind)
+    else:
+        estimate = estimate_training(constants, configs, count, kind)
     try:
         verdict = check_fits(constants, estimate, available, count)
     except UserError as error:
         verdict = str(error)
-    size = model_files.count_parameters(configs["policy"]) / 1e9
+    size = model_files.count_parameters(next(iter(configs.values()))) / 1e9
     title = f"{constants['MODEL']}, {size:.2f} B parameters, {count} process(es) on {kind}"
     return f"{title}\n{estimate.as_table()}\n{verdict}"
 
@@ -243,6 +275,12 @@ def _count(role: str, config: PretrainedConfig) -> int:
     if role == "value":
         return model_files.count_value_parameters(config)
     return model_files.count_parameters(config)
+
+
+def _size_libraries(num_processes: int, device_type: str) -> int:
+    if device_type == "cpu":
+        return psutil.Process().memory_info().rss
+    return _CUDA_CONTEXT + _NCCL * (num_processes > 1)
 
 
 def _rollout_bytes(constants: dict) -> int:

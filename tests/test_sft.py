@@ -5,11 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 from small_runs import ROOT, SFT_MODEL, load_script
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from checks.errors import UserError
-from embedded import arithmetic
+from embedded import arithmetic, eurus
 
 SMALL = dict(
     STEPS=12, BATCH_SIZE=16, MICRO_BATCH_TOKENS=4096, LOG_EVERY=4, SAVE_EVERY=8, CPU_THREADS=1
@@ -53,6 +54,29 @@ def test_chat_data_of_ones_own_and_micro_batches(tmp_path, capsys):
         assert losses[2] < 0.5 * losses[0]
         first[micro] = losses[0]
     assert first[100] == pytest.approx(first[4096], rel=1e-3)
+
+
+def test_rows_of_eurus_sft_data_become_messages():
+    turns = [{"from": "human", "value": "1+1"}, {"from": "gpt", "value": "2"}]
+    rows = [
+        {"id": i, "system": text, "conversations": turns} for i, text in (("a", "="), ("b", ""))
+    ]
+    messages = [{"role": "user", "content": "1+1"}, {"role": "assistant", "content": "2"}]
+    read = eurus.read_conversations(Dataset.from_list(rows))
+    assert read.column_names == ["messages"]
+    assert read["messages"][0] == [{"role": "system", "content": "="}, *messages]
+    assert read["messages"][1] == messages
+    others = Dataset.from_list([{"prompt": "1+1", "response": "2"}])
+    assert eurus.read_conversations(others) is others
+
+
+def test_the_estimate_is_printed_without_loading(tmp_path, monkeypatch, capsys):
+    script = load_script("sft.py", tmp_path, OUTPUT=str(tmp_path / "model"))
+    monkeypatch.setattr(script, "load_module", lambda *_: pytest.fail("a model was loaded"))
+    script.main(["--estimate=2x24", "MAX_TOKENS=256"])
+    output = capsys.readouterr().out
+    assert "arithmetic, 0.00 B parameters, 2 process(es) on cuda" in output
+    assert "22.4 GiB available" in output and not (tmp_path / "model.checkpoint").exists()
 
 
 def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path, monkeypatch):

@@ -17,7 +17,10 @@ def read_rows() -> dict[str, list[str]]:
     text = (ROOT / "docs" / "findings.md").read_text()
     [table] = re.findall(r"\| row of Table 4 \|.*?\n\|---.*?\n(.*?)\n\n", text, re.DOTALL)
     rows = [line.split("|")[1:3] for line in table.splitlines()]
-    return {name.strip(): re.findall(r"`([A-Z_]+=[^`]+)`", cells) for name, cells in rows}
+    return {
+        name.strip(" [").partition("]")[0]: re.findall(r"`([A-Z_]+=[^`]+)`", cells)
+        for name, cells in rows
+    }
 
 
 ROWS = read_rows()

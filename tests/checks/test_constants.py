@@ -45,6 +45,31 @@ def test_a_file_of_constants(tmp_path):
         read_constants(names, [str(tmp_path / "none.py")])
 
 
+def test_a_file_builds_on_another(tmp_path):
+    (tmp_path / "low.py").write_text("BETA = 0.1\nSEED = 1\nSTEPS = 1\n")
+    (tmp_path / "middle.py").write_text('BASE = "low.py"\nSEED = 2\nSTEPS = 2\n')
+    (tmp_path / "high.py").write_text('STEPS = 3\nBASE = "middle.py"\n')
+    names = {"BETA": 0.05, "SEED": 0, "STEPS": 0}
+    high = str(tmp_path / "high.py")
+    assert read_constants(dict(names), [high]) == {"BETA": 0.1, "SEED": 2, "STEPS": 3}
+    read = read_constants(dict(names), ["BETA=1", "SEED=7", high, "STEPS=9"])
+    assert read == {"BETA": 0.1, "SEED": 2, "STEPS": 9}
+    low = tmp_path / "low.py"
+    for base, words in (
+        ("none.py", "none.py: cannot be read as lines NAME = value"),
+        ("high.py", "high.py: it builds on itself: BASE = 'middle.py'"),
+        ("../low.py", "low.py: BASE = '../low.py' must name a recipe in the same folder"),
+        (3, "low.py: BASE = 3 must name a recipe in the same folder"),
+        ("", "low.py: BASE = '' must name a recipe in the same folder"),
+    ):
+        low.write_text(f"BASE = {base!r}\n")
+        with pytest.raises(UserError, match=words):
+            read_constants(dict(names), [high])
+    low.write_text("BETTA = 1\n")
+    with pytest.raises(UserError, match="low.py: BETTA' sets no constant of this script"):
+        read_constants(dict(names), [high])
+
+
 def test_a_slip_of_the_pen_is_told_the_name_it_was_near():
     with pytest.raises(UserError, match="Did you mean BETA?"):
         read_constants({"BETA": 0.05}, ["BETTA=0.1"])

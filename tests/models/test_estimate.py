@@ -12,7 +12,14 @@ from checks.errors import UserError
 from checks.model_files import count_parameters
 from models import activations, roles
 from models import estimate as estimate_module
-from models.estimate import Estimate, check_fits, estimate_memory, find_available, load_configs
+from models.estimate import (
+    Estimate,
+    check_fits,
+    estimate_memory,
+    estimate_training,
+    find_available,
+    load_configs,
+)
 
 CONSTANTS = dict(
     MODEL="tiny",
@@ -88,6 +95,25 @@ def test_a_value_model_is_counted_as_what_it_is():
     away = dict(OFFLOAD_MODELS=True, OFFLOAD_OPTIMIZERS=True)
     parts = estimate_memory({**CONSTANTS, **away}, configs, 1, "cuda")["value"]
     assert counted(parts) == dict(value=4 * size, gradients=4 * size, optimizers=8 * size)
+
+
+def test_a_script_that_generates_nothing_is_counted_as_one_phase():
+    own = dict(SHARD=False, GRADIENT_CHECKPOINTING=False, MIXED_PRECISION="no")
+    own |= dict(MAX_TOKENS=30, MICRO_BATCH_TOKENS=120)
+    [parts] = estimate_training(own, {"model": CONFIG}, 2, "cuda").values()
+    assert counted(parts) == dict(model=4 * SIZE, gradients=4 * SIZE, optimizers=8 * SIZE)
+    assert parts["libraries"] == 2 * 2**30
+    four_rows = activations._train_once({**CONSTANTS, "SAMPLES_PER_PROMPT": 1}, CONFIG, 1, "cuda")
+    assert parts["activations"] == pytest.approx(four_rows, rel=0.1)  # 29 responding tokens, not 20
+    configs = {"PRM": CONFIG, "reference": CONFIG}
+    whole = estimate_training({**own, "SHARD": True}, configs, 4, "cuda")
+    parts = counted(whole["PRM"])
+    assert parts.pop("gathered layers") > 0
+    shares = dict(PRM=SIZE, reference=SIZE, gradients=SIZE, optimizers=2 * SIZE)
+    assert parts == pytest.approx(shares, abs=4)
+    advice = Estimate(PRM=dict(PRM=9, optimizers=8, gradients=7)).advise(own)
+    assert advice.count("SHARD = True on several processes") == 3
+    assert "LORA_RANK" not in advice and "OFFLOAD" not in advice  # no constants of these scripts
 
 
 def test_what_waits_in_host_memory_is_not_counted():

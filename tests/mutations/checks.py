@@ -21,6 +21,21 @@ FAULTS = [
         ),
         ("True counts as a number", "if isinstance(value, bool) or not", "if not"),
         (
+            "a recipe's base comes after it",
+            "ordered += _put_bases_first([below], (*above, argument))",
+            "arguments = [*arguments, below]",
+        ),
+        (
+            "a recipe may build on itself",
+            "            if argument in above:",
+            "            if False:",
+        ),
+        (
+            "a base may lie in another folder",
+            "not base or Path(base).name != base",
+            "not base",
+        ),
+        (
             "an optional text may be anything",
             "if value is None and name in optional:",
             "if name in optional:",
@@ -195,6 +210,21 @@ FAULTS = [
             "if estimate.total > available:",
         ),
         ("what surely does not fit goes on", "if estimate.certain > available:", "if False:"),
+        (
+            "a script that generates nothing keeps what it does not share",
+            "parts = num_processes if constants",
+            "parts = 1 if constants",
+        ),
+        (
+            "its rows are as short as the prompts",
+            '"MAX_RESPONSE_TOKENS": constants["MAX_TOKENS"] - 1}',
+            '"MAX_RESPONSE_TOKENS": 1}',
+        ),
+        (
+            "constants of another script are advised",
+            "known = constants.keys() - set_already",
+            "known = {text.split()[0] for text in _ADVICE[name]} - set_already",
+        ),
         ("GB are GiB", "gigabytes * 10**9", "gigabytes * 2**30"),
         (
             "the processes of a machine each have all of its memory",

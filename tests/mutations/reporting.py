@@ -137,6 +137,17 @@ FAULTS = [
         ("low rewards are blue", "_HIGH if reward > 0 else _LOW", "_HIGH if reward < 0 else _LOW"),
     ),
     *faults(
+        "embedded/eurus.py",
+        "test_sft.py::test_rows_of_eurus_sft_data_become_messages",
+        ("the system prompt of a row is lost", 'if row.get("system") else []', "if False else []"),
+        (
+            "roles keep their names in the data",
+            '_ROLES.get(turn["from"], turn["from"])',
+            'turn["from"]',
+        ),
+        group="sft.py",
+    ),
+    *faults(
         "sft.py",
         "test_sft_twin.py test_sft.py",
         (

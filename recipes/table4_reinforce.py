@@ -1,0 +1,7 @@
+"""Table 4, REINFORCE, outcomes alone (section 5.4): 36.0 on average over seven benchmarks."""
+
+BASE = "eurus_7b_8x80gb.py"
+ADVANTAGE_ESTIMATOR = "reinforce"
+PROCESS_COEF = 0
+NUM_ITERATIONS = 240  # as RLOO in Table 1; the paper gives no other
+RUN_NAME = "table4-reinforce"

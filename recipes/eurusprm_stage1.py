@@ -1,11 +1,11 @@
 """Fig. 4 and 5, the PRM trained beforehand: EurusPRM-Stage1. For train_prm.py, on eight 80 GB GPUs.
 
-Its model card gives the loss, the rate, 64 responses a step and, for scoring, the reference.
+Its model card gives the loss, the rate, 64 responses a step and the reference that it scores with.
 EurusPRM-Stage1-Data holds prompt and response in one column, in a form that its card does not give:
 write them apart, as rows of `prompt`, `response` and `label` (docs/data.md).
 """
 
-MODEL = "Qwen/Qwen2.5-Math-7B-Instruct"  # the reference that the card names; no start is
+MODEL = "Qwen/Qwen2.5-Math-7B-Instruct"  # so its config.json and its card
 DATA = "eurusprm-stage1.jsonl"
 MAX_TOKENS = 4096  # the positions of the model
 EVAL_FRACTION = 0.01

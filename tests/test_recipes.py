@@ -1,5 +1,6 @@
 """Every recipe: its constants fit, its estimate is the one in the docs, and it trains two steps."""
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -161,6 +162,9 @@ def test_a_recipe_of_train_prime_trains(recipe, models, tmp_path, monkeypatch):
     trains_prm = own["PROCESS_COEF"] or own["VALUE"] == "prm"
     assert all((line["prm_loss"] is not None) == bool(trains_prm) for line in lines)
     assert all((line["value_loss"] is not None) == (own["VALUE"] == "head") for line in lines)
+    rollouts = (tmp_path / "run" / "rollouts" / "000001.jsonl").read_text()
+    prompt = json.loads(rollouts.splitlines()[0])["prompt"]
+    assert ("<|im_start|>" in prompt) == (recipe not in BASE_MODELS)
 
 
 @pytest.mark.parametrize("recipe", of("sft.py"))

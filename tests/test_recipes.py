@@ -35,27 +35,31 @@ def of(script: str) -> list[str]:
 
 def make_config(kind: str, *sizes: int, tied: bool = False) -> PretrainedConfig:
     names = "hidden_size intermediate_size num_hidden_layers num_attention_heads "
-    names += "num_key_value_heads vocab_size"
+    names += "num_key_value_heads vocab_size max_position_embeddings"
     return AutoConfig.for_model(kind, **dict(zip(names.split(), sizes)), tie_word_embeddings=tied)
 
 
-_7B = make_config("qwen2", 3584, 18944, 28, 28, 4, 152064)
-_135M = make_config("llama", 576, 1536, 30, 9, 3, 49152, tied=True)
+_7B = make_config("qwen2", 3584, 18944, 28, 28, 4, 152064, 4096)
+_135M = make_config("llama", 576, 1536, 30, 9, 3, 49152, 8192, tied=True)
 HUB = {  # what the configurations on the hub say of the models that recipes name
     "PRIME-RL/Eurus-2-7B-SFT": _7B,
     "runs/eurusprm-stage1/prm": _7B,
     "Qwen/Qwen2.5-Math-7B": _7B,
     "Qwen/Qwen2.5-Math-7B-Instruct": _7B,
     "Qwen/Qwen2.5-7B-Instruct": _7B,
-    "Qwen/Qwen2.5-0.5B-Instruct": make_config("qwen2", 896, 4864, 24, 14, 2, 151936, tied=True),
-    "Qwen/Qwen2.5-1.5B-Instruct": make_config("qwen2", 1536, 8960, 28, 12, 2, 151936, tied=True),
-    "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B": make_config(
-        "qwen2", 1536, 8960, 28, 12, 2, 151936
+    "Qwen/Qwen2.5-0.5B-Instruct": make_config(
+        "qwen2", 896, 4864, 24, 14, 2, 151936, 32768, tied=True
     ),
-    "Qwen/Qwen2.5-3B": make_config("qwen2", 2048, 11008, 36, 16, 2, 151936, tied=True),
-    "Qwen/Qwen2.5-14B": make_config("qwen2", 5120, 13824, 48, 40, 8, 152064),
-    "Qwen/Qwen2.5-32B": make_config("qwen2", 5120, 27648, 64, 40, 8, 152064),
-    "realtreetune/rho-1b-sft-MATH": make_config("llama", 2048, 5632, 22, 32, 4, 32000),
+    "Qwen/Qwen2.5-1.5B-Instruct": make_config(
+        "qwen2", 1536, 8960, 28, 12, 2, 151936, 32768, tied=True
+    ),
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B": make_config(
+        "qwen2", 1536, 8960, 28, 12, 2, 151936, 131072
+    ),
+    "Qwen/Qwen2.5-3B": make_config("qwen2", 2048, 11008, 36, 16, 2, 151936, 32768, tied=True),
+    "Qwen/Qwen2.5-14B": make_config("qwen2", 5120, 13824, 48, 40, 8, 152064, 131072),
+    "Qwen/Qwen2.5-32B": make_config("qwen2", 5120, 27648, 64, 40, 8, 152064, 131072),
+    "realtreetune/rho-1b-sft-MATH": make_config("llama", 2048, 5632, 22, 32, 4, 32000, 2048),
     "HuggingFaceTB/SmolLM2-135M-Instruct": _135M,
     "runs/smollm2-sft": _135M,
 }
@@ -91,8 +95,8 @@ def models(tmp_path_factory) -> dict[str, str]:
 
 
 def read_own(recipe: str) -> Constants:
-    """Return the constants of train_prime.py as a recipe sets them."""
-    return read_constants(runpy.run_path(str(ROOT / "train_prime.py")), [str(RECIPES[recipe])])
+    """Return the constants of its script as a recipe sets them."""
+    return read_constants(runpy.run_path(str(ROOT / find_script(recipe))), [str(RECIPES[recipe])])
 
 
 def run(script: str, folder: Path, recipe: str, **changes) -> None:
@@ -103,6 +107,13 @@ def run(script: str, folder: Path, recipe: str, **changes) -> None:
 
 def test_the_docs_have_a_row_for_every_recipe():
     assert {recipe for recipe, _, _ in TABLE} == set(RECIPES)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_model_knows_as_many_positions(recipe):
+    own = read_own(recipe)
+    names = [n for n in ("MAX_TOKENS", "MAX_PROMPT_TOKENS", "MAX_RESPONSE_TOKENS") if n in own]
+    model_files.check_length(HUB[own["MODEL"]], sum(own[name] for name in names), str(names))
 
 
 @pytest.mark.parametrize("recipe, machine, figures", TABLE)
@@ -208,7 +219,7 @@ def test_published_hyper_parameters():
     eurus = read_own("eurus_7b_8x80gb")
     assert (eurus["POLICY_LR"], eurus["PRM_LR"], eurus["BETA"]) == (5e-7, 1e-6, 0.05)
     assert eurus["PROMPTS_PER_ITERATION"] * eurus["SAMPLES_PER_PROMPT"] == 4 * 256  # 4 steps
-    sft = read_constants(runpy.run_path(str(ROOT / "sft.py")), [str(RECIPES["eurus_7b_sft"])])
+    sft = read_own("eurus_7b_sft")
     assert sft["STEPS"] == 3 * 229_763 // 96 and sft["WARMUP_STEPS"] == sft["STEPS"] // 10
 
 

@@ -105,6 +105,13 @@ def test_a_script_that_generates_nothing_is_counted_as_one_phase():
     assert parts["libraries"] == 2 * 2**30
     four_rows = activations._train_once({**CONSTANTS, "SAMPLES_PER_PROMPT": 1}, CONFIG, 1, "cuda")
     assert parts["activations"] == pytest.approx(four_rows, rel=0.1)  # 29 responding tokens, not 20
+    one_row = [  # longer than a micro-batch
+        estimate_training(
+            {**own, "MAX_TOKENS": n, "MICRO_BATCH_TOKENS": 9}, {"model": CONFIG}, 1, "cuda"
+        )
+        for n in (30, 60)
+    ]
+    assert one_row[1]["model"]["activations"] > 1.5 * one_row[0]["model"]["activations"]
     configs = {"PRM": CONFIG, "reference": CONFIG}
     whole = estimate_training({**own, "SHARD": True}, configs, 4, "cuda")
     parts = counted(whole["PRM"])

@@ -94,7 +94,7 @@ ARMS = {  # name: constants that differ from HARD
     "PRIME, 64 tokens": CUT,
     "PRIME, 64 tokens, mask": {**CUT, "TRUNCATED": "mask"},
     "PRIME, 64 tokens, filter": {**CUT, "TRUNCATED": "filter"},
-    "PRIME, KL 0.01": {"KL_COEF": 0.01},
+    "PRIME, KL 1": {"KL_COEF": 1.0},
     "PRIME, KL 0.1": {"KL_COEF": 0.1},
 }
 _PPO = {"ADVANTAGE_ESTIMATOR": "gae", "VALUE": "head", "GAMMA": 1.0}

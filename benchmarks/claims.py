@@ -55,9 +55,8 @@ HARD = {  # constants of the hard task, where they differ from the embedded defa
     "SAVE_EVERY": 40,
     **MACHINE,
 }
-# The ratio is 1 in one step. In four at the task's rate it stays within the clip range. At three
-# times that rate, two tokens in a thousand leave it; at ten times, six.
-STEPS_3X = {"OPTIMIZER_STEPS": 4, "POLICY_LR": 3e-5}
+# The ratio is 1 in one step. In four at ten times the task's rate, six tokens in ten thousand leave
+# the clip range; at the task's rate none does.
 STEPS_10X = {"OPTIMIZER_STEPS": 4, "POLICY_LR": 1e-4, "PROCESS_COEF": 0}
 # The responses to a prompt have one length, or nearly. This limit cuts off all of them for one
 # prompt in five. The accuracy filter would drop these prompts, so it is off.
@@ -87,8 +86,6 @@ ARMS = {  # name: constants that differ from HARD
     "RLOO, 3x rate": {"POLICY_LR": 3e-5, "PROCESS_COEF": 0},
     "PRIME, 10x rate": {"POLICY_LR": 1e-4},
     "RLOO, 10x rate": {"POLICY_LR": 1e-4, "PROCESS_COEF": 0},
-    "PRIME, 3x rate, four steps": STEPS_3X,
-    "PRIME, 3x rate, four steps, clip-higher": {**STEPS_3X, "CLIP_RANGE_HIGH": 0.28},
     "RLOO, 10x rate, four steps": STEPS_10X,
     "RLOO, 10x rate, four steps, clip-higher": {**STEPS_10X, "CLIP_RANGE_HIGH": 0.28},
     "PRIME, 64 tokens": CUT,

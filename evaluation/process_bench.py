@@ -104,7 +104,11 @@ def measure(named: Sequence[int], labels: Sequence[int]) -> tuple[float, float, 
     right = np.equal(named, labels)
     has_error = np.not_equal(labels, -1)
     a, b = float(right[has_error].mean()), float(right[~has_error].mean())
-    return a, b, 2 * a * b / (a + b) if a + b else 0.0
+    return a, b, _compute_f1(a, b)
+
+
+def _compute_f1(a: float, b: float) -> float:
+    return 2 * a * b / (a + b) if a + b else 0.0
 
 
 def choose_threshold(
@@ -121,8 +125,7 @@ def choose_threshold(
     best = (0.0, -1.0)
     for threshold in ((values[1:] + values[:-1]) / 2).tolist():
         right = (low < threshold) & (threshold <= high)
-        a, b = right[has_error].mean(), right[~has_error].mean()
-        f1 = float(2 * a * b / (a + b)) if a + b else 0.0
+        f1 = _compute_f1(float(right[has_error].mean()), float(right[~has_error].mean()))
         if f1 > best[1]:
             best = (threshold, f1)
     return best

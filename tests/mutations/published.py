@@ -128,10 +128,10 @@ FAULTS = [
         ),
         (
             "a mean that is not harmonic",
-            "return a, b, 2 * a * b / (a + b) if a + b else 0.0",
-            "return a, b, (a + b) / 2",
+            "return 2 * a * b / (a + b) if a + b else 0.0",
+            "return (a + b) / 2",
         ),
-        ("the kinds are swapped", "return a, b, 2 * a", "return b, a, 2 * a"),
+        ("the kinds are swapped", "return a, b, _compute", "return b, a, _compute"),
         ("the lowest threshold is best", "if f1 > best[1]:", "if best[1] < 0:"),
         ("a step starts at its separator", "len(step) + len(_BETWEEN)", "len(step)"),
         group="published",

@@ -22,7 +22,8 @@ _LEGEND = """\
 Accuracy is that of sampled responses, in %, before the filter. "Last fifth" means the last fifth of
 the iterations. Figures are means over seeds ± half the 95 % interval (Student); differences are
 taken seed by seed. The baseline of an arm is the same arm without process rewards, or else RLOO.
-benchmarks/claims.py defines the arms.
+The trend is the moving average of the accuracy over a fifth of the iterations. The deviation from
+it is a root mean square. benchmarks/claims.py defines the arms.
 """
 
 Runs = dict[tuple[str, int], list[dict]]  # metrics of complete runs, by arm and seed
@@ -86,8 +87,9 @@ def tabulate(runs: Runs, arms: Collection[str]) -> str:
     rows = [
         "| arm | seeds | accuracy, all iterations | last fifth | last fifth − baseline | "
         "last fifth − PRIME | greedy, held out | iterations to baseline's last fifth | "
-        "PRM accuracy, first, middle and last third | seconds per iteration |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "PRM accuracy, first, middle and last third | deviation from trend | "
+        "seconds per iteration |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for arm in dict.fromkeys(arm for arm, _ in runs):
         own = {seed: metrics for (name, seed), metrics in runs.items() if name == arm}
@@ -102,6 +104,7 @@ def tabulate(runs: Runs, arms: Collection[str]) -> str:
         goals = {seed: last(runs[base, seed]) for seed in own if (base, seed) in runs}
         cells.append(summarize([reach(own[seed], goal) for seed, goal in goals.items()]))
         cells.append(" ".join(f"{third:.0f}" for third in _thirds(list(own.values()))) or "-")
+        cells.append(summarize([deviation(m) for m in own.values()]))
         seconds = [np.median([line["seconds"] for line in m]) for m in own.values()]
         cells.append(f"{np.median(seconds):.2f}")
         rows.append(f"| {' | '.join(cells)} |")
@@ -128,6 +131,17 @@ def smooth(curve: np.ndarray) -> np.ndarray:
 def last(metrics: list[dict]) -> float:
     """Return the accuracy of the last fifth of the iterations, in per cent."""
     return 100 * float(smooth(accuracy(metrics))[-1])
+
+
+def deviation(metrics: list[dict]) -> float:
+    """Return how far an iteration's accuracy is from the moving average around it, as the root of
+    the mean square, in per cent (paper, Fig. 2).
+    """
+    curve = accuracy(metrics)
+    trend = smooth(curve)
+    first = (len(curve) - len(trend)) // 2
+    residuals = curve[first : first + len(trend)] - trend
+    return 100 * float(np.nanmean(residuals**2)) ** 0.5
 
 
 def reach(metrics: list[dict], goal: float) -> float:

@@ -89,6 +89,13 @@ def test_smoothing_and_the_iteration_that_reaches_a_goal():
     assert claims_report.smooth(np.array([0.2, 0.4])) == pytest.approx([0.2, 0.4])  # a short run
 
 
+def test_deviation_is_from_the_trend():
+    swings = make_run([0.4, 0.6] * 10)  # about 50 %, by 10 each time
+    assert claims_report.deviation(swings) == pytest.approx(10)
+    rising = make_run([n / 100 for n in range(1, 46)])  # a window of nine, an odd number
+    assert claims_report.deviation(rising) == pytest.approx(0, abs=1e-9)
+
+
 def test_a_row_compares_seed_by_seed():
     runs = {("RLOO", seed): make_run([0.5 + seed / 10] * 20) for seed in range(3)}
     runs |= {("PRIME", seed): make_run([0.6 + seed / 10] * 20, prm=0.75) for seed in range(3)}

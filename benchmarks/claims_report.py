@@ -3,7 +3,9 @@
 Accuracy is that of sampled responses, before the filter, smoothed over a fifth of the iterations.
 """
 
+import csv
 import json
+import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -50,15 +52,35 @@ class Part(NamedTuple):
 
 
 def write_report(out: Path, parts: Sequence[Part]) -> str:
-    """Write table.md of all parts and claim-N.png of each part; return the tables."""
-    tables = [_LEGEND]
+    """Write table.md and runs.csv of all parts, and claim-N.png of each; return the tables."""
+    tables, lines = [_LEGEND], []
     for part in parts:
         folder = out / part.folder
         if runs := _read_runs(folder, part):
             tables.append(f"## {part.title}\n\n{tabulate(runs, part.arms)}")
             _draw(folder, runs)
+            lines += [list_figures(part.folder, *key, metrics) for key, metrics in runs.items()]
     (out / "table.md").write_text("\n".join(tables))
+    with (out / "runs.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, lines[0] if lines else [])
+        writer.writeheader()
+        writer.writerows(lines)
     return "\n".join(tables)
+
+
+def list_figures(part: str, arm: str, seed: int, metrics: list[dict]) -> dict:
+    """Return the figures of one run, from which the table is computed."""
+    figures = {
+        "all_iterations": 100 * np.nanmean(accuracy(metrics)),
+        "last_fifth": last(metrics),
+        "held_out": 100 * metrics[-1]["eval_accuracy"],
+        "deviation": deviation(metrics),
+    }
+    thirds = dict(
+        zip(("prm_first", "prm_middle", "prm_last"), _thirds([metrics]) or [math.nan] * 3)
+    )
+    rounded = {name: f"{value:.2f}" for name, value in (figures | thirds).items()}
+    return {"part": part, "arm": arm, "seed": seed, **rounded}
 
 
 def _read_runs(folder: Path, part: Part) -> Runs:

@@ -1,5 +1,6 @@
 """The benchmark of the paper's claims: its task, its statistics, and real runs of it."""
 
+import csv
 import json
 import random
 import re
@@ -162,6 +163,14 @@ def test_arms_run_resume_and_are_reported(tmp_path, monkeypatch, capsys):
     [_, part] = table.split("## ")  # no other part has complete runs
     rows = [row.split("|")[1].strip() for row in part.splitlines() if row.startswith("| ")]
     assert rows == ["arm", *claims.QUICK]
+    lines = list(csv.DictReader((tmp_path / "runs.csv").open()))
+    assert [line["arm"] for line in lines] == list(claims.QUICK)
+    metrics = claims_report.read_metrics(tmp_path / "hard" / "oracle-1")
+    oracle = lines[claims.QUICK.index("oracle")]
+    assert float(oracle["last_fifth"]) == pytest.approx(
+        100 * metrics[0]["train_accuracy"], abs=0.01
+    )
+    assert lines[claims.QUICK.index("RLOO")]["prm_last"] == "nan"
     hard = tmp_path / "hard"
     drawn = {path.name for path in hard.glob("claim-*.png")}
     assert drawn == {f"claim-{n}.png" for n in range(1, 7)}

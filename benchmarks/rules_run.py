@@ -1,0 +1,273 @@
+"""Runs train_prime.py with another credit rule: `python benchmarks/rules_run.py RULE TASK ...`.
+
+The first argument is a JSON object: see DEFAULTS. The second is a task of credit_tasks.py, or
+"hard". Constants follow, as for train_prime.py. credit_rules.py starts this script.
+"""
+
+import itertools
+import json
+import random
+import sys
+from collections import deque
+from functools import partial
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent)]
+
+import checks.openmp  # noqa: F401  # isort: skip  (before torch)
+import credit
+import credit_tasks
+import numpy as np
+import rules
+import torch
+from torch import Tensor
+
+import train_prime
+import training.prm_pass
+from advantage import gae, prime_advantages, rloo, whitened
+from embedded import arithmetic
+from generation.ending import find_pad_token_id
+from generation.groups import Collected, Group
+from generation.seeds import derive_seed
+from models.batches import Rollouts
+from prm import implicit_process_rewards, number_prompts, pair_accuracy, pair_margins
+from reporting.run_log import PhaseTimer
+from reporting.steps import split_steps, token_texts
+from rollout import make_rollouts
+from training.micro_batches import split_rows
+from training.optimizer_steps import compute_logprobs, take_step
+from training.prm_pass import pass_rows
+
+DEFAULTS = {
+    "source": "prm",  # of process rewards: "prm", "oracle", "self" (SPRO), "vine", None
+    "use": "reward",  # "reward", "value", "progress", "min", "step", "spread", "masked"
+    "lambda": 1.0,  # of "value"
+    "loss": "ce",  # of the PRM: "ce", "pairs", "prefix"
+    "learns": "kept",  # from these prompts; "sampled": from all; a number: and so many iterations
+    "trust": False,  # the coefficient is multiplied by rules.trust()
+    "flipped": 0.0,  # share of the oracle's verdicts that are wrong
+    "scale": 200.0,  # of rules.prefix_logits(): 10 / 0.05
+    "margin": 5.0,
+    "vines": 4,  # continuations at each step of "vine"
+}
+_AGE = 0.9  # weight of the past in the running pair accuracy of "trust"
+
+
+class Credit:
+    """A rule, and what it remembers between iterations."""
+
+    def __init__(self, settings: dict, task: str):
+        self.settings = DEFAULTS | settings
+        self.task = task
+        memory = self.settings["learns"]
+        self.past: deque[list[Group]] = deque(maxlen=memory if isinstance(memory, int) else 0)
+        self.accuracy = 0.5  # running, of fresh responses
+        self.rng = random.Random(f"flips {train_prime.SEED}")
+        self.branched = 0  # iterations
+
+    def learn(self, run, timer: PhaseTimer, iteration: int, collected: Collected) -> dict:
+        """Replace train_prime.learn()."""
+        kept = collected.kept
+        if not kept:
+            run.log.write_rollouts(iteration, collected, run.tokenizer)
+            return {}
+        pad = find_pad_token_id(run.tokenizer)
+        rollouts = make_rollouts(kept, pad, run.accelerator.device, run.siblings)
+        texts = [token_texts(run.tokenizer, ids) for group in kept for ids in group.response_ids]
+        steps = [split_steps(own) for own in texts]
+        verdicts = self.judge(kept, texts, steps)
+        rewards = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)  # (B, T)
+        metrics, source = {}, self.settings["source"]
+        with timer("seconds_prm"):
+            if source == "prm":
+                rewards, metrics = self.update_prm(run, rollouts, collected)
+            elif source == "oracle":
+                rewards = place(self.flip(verdicts), texts, steps, rewards)
+            elif source == "self":
+                rewards = self.compare_with_start(run, rollouts)
+            elif source == "vine":
+                rewards = self.branch(run, timer, kept, steps, verdicts, rewards)
+        advantages = self.find_advantages(run, rollouts, rewards, steps, kept)
+        with timer("seconds_policy"):
+            metrics |= train_prime.update_policy(run, rollouts, advantages, None, None)
+            run.roles.refresh_rollout_model()
+        if source:
+            outcomes, mask = rollouts.outcome_rewards, rollouts.response_mask
+            prompts = number_prompts(outcomes, train_prime.SAMPLES_PER_PROMPT)
+            margins = pair_margins(rewards, outcomes, mask, prompts)
+            metrics.setdefault("prm_accuracy", pair_accuracy(margins))
+        run.log.write_rollouts(iteration, collected, run.tokenizer, rewards, advantages)
+        return metrics | measure_steps(verdicts, steps, rewards)
+
+    def judge(self, kept: list[Group], texts, steps) -> list[list[bool | None]]:
+        """Return the verdict of the task's rule on every step, of every response."""
+        questions = [group.question for group in kept for _ in group.response_ids]
+        verdicts = []
+        for question, own, spans in zip(questions, texts, steps):
+            lines = ["".join(own[start:end]) for start, end in spans]
+            if self.task == "hard":
+                judged = arithmetic.judge_steps(question, lines)
+            else:
+                judged = credit_tasks.judge_steps(credit_tasks.TASKS[self.task], question, lines)
+            verdicts.append(judged)
+        return verdicts
+
+    def flip(self, verdicts: list[list[bool | None]]) -> list[list[bool | None]]:
+        """Return the verdicts with a share of them inverted, at random."""
+        share, draw = self.settings["flipped"], self.rng.random
+        return [[v if v is None else v != (draw() < share) for v in own] for own in verdicts]
+
+    def branch(self, run, timer, kept: list[Group], steps, verdicts, like: Tensor) -> Tensor:
+        """Return what each step adds to the value (VinePPO, arXiv 2410.01679), as rewards (B, T).
+
+        The value at a step is the mean outcome of continuations from there, that of the prompt
+        the mean outcome of its responses. Equal prefixes share theirs.
+        """
+        K = train_prime.SAMPLES_PER_PROMPT
+        starts: dict[tuple, dict] = {}
+        for row, (spans, own) in enumerate(zip(steps, verdicts)):
+            group = kept[row // K]
+            stated = [span for span, verdict in zip(spans, own) if verdict is not None]
+            for start, _ in stated[1:]:
+                ids = group.prompt_ids + group.response_ids[row % K][:start]
+                fields = dict(ability=group.ability, ground_truth=group.ground_truth)
+                fields |= dict(data_source=group.data_source, question=group.question)
+                starts[tuple(ids)] = dict(prompt_ids=ids, **fields)
+        seeds = itertools.count(derive_seed(train_prime.SEED, self.branched))
+        self.branched += 1
+        with timer("seconds_vines"):
+            args = (self.settings["vines"], train_prime.TEMPERATURE, seeds)
+            groups = train_prime.sample_groups(run, PhaseTimer(), *args, list(starts.values()))
+        values = {key: group.accuracy for key, group in zip(starts, groups)}
+        rewards = torch.zeros_like(like)
+        for row, (spans, own) in enumerate(zip(steps, verdicts)):
+            group = kept[row // K]
+            ids, outcome = group.response_ids[row % K], group.outcome_rewards[row % K]
+            stated = [span for span, verdict in zip(spans, own) if verdict is not None]
+            keys = [tuple(group.prompt_ids + ids[:start]) for start, _ in stated[1:]]
+            known = [group.accuracy, *(values[key] for key in keys), outcome]
+            for (_, end), before, after in zip(stated, known, known[1:]):
+                rewards[row, end - 1] = after - before
+        return rewards
+
+    def update_prm(self, run, rollouts: Rollouts, collected: Collected) -> tuple[Tensor, dict]:
+        """Train the PRM on its data; return the rewards (B, T) of the kept responses, and metrics.
+
+        Its accuracy is that of all its passes before a step, so on responses not seen before.
+        """
+        prm, reference, learns = run.roles.prm, run.roles.reference, self.settings["learns"]
+        groups = list(collected.kept) if learns == "kept" else list(collected.sampled)
+        if isinstance(learns, int):
+            self.past.append(list(collected.sampled))
+            older = [group for groups in list(self.past)[:-1] for group in groups]
+            random.Random(f"{train_prime.SEED} {len(older)}").shuffle(older)
+            groups = older + groups  # the new ones last: accuracy is theirs
+        pad, K = find_pad_token_id(run.tokenizer), train_prime.SAMPLES_PER_PROMPT
+        data = make_rollouts(groups, pad, run.accelerator.device, run.siblings)
+        prompts = number_prompts(data.outcome_rewards, K)
+        seen = torch.zeros_like(data.response_mask, dtype=torch.float32)
+        wanted = max(1, train_prime.PRM_OPTIMIZER_STEPS * len(groups) // len(collected.kept))
+        common = dict(beta=train_prime.BETA, temperature=train_prime.TEMPERATURE)
+        common["micro_batch_tokens"] = train_prime.MICRO_BATCH_TOKENS
+        loss = "pairs" if self.settings["loss"] == "pairs" else "ce"
+        for rows in split_rows(len(seen), K, wanted):
+            args = (run.accelerator, prm, reference, data, rows, prompts)
+            own, _ = pass_rows(*args, loss=loss, **common)
+            seen += own
+            take_step(prm)
+        new = slice(-K * (len(collected.kept if learns == "kept" else collected.sampled)), None)
+        columns = (values[new] for values in (seen, data.outcome_rewards, data.response_mask))
+        margins = pair_margins(*columns, prompts[new])
+        accuracy = pair_accuracy(margins)
+        if len(margins):
+            self.accuracy = _AGE * self.accuracy + (1 - _AGE) * accuracy
+        terms = (train_prime.TEMPERATURE, train_prime.MICRO_BATCH_TOKENS)
+        logprobs = compute_logprobs(run.accelerator, prm.module, rollouts, *terms)
+        ref_logprobs = compute_logprobs(run.accelerator, reference, rollouts, *terms)
+        mask = rollouts.response_mask
+        rewards = implicit_process_rewards(logprobs, ref_logprobs, mask, train_prime.BETA)
+        return rewards, {"prm_accuracy": accuracy, "trust": rules.trust(self.accuracy)}
+
+    def compare_with_start(self, run, rollouts: Rollouts) -> Tensor:
+        """Return log pi / pi_ref (B, T) of the policy, times beta."""
+        terms = (train_prime.TEMPERATURE, train_prime.MICRO_BATCH_TOKENS)
+        policy, reference = run.roles.policy.module, run.roles.reference
+        logprobs = compute_logprobs(run.accelerator, policy, rollouts, *terms)
+        ref_logprobs = compute_logprobs(run.accelerator, reference, rollouts, *terms)
+        mask = rollouts.response_mask
+        return implicit_process_rewards(logprobs, ref_logprobs, mask, train_prime.BETA)
+
+    def find_advantages(self, run, rollouts: Rollouts, rewards: Tensor, steps, kept) -> Tensor:
+        """Return the advantages (B, T) that the rule makes of the process rewards."""
+        c, use, mask = train_prime, self.settings["use"], rollouts.response_mask
+        K, outcomes = c.SAMPLES_PER_PROMPT, rollouts.outcome_rewards
+        coefficient = c.PROCESS_COEF * (rules.trust(self.accuracy) if self.settings["trust"] else 1)
+        if not self.settings["source"]:
+            rewards, coefficient = torch.zeros_like(rewards), 0.0
+        scale = c.PROCESS_SCALE
+        if use in ("value", "progress"):
+            logits = rules.running_logits(rewards, mask)
+            if self.settings["loss"] == "prefix":
+                values = rules.prefix_logits(rewards, mask, self.settings["scale"])
+                logits = torch.cat([torch.zeros_like(values[:, :1]), values], dim=1)
+            values = rules.calibrated_values(logits, outcomes, mask, K)
+            if use == "value":
+                own = gae(outcomes, values[:, :-1], mask, 1.0, self.settings["lambda"])
+                return whitened(own, mask) if c.WHITEN else own
+            rewards, scale = rules.progress(values, mask), "none"
+        if use in ("reward", "progress"):
+            settings = dict(gamma=c.GAMMA, outcome_coef=c.OUTCOME_COEF, process_coef=coefficient)
+            settings |= dict(whiten=c.WHITEN, process_scale=scale)
+            return prime_advantages(outcomes, rewards, mask, K, **settings)
+        rewards = rewards.to(torch.float32)
+        if use == "min":
+            own = rules.least_to_come(rewards, mask, K, steps)
+            own = own / own.abs().max().clamp(min=1e-4)
+        elif use == "step":
+            own = rules.step_advantages(rewards, mask, K, steps)
+        elif use == "spread":
+            own = rules.spread_over_steps(rules.sum_steps(rewards, steps), steps, rewards)
+        elif use == "masked":
+            own = rules.masked_step_advantages(rewards, mask, K)
+            own = own / own.abs().max().clamp(min=1e-4)
+        outcome = rloo(outcomes[:, None], torch.ones_like(outcomes[:, None]), K) * mask
+        advantages = c.OUTCOME_COEF * outcome + coefficient * own
+        return whitened(advantages, mask) if c.WHITEN else advantages
+
+
+def place(verdicts, texts, steps, like: Tensor) -> Tensor:
+    """Return the oracle's rewards (B, T): 1 or -1 at the last token of a step that is not blank."""
+    rewards = torch.zeros_like(like)
+    for row, (own, spans) in enumerate(zip(verdicts, steps)):
+        for (start, end), right in zip(spans, own):
+            if right is not None:
+                token = max((t for t in range(start, end) if texts[row][t].strip()), default=start)
+                rewards[row, token] = 1.0 if right else -1.0
+    return rewards
+
+
+def measure_steps(verdicts, steps, rewards: Tensor) -> dict:
+    """Return how well rewards tell right steps from wrong ones: credit.py's two measures."""
+    sums = rules.sum_steps(rewards, steps)
+    judged = [
+        [(float(reward), right) for reward, right in zip(own, row) if right is not None]
+        for own, row in zip(sums, verdicts)
+    ]
+    every = [right for row in judged for _, right in row]
+    located = [row for row in judged if len(row) > 1 and not all(right for _, right in row)]
+    found = [credit.find_lowest(row) == credit.find_first_wrong(row) for row in located]
+    return {
+        "step_accuracy": float(np.mean(every)) if every else None,
+        "step_auc": credit.auc([judged]) if 0 < sum(every) < len(every) else None,
+        "first_wrong_found": float(np.mean(found)) if found else None,
+    }
+
+
+if __name__ == "__main__":
+    settings, task, *constants = sys.argv[1:]
+    rule = Credit(json.loads(settings), task)
+    if rule.settings["loss"] == "prefix":
+        terms = dict(scale=rule.settings["scale"], margin=rule.settings["margin"])
+        training.prm_pass.prm_loss = partial(rules.prefix_loss, **terms)
+    train_prime.learn = rule.learn
+    train_prime.main(constants)

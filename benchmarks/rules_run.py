@@ -62,7 +62,6 @@ class Credit:
         memory = self.settings["learns"]
         self.past: deque[list[Group]] = deque(maxlen=memory if isinstance(memory, int) else 0)
         self.accuracy = 0.5  # running, of fresh responses
-        self.rng = random.Random(f"flips {train_prime.SEED}")
         self.branched = 0  # iterations
 
     def learn(self, run, timer: PhaseTimer, iteration: int, collected: Collected) -> dict:
@@ -82,14 +81,17 @@ class Credit:
             if source == "prm":
                 rewards, metrics = self.update_prm(run, rollouts, collected)
             elif source == "oracle":
-                rewards = place(self.flip(verdicts), texts, steps, rewards)
+                rewards = place(self.flip(verdicts, iteration), texts, steps, rewards)
             elif source == "self":
-                rewards = self.compare_with_start(run, rollouts)
+                rewards = self.compare(run, run.roles.policy.module, rollouts)
             elif source == "vine":
                 rewards = self.branch(run, timer, kept, steps, verdicts, rewards)
         advantages = self.find_advantages(run, rollouts, rewards, steps, kept)
         with timer("seconds_policy"):
-            metrics |= train_prime.update_policy(run, rollouts, advantages, None, None)
+            old_logprobs = None
+            if train_prime.OPTIMIZER_STEPS > 1:
+                old_logprobs = self.compute(run, run.roles.policy.module, rollouts)
+            metrics |= train_prime.update_policy(run, rollouts, advantages, old_logprobs, None)
             run.roles.refresh_rollout_model()
         if source:
             outcomes, mask = rollouts.outcome_rewards, rollouts.response_mask
@@ -112,10 +114,10 @@ class Credit:
             verdicts.append(judged)
         return verdicts
 
-    def flip(self, verdicts: list[list[bool | None]]) -> list[list[bool | None]]:
+    def flip(self, verdicts: list[list[bool | None]], iteration: int) -> list[list[bool | None]]:
         """Return the verdicts with a share of them inverted, at random."""
-        share, draw = self.settings["flipped"], self.rng.random
-        return [[v if v is None else v != (draw() < share) for v in own] for own in verdicts]
+        rng, share = random.Random(f"{train_prime.SEED} {iteration}"), self.settings["flipped"]
+        return [[v if v is None else v != (rng.random() < share) for v in own] for own in verdicts]
 
     def branch(self, run, timer, kept: list[Group], steps, verdicts, like: Tensor) -> Tensor:
         """Return what each step adds to the value (VinePPO, arXiv 2410.01679), as rewards (B, T).
@@ -181,21 +183,17 @@ class Credit:
         accuracy = pair_accuracy(margins)
         if len(margins):
             self.accuracy = _AGE * self.accuracy + (1 - _AGE) * accuracy
-        terms = (train_prime.TEMPERATURE, train_prime.MICRO_BATCH_TOKENS)
-        logprobs = compute_logprobs(run.accelerator, prm.module, rollouts, *terms)
-        ref_logprobs = compute_logprobs(run.accelerator, reference, rollouts, *terms)
-        mask = rollouts.response_mask
-        rewards = implicit_process_rewards(logprobs, ref_logprobs, mask, train_prime.BETA)
+        rewards = self.compare(run, prm.module, rollouts)
         return rewards, {"prm_accuracy": accuracy, "trust": rules.trust(self.accuracy)}
 
-    def compare_with_start(self, run, rollouts: Rollouts) -> Tensor:
-        """Return log pi / pi_ref (B, T) of the policy, times beta."""
+    def compare(self, run, module, rollouts: Rollouts) -> Tensor:
+        """Return beta times the log-ratio of a model to the reference (B, T)."""
+        pair = [self.compute(run, own, rollouts) for own in (module, run.roles.reference)]
+        return implicit_process_rewards(*pair, rollouts.response_mask, train_prime.BETA)
+
+    def compute(self, run, module, rollouts: Rollouts) -> Tensor:
         terms = (train_prime.TEMPERATURE, train_prime.MICRO_BATCH_TOKENS)
-        policy, reference = run.roles.policy.module, run.roles.reference
-        logprobs = compute_logprobs(run.accelerator, policy, rollouts, *terms)
-        ref_logprobs = compute_logprobs(run.accelerator, reference, rollouts, *terms)
-        mask = rollouts.response_mask
-        return implicit_process_rewards(logprobs, ref_logprobs, mask, train_prime.BETA)
+        return compute_logprobs(run.accelerator, module, rollouts, *terms)
 
     def find_advantages(self, run, rollouts: Rollouts, rewards: Tensor, steps, kept) -> Tensor:
         """Return the advantages (B, T) that the rule makes of the process rewards."""

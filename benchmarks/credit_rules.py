@@ -1,9 +1,10 @@
 """The bench of credit rules: `python benchmarks/credit_rules.py [--quick]`.
 
 Does any use of a process reward model beat outcome-only RLOO where RLOO is at its best? Each rule
-of RULES has the same budget on one trial seed: four learning rates of the policy, then its
-variants at the best of them. The best setting runs on five other seeds, at its own rate and at
-RLOO's. The second task takes over what the first has chosen. So nothing is chosen there.
+of RULES is tried on one seed: four learning rates of the policy, then its variants at the best of
+them. RLOO has four variants, the others at most as many. The best setting runs on five other
+seeds, at its own rate and at RLOO's. The second task takes over what the first has chosen. So
+nothing is chosen there.
 
 Every complete run leaves a line in results.jsonl and is not repeated. To add a rule, write a pure
 function in rules.py, a line in rules_run.py that calls it, and a line in RULES.
@@ -37,7 +38,7 @@ from credit_rules_report import (
 )
 
 FIRST, SECOND = "exam", "walk"
-CANDIDATES = ("hard", "walk", "exam")  # among which the search looked
+CANDIDATES = ("hard", "walk", "exam")  # among which the search looks
 FLIPPED = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 ITERATIONS = 160
 RATES = [1e-5, 3e-5, 1e-4, 3e-4]
@@ -84,8 +85,7 @@ RULES = {
         {"source": "vine", "use": "spread"}, _FROZEN | {"OUTCOME_COEF": 0.0, "PROCESS_COEF": 1.0}
     ),
 }
-DRAWN = ("RLOO", "PRIME", "oracle")  # in the figure
-QUICK = ("RLOO", "PRIME", "oracle")
+MAIN = ("RLOO", "PRIME", "oracle")  # in the figure, and those of --quick
 
 
 class Job(NamedTuple):
@@ -227,7 +227,7 @@ def report(bench: Bench) -> str:
         tables.append(f"## {task}\n\n{tabulate(results, compared)}")
     tables.append(f"## Trials, seed {TRIAL_SEED}\n\n{list_trials(results, TRIAL_SEED)}")
     if "RLOO" in rules:
-        arms = [bench.settings_of(FIRST, rule)[0] for rule in DRAWN if rule in rules]
+        arms = [bench.settings_of(FIRST, rule)[0] for rule in MAIN if rule in rules]
         flips = {}
         if "oracle" in rules:
             job = bench.settings_of(FIRST, "oracle")[0]
@@ -246,8 +246,8 @@ def main() -> None:
     arguments = parser.parse_args()
     bench = Bench(arguments.out.resolve())
     if arguments.quick:
-        bench.choose(FIRST, QUICK)
-        confirm(bench, QUICK, FIRST, SEEDS[:2])
+        bench.choose(FIRST, MAIN)
+        confirm(bench, MAIN, FIRST, SEEDS[:2])
     else:
         for name in arguments.parts:
             PARTS[name](bench, arguments.rules)

@@ -5,7 +5,7 @@ of the iterations, in per cent.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -38,13 +38,12 @@ def summarize_run(metrics: list[dict]) -> dict:
         "best_stretch": round(float(np.nanmax(curve)), 3),
         "all": round(100 * float(np.nanmean(accuracy(metrics))), 3),
         "seconds": round(float(np.median([line["seconds"] for line in metrics])), 3),
-        "responses": sum(line["prompts_sampled"] for line in metrics),
         "curve": [round(float(curve[place]), 2) for place in places],
         **steps,
     }
 
 
-def read_results(path: Path, make_key: Callable[..., tuple]) -> Results:
+def read_results(path: Path, make_key: type) -> Results:
     """Return the lines of results.jsonl, by job."""
     lines = path.read_text().splitlines() if path.exists() else []
     results = {}

@@ -62,7 +62,6 @@ class Credit:
         memory = self.settings["learns"]
         self.past: deque[list[Group]] = deque(maxlen=memory if isinstance(memory, int) else 0)
         self.accuracy = 0.5  # running, of fresh responses
-        self.branched = 0  # iterations
 
     def learn(self, run, timer: PhaseTimer, iteration: int, collected: Collected) -> dict:
         """Replace train_prime.learn()."""
@@ -85,8 +84,8 @@ class Credit:
             elif source == "self":
                 rewards = self.compare(run, run.roles.policy.module, rollouts)
             elif source == "vine":
-                rewards = self.branch(run, timer, kept, steps, verdicts, rewards)
-        advantages = self.find_advantages(run, rollouts, rewards, steps, kept)
+                rewards = self.branch(run, timer, iteration, kept, steps, verdicts)
+        advantages = self.find_advantages(rollouts, rewards, steps)
         with timer("seconds_policy"):
             old_logprobs = None
             if train_prime.OPTIMIZER_STEPS > 1:
@@ -119,7 +118,7 @@ class Credit:
         rng, share = random.Random(f"{train_prime.SEED} {iteration}"), self.settings["flipped"]
         return [[v if v is None else v != (rng.random() < share) for v in own] for own in verdicts]
 
-    def branch(self, run, timer, kept: list[Group], steps, verdicts, like: Tensor) -> Tensor:
+    def branch(self, run, timer, iteration: int, kept: list[Group], steps, verdicts) -> Tensor:
         """Return what each step adds to the value (VinePPO, arXiv 2410.01679), as rewards (B, T).
 
         The value at a step is the mean outcome of continuations from there, that of the prompt
@@ -135,13 +134,13 @@ class Credit:
                 fields = dict(ability=group.ability, ground_truth=group.ground_truth)
                 fields |= dict(data_source=group.data_source, question=group.question)
                 starts[tuple(ids)] = dict(prompt_ids=ids, **fields)
-        seeds = itertools.count(derive_seed(train_prime.SEED, self.branched))
-        self.branched += 1
+        seeds = itertools.count(derive_seed(train_prime.SEED, iteration))
         with timer("seconds_vines"):
             args = (self.settings["vines"], train_prime.TEMPERATURE, seeds)
             groups = train_prime.sample_groups(run, PhaseTimer(), *args, list(starts.values()))
         values = {key: group.accuracy for key, group in zip(starts, groups)}
-        rewards = torch.zeros_like(like)
+        width = max(spans[-1][1] for spans in steps)
+        rewards = torch.zeros(len(steps), width, device=run.accelerator.device)
         for row, (spans, own) in enumerate(zip(steps, verdicts)):
             group = kept[row // K]
             ids, outcome = group.response_ids[row % K], group.outcome_rewards[row % K]
@@ -195,7 +194,7 @@ class Credit:
         terms = (train_prime.TEMPERATURE, train_prime.MICRO_BATCH_TOKENS)
         return compute_logprobs(run.accelerator, module, rollouts, *terms)
 
-    def find_advantages(self, run, rollouts: Rollouts, rewards: Tensor, steps, kept) -> Tensor:
+    def find_advantages(self, rollouts: Rollouts, rewards: Tensor, steps) -> Tensor:
         """Return the advantages (B, T) that the rule makes of the process rewards."""
         c, use, mask = train_prime, self.settings["use"], rollouts.response_mask
         K, outcomes = c.SAMPLES_PER_PROMPT, rollouts.outcome_rewards
@@ -217,7 +216,6 @@ class Credit:
             settings = dict(gamma=c.GAMMA, outcome_coef=c.OUTCOME_COEF, process_coef=coefficient)
             settings |= dict(whiten=c.WHITEN, process_scale=scale)
             return prime_advantages(outcomes, rewards, mask, K, **settings)
-        rewards = rewards.to(torch.float32)
         if use == "min":
             own = rules.least_to_come(rewards, mask, K, steps)
             own = own / own.abs().max().clamp(min=1e-4)

@@ -49,12 +49,17 @@ def judge(place: str, run: train_prime.Run, rollouts: Rollouts, _) -> tuple[Tens
                 if right is not None:
                     tokens = range(start, end)
                     if place == "result":
-                        tokens = [max(token for token in tokens if texts[token].strip())]
+                        tokens = [find_result(texts, start, end)]
                     rewards[row, list(tokens)] = (1 if right else -1) / len(tokens)
             row += 1
     mask, outcomes = rollouts.response_mask, rollouts.outcome_rewards
     accuracy = prm_accuracy(rewards, outcomes, mask, train_prime.SAMPLES_PER_PROMPT)
     return rewards, None, {"prm_accuracy": accuracy}
+
+
+def find_result(texts: list[str], start: int, end: int) -> int:
+    """Return the last token of a line that is not blank: the number that makes it right or not."""
+    return max(token for token in range(start, end) if texts[token].strip())
 
 
 if __name__ == "__main__":

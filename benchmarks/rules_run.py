@@ -20,6 +20,7 @@ import credit_tasks
 import numpy as np
 import rules
 import torch
+from claims_run import find_result
 from torch import Tensor
 
 import train_prime
@@ -237,8 +238,7 @@ def place(verdicts, texts, steps, like: Tensor) -> Tensor:
     for row, (own, spans) in enumerate(zip(verdicts, steps)):
         for (start, end), right in zip(spans, own):
             if right is not None:
-                token = max((t for t in range(start, end) if texts[row][t].strip()), default=start)
-                rewards[row, token] = 1.0 if right else -1.0
+                rewards[row, find_result(texts[row], start, end)] = 1.0 if right else -1.0
     return rewards
 
 

@@ -36,15 +36,17 @@ def rloo(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
 def grpo(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:
     """Return rewards normalized by the responses of their prompt (paper, Eq. 7):
 
-        (r_t^i - mean_j m^j) / (std_j m^j + 1e-4),   m^j = mean reward of response j
+        (r_t^i - mean_j m^j) / std_j m^j,   m^j = mean reward of response j
 
     Mean and deviation are over the K response means, not over tokens. The deviation is that of a
-    sample: it divides by K - 1.
+    sample: it divides by K - 1. Where it is 0, or rounding noise, the prompt's rewards become 0.
     """
     groups = _response_means(rewards, mask, samples_per_prompt)  # (prompts, K)
-    mean, deviation = groups.mean(dim=1), groups.std(dim=1) + _ROUNDING  # (prompts,)
-    mean, deviation = (v.repeat_interleave(samples_per_prompt)[:, None] for v in (mean, deviation))
-    return (rewards - mean) / deviation * mask
+    mean, deviation = groups.mean(dim=1), groups.std(dim=1)  # (prompts,)
+    length = mask.sum(-1).view_as(groups).mean(dim=1)  # (prompts,) rewards of a response
+    inverse = torch.where(deviation * length > _ROUNDING, 1 / deviation, 0.0)
+    mean, inverse = (v.repeat_interleave(samples_per_prompt)[:, None] for v in (mean, inverse))
+    return (rewards - mean) * inverse * mask
 
 
 def reinforce(rewards: Tensor, mask: Tensor, samples_per_prompt: int) -> Tensor:

@@ -124,10 +124,11 @@ def importance_weights(
     metrics = {"sampler_kl": -log_ratio.sum() / divisor}
     if cap is None:
         return torch.ones_like(mask), {**metrics, "capped_fraction": mask.new_zeros(())}
-    log_weights = torch.where(log_ratio.abs() > _ROUNDING, log_ratio, 0.0)  # (B, T)
+    size = log_ratio.abs()
     if level == "sequence":
-        log_weights = log_weights.sum(dim=-1, keepdim=True) * mask
-    weights = log_weights.exp()
+        size = size.amax(dim=-1, keepdim=True)
+        log_ratio = log_ratio.sum(dim=-1, keepdim=True) * mask
+    weights = torch.where(size > _ROUNDING, log_ratio, 0.0).exp()  # (B, T)
     metrics["capped_fraction"] = ((weights > cap) * mask).sum() / divisor
     return weights.clamp(max=cap), metrics
 

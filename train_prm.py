@@ -65,7 +65,7 @@ GRADIENT_CLIP = 10.0  # largest gradient norm
 RUN_NAME = "prm"  # folder under OUTPUT_DIR; the trained PRM is its folder prm/
 OUTPUT_DIR = "runs"
 SEED = 0  # of the order of prompts, and of which are held out
-LOG_EVERY = 10  # optimizer steps; also at the end of every epoch
+LOG_EVERY = 10  # optimizer steps; also at the end of every epoch and at every checkpoint
 SAVE_EVERY = 500  # optimizer steps between checkpoints; also after the last
 LOG_WITH = None  # None, "tensorboard", "wandb", "trackio"
 CPU_THREADS = None  # torch threads per process without GPU; None: cores / processes
@@ -94,9 +94,10 @@ def main(arguments: Sequence[str] = ()) -> None:
         raise UserError(f"{folder} holds a run of train_prime.py: name another RUN_NAME.")
     names = ("MODEL", "REFERENCE_MODEL", "BETA")
     settings, tokenizer = scoring.read_settings(MODEL, reference, BETA, names)
-    config = model_files.load_config(MODEL, "MODEL")
-    model_files.check_length(config, MAX_TOKENS, "MAX_TOKENS")
-    size = model_files.count_parameters(config)
+    configs = load_configs(reference)
+    for role, config in configs.items():
+        model_files.check_length(config, MAX_TOKENS, "MAX_TOKENS", f"the {role}")
+    size = model_files.count_parameters(configs["PRM"])
     files.check_folder(folder, "OUTPUT_DIR", size, num_trained=1, num_exported=1)
     accelerator = processes.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
     with accelerator.main_process_first():
@@ -109,8 +110,8 @@ def main(arguments: Sequence[str] = ()) -> None:
             constant="DATA",
         )
     groups = labelled.group_by_prompt(responses)
-    labelled.check_pairs(responses, groups, LOSS, "DATA")
     trained, held_out = labelled.hold_out(groups, EVAL_FRACTION, SEED)
+    labelled.check_labels(responses, trained, LOSS, "DATA")
     lock, saved = processes.claim_folder(accelerator, folder, saved)
     learner = Learner(accelerator, settings, responses, find_pad_token_id(tokenizer), len(trained))
     stream = RowStream(trained, SEED)
@@ -156,8 +157,8 @@ class Learner:
         self.temperature = settings.temperature
         self.responses = responses
         self.pad_token_id = pad_token_id
+        self.num_prompts = num_prompts
         self.prompts_per_step = min(PROMPTS_PER_STEP, num_prompts)
-        self.steps_per_epoch = math.ceil(num_prompts / self.prompts_per_step)
         self.steps = math.ceil(EPOCHS * num_prompts / self.prompts_per_step)
         self.trainee = make_trainee(
             accelerator,
@@ -250,13 +251,15 @@ def train(
     accelerator, steps, lines = learner.accelerator, learner.steps, []
     for done in range(first + 1, steps + 1):
         lines.append(learner.update(stream.take(learner.prompts_per_step)))
-        ends_epoch = done % learner.steps_per_epoch == 0 or done == steps
-        if done % LOG_EVERY == 0 or ends_epoch:
+        seen = done * learner.prompts_per_step % learner.num_prompts  # prompts of this epoch
+        ends_epoch = seen < learner.prompts_per_step or done == steps
+        saves = done % SAVE_EVERY == 0
+        if done % LOG_EVERY == 0 or ends_epoch or saves:
             means = {name: mean([line[name] for line in lines]) for name in lines[0]}
             results = learner.evaluate(held_out) if ends_epoch else {}
             write_line(accelerator, folder, done, {**means, **results})
             lines = []
-        if done % SAVE_EVERY == 0 or done == steps:
+        if saves or done == steps:
             state = {"stream": stream.state_dict(), "responses": len(learner.responses)}
             target = folder / "checkpoint"
             checkpoint.save_checkpoint(accelerator, target, done, [learner.trainee], state)

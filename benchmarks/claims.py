@@ -103,6 +103,12 @@ PAPER = {  # experiments of the paper on the hard task: constants that differ fr
     "RLOO": {"PROCESS_COEF": 0},
     "REINFORCE + process": {"ADVANTAGE_ESTIMATOR": "reinforce"},
     "REINFORCE": {"ADVANTAGE_ESTIMATOR": "reinforce", "PROCESS_COEF": 0},
+    "REINFORCE + process, no whitening": {"ADVANTAGE_ESTIMATOR": "reinforce", "WHITEN": False},
+    "REINFORCE, no whitening": {
+        "ADVANTAGE_ESTIMATOR": "reinforce",
+        "WHITEN": False,
+        "PROCESS_COEF": 0,
+    },
     "GRPO + process": {"ADVANTAGE_ESTIMATOR": "grpo"},
     "GRPO": {"ADVANTAGE_ESTIMATOR": "grpo", "PROCESS_COEF": 0},
     "pairs loss": {"PRM_LOSS": "pairs"},

@@ -67,13 +67,15 @@ def describe_weights(model: str) -> dict[str, list[int]]:
     return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(files)}
 
 
-def check_length(config: PretrainedConfig, tokens: int, constants: str) -> None:
+def check_length(
+    config: PretrainedConfig, tokens: int, constants: str, model: str = "the model"
+) -> None:
     """Raise UserError if sequences may have more tokens than the model has positions."""
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     if positions and tokens > positions:
         raise UserError(
-            f"{constants} allow sequences of {tokens} tokens, but the model knows {positions} "
-            "positions (max_position_embeddings in its config.json): reduce them."
+            f"{constants} allow sequences of {tokens} tokens, but {model} knows "
+            f"{positions} positions (max_position_embeddings in its config.json): reduce them."
         )
 
 

@@ -56,14 +56,16 @@ def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int
         fixed = ["NUM_ITERATIONS"] if c["POLICY_SCHEDULE"] == "cosine" else []
         check_same_constants(c, old, folder, [n for n in FREE_TO_CHANGE if n not in fixed])
     config = model_files.load_config(c["MODEL"], "MODEL")
+    length = c["MAX_PROMPT_TOKENS"] + c["MAX_RESPONSE_TOKENS"]
+    limits = "MAX_PROMPT_TOKENS and MAX_RESPONSE_TOKENS"
+    model_files.check_length(config, length, limits)
     if c["PRM_MODEL"]:
-        model_files.load_config(c["PRM_MODEL"], "PRM_MODEL")
+        own = model_files.load_config(c["PRM_MODEL"], "PRM_MODEL")
+        model_files.check_length(own, length, limits, f"PRM_MODEL = {c['PRM_MODEL']}")
         tokenizers = [model_files.load_tokenizer(c[name], name) for name in ("PRM_MODEL", "MODEL")]
         model_files.check_same_vocabulary(*tokenizers, ("PRM_MODEL", "MODEL"))
     if c["PRM_REFERENCE"] == "prm":
         _check_reference(c)
-    longest = c["MAX_PROMPT_TOKENS"] + c["MAX_RESPONSE_TOKENS"]
-    model_files.check_length(config, longest, "MAX_PROMPT_TOKENS and MAX_RESPONSE_TOKENS")
     size = model_files.count_parameters(config)
     if c["VALUE"] == "head":
         model_files.count_value_parameters(config)  # or explain why there is no such model
@@ -107,6 +109,9 @@ def _check_reference(constants: dict) -> None:
             "PRM_UPDATE."
         )
     if c["PRM_MODEL"]:
-        model_files.load_config(reference, f"{name} (recorded by {c['PRM_MODEL']})")
+        config = model_files.load_config(reference, f"{name} (recorded by {c['PRM_MODEL']})")
+        length = c["MAX_PROMPT_TOKENS"] + c["MAX_RESPONSE_TOKENS"]
+        limits = "MAX_PROMPT_TOKENS and MAX_RESPONSE_TOKENS"
+        model_files.check_length(config, length, limits, f"the reference {reference}")
         tokenizers = [model_files.load_tokenizer(n, name) for n in (reference, c["MODEL"])]
         model_files.check_same_vocabulary(*tokenizers, (f"The reference {reference}", "MODEL"))

@@ -7,6 +7,7 @@ import torch
 
 from advantage import (
     gae,
+    grpo,
     outcome_returns,
     prime_advantages,
     prm_values,
@@ -90,11 +91,19 @@ def slow_centred(rewards: list[list[float]], K: int, estimator: str) -> list[lis
     for i, own in enumerate(rewards):
         first = i // K * K
         means = [statistics.fmean(row) for row in rewards[first : first + K]]
-        mean, deviation = statistics.fmean(means), statistics.stdev(means) + 1e-4
+        mean, deviation = statistics.fmean(means), statistics.stdev(means)
         if estimator == "reinforce":
             mean, deviation = 0.0, 1.0
         centred.append([(r - mean) / deviation for r in own])
     return centred
+
+
+def test_small_rewards_of_a_long_response_are_normalized_and_rounding_is_not():
+    sums = torch.tensor([0.8, 0.3, -0.2, -0.9])
+    mask = torch.ones(4, 3000)
+    found = grpo(sums[:, None] / 3000 * mask, mask, 4)[:, 0]
+    torch.testing.assert_close(found, (sums - sums.mean()) / sums.std(), rtol=1e-4, atol=0)
+    assert not grpo(sums[:, None] * 1e-8 * mask, mask, 4).any()
 
 
 @pytest.mark.parametrize("estimator", ["grpo", "reinforce"])
@@ -124,7 +133,7 @@ def test_hand_worked_estimators():
     # leave-one-out: against the other one; GRPO: mean 1/2, deviation sqrt(1/2); REINFORCE: itself
     assert outcome_returns(outcomes, mask, 2)[:, 0].tolist() == [1, -1, 0, 0]
     grpo = outcome_returns(outcomes, mask, 2, "grpo")[:, 0].tolist()
-    assert grpo == pytest.approx([0.5**0.5, -(0.5**0.5), 0, 0], abs=2e-4)
+    assert grpo == pytest.approx([0.5**0.5, -(0.5**0.5), 0, 0])
     assert outcome_returns(outcomes, mask, 2, "reinforce")[:, 0].tolist() == [1, 0, 1, 1]
 
 
@@ -134,7 +143,7 @@ def test_hand_worked_process_returns_of_the_estimators():
     # response means 2 and 4: mean 3, deviation sqrt(2). Over the three tokens it would be 8/3
     # row 0: (3 - 3) / sqrt(2) = 0, and before it (1 - 3) / sqrt(2) more; row 1: 1 / sqrt(2)
     grpo = process_returns(process, mask, 2, 1.0, "grpo")
-    assert grpo.flatten().tolist() == pytest.approx([-(2**0.5), 0, 0.5**0.5, 0], abs=3e-4)
+    assert grpo.flatten().tolist() == pytest.approx([-(2**0.5), 0, 0.5**0.5, 0])
     # no baseline; gamma 1/2: 1 + 3/2
     assert process_returns(process, mask, 2, 1.0, "reinforce").tolist() == [[4, 3], [4, 0]]
     assert process_returns(process, mask, 2, 0.5, "reinforce").tolist() == [[2.5, 3], [4, 0]]

@@ -192,9 +192,10 @@ def test_a_stopped_run_goes_on_and_ends_the_same(models, tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     for folder in (whole, stopped):
         folder.mkdir()
-    run(whole, MODEL=models["tiny"])
+    own = {"MODEL": models["tiny"], "LOG_EVERY": 3}  # while there is a checkpoint every second step
+    run(whole, **own)
     data = write_rows(tmp_path / "rows.jsonl", make_rows())
-    own = {**SMALL, "MODEL": models["tiny"], "DATA": data, "OUTPUT_DIR": str(stopped)}
+    own = {**SMALL, **own, "DATA": data, "OUTPUT_DIR": str(stopped)}
     script = load_script("train_prm.py", stopped, **own)
     update = script.Learner.update
 
@@ -213,6 +214,13 @@ def test_a_stopped_run_goes_on_and_ends_the_same(models, tmp_path):
     assert read_metrics(whole / "run") == read_metrics(stopped / "run")
     files = [folder / "run" / "prm" / "model.safetensors" for folder in (whole, stopped)]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_epochs_may_end_within_a_step(models, tmp_path):
+    own = dict(EPOCHS=4, PROMPTS_PER_STEP=4, EVAL_FRACTION=0.3)  # 6 prompts are trained on
+    run(tmp_path, **own, MODEL=models["tiny"])
+    metrics = read_metrics(tmp_path / "run")
+    assert [line["step"] for line in metrics if "eval_accuracy" in line] == [2, 3, 5, 6]
 
 
 def test_two_processes_train_as_one(models, tmp_path, script_environment):
@@ -248,7 +256,7 @@ def test_two_processes_train_as_one(models, tmp_path, script_environment):
         (dict(EPOCHS=0), "EPOCHS = 0 must lie between 1"),
         (dict(EVAL_FRACTION=1.0), "EVAL_FRACTION = 1.0 must lie between 0.0 and 0.9"),
         (dict(MAX_TOKENS=3), "every row is longer than MAX_TOKENS = 3"),
-        (dict(MAX_TOKENS=5000), "allow sequences of 5000 tokens"),
+        (dict(MAX_TOKENS=5000), "allow sequences of 5000 tokens, but the PRM knows 1024"),
     ],
 )
 def test_mistakes_in_constants(tmp_path, monkeypatch, constants, words):

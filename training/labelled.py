@@ -1,6 +1,7 @@
 """Labelled responses for train_prm.py: read, made token ids, grouped by prompt, some held out."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 import data
 from checks.errors import UserError
-from reporting.response_files import list_iterations, read_rows
+from reporting.response_files import list_iterations
 
 _TEXT, _TOKENS, _NUMBER = Value("string"), List(Value("int64")), Value("float64")
 _ROLLOUT_FEATURES = Features(
@@ -43,8 +44,8 @@ def load_responses(
         dropped: number of rows over max_tokens.
 
     Raises:
-        UserError: a column is missing, a row is incomplete (the message names it), all labels are
-            the same, or no row is left.
+        UserError: a column is missing, a row is incomplete (the message names it), or no row is
+            left.
     """
     rows = _load_rows(source, split, constant)
     columns = set(rows.column_names)
@@ -62,12 +63,6 @@ def load_responses(
 
     encoded = data.map_rows(rows, encode, _ENCODED_FEATURES, constant)
     data.raise_first_fault(encoded, constant)
-    labels = encoded["label"]
-    if min(labels) == max(labels):
-        raise UserError(
-            f"{constant}: row 0 has the label {labels[0]:g}, and so have all {len(labels)} rows. "
-            "A PRM learns from right and wrong responses: add the others."
-        )
     pairs = zip(encoded["prompt_ids"], encoded["response_ids"])
     lengths = [len(prompt) + len(response) for prompt, response in pairs]
     return data.keep_short(encoded, lengths, "MAX_TOKENS", max_tokens, constant)
@@ -110,9 +105,18 @@ def group_by_prompt(responses: Dataset) -> list[list[int]]:
     return list(groups.values())
 
 
-def check_pairs(responses: Dataset, groups: Sequence[list[int]], loss: str, constant: str) -> None:
-    """Raise UserError if the loss needs pairs and no prompt has responses of different labels."""
+def check_labels(responses: Dataset, groups: Sequence[list[int]], loss: str, constant: str) -> None:
+    """Raise UserError if there is nothing to tell apart: all responses of the groups have the same
+    label, or the loss needs pairs and no prompt has responses of different labels.
+    """
     labels = responses["label"]
+    known = {labels[row] for group in groups for row in group}
+    if len(known) == 1:
+        raise UserError(
+            f"{constant}: all {sum(map(len, groups))} responses that are short enough and not held "
+            f"out have the label {known.pop():g}. A PRM learns from right and wrong responses: add "
+            "the others, or raise MAX_TOKENS."
+        )
     if loss == "pairs" and all(len({labels[row] for row in group}) == 1 for group in groups):
         raise UserError(
             f'{constant}: no prompt has both a better and a worse response, which LOSS = "pairs" '
@@ -133,16 +137,28 @@ def hold_out(
 def _load_rows(source: str, split: str, constant: str) -> Dataset:
     """Return the rows of data.load_rows(), or those of all iterations in a run's rollouts/."""
     paths = list_iterations(Path(source)) if Path(source).is_dir() else {}
-    if not paths:
+    if not any("response_ids" in row for path in paths.values() for row in _read_whole_lines(path)):
         return data.load_rows(source, split, constant)
     # Read here: the reader of json wants the same columns in every file. What is surplus stands in
-    # the file of a later iteration once more, when it is trained on.
-    parts = []
-    for path in paths.values():
-        rows = [row for row in read_rows(path) if row.get("decision") != "surplus"]
+    # the file of a later iteration once more if it is trained on. So it is read from behind.
+    parts, trained = [], set()
+    for path in reversed(paths.values()):
+        rows = []
+        for row in _read_whole_lines(path):
+            key = row["prompt"], tuple(row["response_ids"])
+            if row.get("decision") != "surplus" or key not in trained:
+                rows.append(row)
+            if row.get("decision") == "trained":
+                trained.add(key)
         columns = {name: [row.get(name) for row in rows] for name in _ROLLOUT_FEATURES}
         parts.append(Dataset.from_dict(columns, features=_ROLLOUT_FEATURES))
-    return concatenate_datasets(parts)
+    return concatenate_datasets(parts[::-1])
+
+
+def _read_whole_lines(path: Path) -> Iterator[dict]:
+    """Yield the rows of a file, but not a last line without its end, which a run may be writing."""
+    with path.open() as file:
+        yield from (json.loads(line) for line in file if line.endswith("\n") and line.strip())
 
 
 def _read_label(row: dict) -> tuple[float, str]:

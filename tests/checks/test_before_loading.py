@@ -2,6 +2,7 @@
 
 import json
 from collections import namedtuple
+from pathlib import Path
 
 import huggingface_hub
 import pytest
@@ -243,6 +244,11 @@ def test_a_constant_that_was_renamed():
         check_training_constants(constants)
 
 
+def set_positions(model: Path, count: int) -> None:
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": count}))
+
+
 def test_models_that_cannot_be_loaded(start, tmp_path):
     assert "MODEL = 'a/b' is no causal LM in a folder or on the hub" in start(MODEL="a/b")
     assert "is no causal LM" in start(MODEL="gpt2-of-nobody")
@@ -262,6 +268,10 @@ def test_models_that_cannot_be_loaded(start, tmp_path):
     vocabulary["+"], vocabulary["-"] = vocabulary["-"], vocabulary["+"]
     file.write_text(json.dumps(content))
     assert "different vocabularies (63 and 63 tokens)" in start(PRM_MODEL=swapped)
+    short = Path(copy_model(tmp_path / "short"))
+    set_positions(short, 16)
+    words = f"tokens, but PRM_MODEL = {short} knows 16 positions"
+    assert words in start(PRM_MODEL=str(short))
     path = tmp_path / "other" / "config.json"
     path.write_text(json.dumps({"model_type": "t5"}))
     assert "is no causal LM" in start(MODEL=other)

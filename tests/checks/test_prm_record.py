@@ -62,5 +62,12 @@ def test_a_recorded_reference_must_exist_and_share_the_tokenizer(prm, byte_model
     path.write_text(path.read_text().replace("models/none", byte_model))
     with pytest.raises(UserError, match="The reference .* and MODEL have different vocabularies"):
         check_training_run(own, tmp_path / "run", None)
-    path.write_text(path.read_text().replace(byte_model, SFT_MODEL))
+    short = copy_model(tmp_path / "short")
+    config = json.loads((tmp_path / "short" / "config.json").read_text())
+    config["max_position_embeddings"] = 16
+    (tmp_path / "short" / "config.json").write_text(json.dumps(config))
+    path.write_text(path.read_text().replace(byte_model, short))
+    with pytest.raises(UserError, match="but the reference .*short knows 16 positions"):
+        check_training_run(own, tmp_path / "run", None)
+    path.write_text(path.read_text().replace(short, SFT_MODEL))
     check_training_run({**own, "PRM_UPDATE": "none"}, tmp_path / "run", None)

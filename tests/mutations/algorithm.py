@@ -28,6 +28,16 @@ FAULTS = [
             "groups.std(dim=1, correction=0)",
         ),
         (
+            "GRPO's deviation has a floor that short rewards do not reach",
+            "torch.where(deviation * length > _ROUNDING, 1 / deviation, 0.0)",
+            "1 / (deviation + 1e-4)",
+        ),
+        (
+            "rounding is normalized by GRPO",
+            "torch.where(deviation * length > _ROUNDING, 1 / deviation, 0.0)",
+            "torch.where(deviation > 0, 1 / deviation, 0.0)",
+        ),
+        (
             "REINFORCE has a baseline",
             "    return rewards * mask",
             "    return (rewards - rewards.mean()) * mask",
@@ -202,11 +212,11 @@ FAULTS = [
         ),
         ("the cap is not applied", "weights.clamp(max=cap), metrics", "weights, metrics"),
         ("every weight is of its response", 'if level == "sequence":', "if True:"),
-        ("rounding is corrected too", "log_ratio.abs() > _ROUNDING", "log_ratio.abs() >= 0"),
+        ("rounding is corrected too", "size > _ROUNDING", "size >= 0"),
         (
             "rounding adds up over a response",
-            "log_weights = log_weights.sum(dim=-1, keepdim=True) * mask",
-            "log_weights = log_ratio.sum(dim=-1, keepdim=True) * mask",
+            "size = size.amax(dim=-1, keepdim=True)",
+            "size = size.sum(dim=-1, keepdim=True)",
         ),
         ("the sampler's KL has the wrong sign", "-log_ratio.sum() / div", "log_ratio.sum() / div"),
         (

@@ -101,7 +101,23 @@ FAULTS = [
         ),
         ("outcome_reward goes before label", 'if row.get("label") is None', "if True"),
         ("labels above 1 are accepted", "if not 0 <= label <= 1:", "if not 0 <= label:"),
-        ("one class is accepted", "if min(labels) == max(labels):", "if False:"),
+        ("one class is accepted", "if len(known) == 1:", "if False:"),
+        (
+            "one class is looked for in all rows",
+            "for group in groups for row in group}",
+            "for row in range(len(labels))}",
+        ),
+        (
+            "a surplus that was never trained on is lost",
+            'if row.get("decision") != "surplus" or key not in trained:',
+            'if row.get("decision") != "surplus":',
+        ),
+        (
+            "a surplus counts twice",
+            'if row.get("decision") == "trained":',
+            "if False:",
+        ),
+        ("a line being written is read", 'if line.endswith("\\n") and line', "if line"),
         (
             "the system prompt is ignored",
             "encode_pair(row, tokenizer, system_prompt, data",
@@ -170,12 +186,17 @@ FAULTS = [
         (
             "the schedule ends after an epoch",
             "warmup_then_cosine(WARMUP_STEPS, self.steps)",
-            "warmup_then_cosine(WARMUP_STEPS, self.steps_per_epoch)",
+            "warmup_then_cosine(WARMUP_STEPS, self.steps // EPOCHS)",
         ),
         (
             "an epoch more",
             "math.ceil(EPOCHS * num_prompts",
             "math.ceil((EPOCHS + 1) * num_prompts",
+        ),
+        (
+            "every epoch has two steps",
+            "ends_epoch = seen < learner.prompts_per_step",
+            "ends_epoch = done % 2 == 0",
         ),
     ),
     *faults(

@@ -51,10 +51,10 @@ def test_rollouts_and_responses_of_an_evaluation_are_read_as_they_are(tmp_path):
     log = RunLog(tmp_path, True)
     (tmp_path / "rollouts").mkdir()
     log.write_rollouts(0, Collected([], [], [group], 0.0, 1), TOKENIZER)
+    # A surplus is trained on later, and then stands in a file of that iteration too.
+    log.write_rollouts(1, Collected([], [group], [group], 1.0, 1), TOKENIZER)
     values = torch.zeros(2, 2)
-    log.write_rollouts(1, Collected([group], [], [group], 1.0, 1), TOKENIZER, values, values)
-    # A surplus is trained on later, and then stands in a file of that iteration.
-    log.write_rollouts(2, Collected([], [group], [group], 1.0, 1), TOKENIZER)
+    log.write_rollouts(2, Collected([group], [], [group], 1.0, 1), TOKENIZER, values, values)
     append_groups(tmp_path / "responses.jsonl", [0], [group], TOKENIZER.decode)
     for source, count in (("rollouts", 4), ("responses.jsonl", 2)):
         responses, _ = load(tmp_path / source)
@@ -72,7 +72,6 @@ def test_rollouts_and_responses_of_an_evaluation_are_read_as_they_are(tmp_path):
         ({"label": None}, "row 1 has neither label nor outcome_reward"),
         ({"response": None}, "row 1 has no response, or one that is not text"),
         ({"prompt": None}, "row 1 has no prompt"),
-        ({"label": 1.0}, "row 0 has the label 1, and so have all 2 rows"),
     ],
 )
 def test_mistakes_in_rows(tmp_path, changes, words):
@@ -98,15 +97,36 @@ def test_mistakes_in_files(tmp_path):
     assert dropped == 1 and responses["label"] == [1.0, 0.5]
 
 
-def test_pairs_are_needed_where_they_are_learned_from(tmp_path):
+def test_labels_that_tell_nothing_apart(tmp_path):
     other = {**ROW, "prompt": "7-8", "label": 0.0}
     responses, _ = load(write_rows(tmp_path / "rows.jsonl", [ROW, ROW, other]))
     groups = labelled.group_by_prompt(responses)
-    labelled.check_pairs(responses, groups, "ce", "DATA")
+    labelled.check_labels(responses, groups, "ce", "DATA")
+    for loss in ("ce", "pairs"):
+        with pytest.raises(UserError, match="DATA: all 2 responses .* have the label 1. A PRM"):
+            labelled.check_labels(responses, groups[:1], loss, "DATA")
     with pytest.raises(UserError, match="DATA: no prompt has both a better and a worse response"):
-        labelled.check_pairs(responses, groups, "pairs", "DATA")
+        labelled.check_labels(responses, groups, "pairs", "DATA")
     responses, _ = load(write_rows(tmp_path / "more.jsonl", [other, ROW, {**ROW, "label": 0.5}]))
-    labelled.check_pairs(responses, labelled.group_by_prompt(responses), "pairs", "DATA")
+    labelled.check_labels(responses, labelled.group_by_prompt(responses), "pairs", "DATA")
+
+
+def test_a_surplus_is_read_once_whether_it_was_trained_on_or_not(tmp_path):
+    prompt = "<|im_start|>user\n7+8<|im_end|>\n"
+    common = {"prompt": prompt, "response": "15", "outcome_reward": 1.0, "decision": "surplus"}
+    rows = [{**common, "response_ids": [n]} for n in (5, 6)]
+    write_rows(tmp_path / "0.jsonl", rows)
+    write_rows(tmp_path / "1.jsonl", [{**rows[1], "decision": "trained"}])
+    with (tmp_path / "1.jsonl").open("a") as file:
+        file.write('{"prompt": "being writ')
+    assert load(tmp_path)[0]["response_ids"] == [[5], [6]]
+    assert (tmp_path / "1.jsonl").read_text().endswith("being writ")
+
+
+def test_shards_with_numbers_for_names_are_no_rollouts(tmp_path):
+    write_rows(tmp_path / "0.jsonl", [ROW])
+    write_rows(tmp_path / "1.jsonl", [{**ROW, "label": 0.0}])
+    assert load(tmp_path)[0]["label"] == [1.0, 0.0]
 
 
 def test_prompts_are_held_out_whole_by_the_seed():

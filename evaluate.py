@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     scorers = (settings.prm, settings.reference) if settings else ()
     weights = check_unchanged(folder, constants, [*MODELS, *scorers], _FREE_TO_CHANGE)
     accelerator = processes.make_accelerator("no", None, folder, CPU_THREADS)
-    with accelerator.main_process_first():
+    with processes.main_process_first(accelerator):
         benchmarks = {name: load_benchmark(name, BENCHMARKS[name], LIMIT) for name in BENCHMARKS}
         limits = list_limits()
         tasks = [

@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     model_files.check_length(config, MAX_TOKENS, "MAX_TOKENS")
     files.check_folder(folder, "OUTPUT", size, num_trained=1, num_exported=1)
     accelerator = processes.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
-    with accelerator.main_process_first():
+    with processes.main_process_first(accelerator):
         rows, dropped = data.encode_demonstrations(
             eurus.read_conversations(data.load_rows(DATA, SPLIT, "DATA")),
             tokenizer,

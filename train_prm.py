@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     size = model_files.count_parameters(configs["PRM"])
     files.check_folder(folder, "OUTPUT_DIR", size, num_trained=1, num_exported=1)
     accelerator = processes.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
-    with accelerator.main_process_first():
+    with processes.main_process_first(accelerator):
         responses, dropped = labelled.load_responses(
             DATA,
             SPLIT,

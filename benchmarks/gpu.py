@@ -1,5 +1,7 @@
 """One report on a GPU, to be pasted: `python benchmarks/gpu.py [PART ...]`, 25 minutes at most.
 
+First `pip install -r tests/requirements.txt`. What takes too long is ended, and the report says so.
+
     tests      the tests that need a GPU
     attention  a layer's attention in training: padded rows with cuDNN and without, flat rows
     iteration  an iteration of a random 1.5 B model by phase, with each attention; memory, estimate
@@ -12,7 +14,8 @@ Without PART, all of them. It writes runs/gpu.md and says what each figure decid
 
 import argparse
 import json
-import statistics
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,19 +28,17 @@ sys.path.insert(0, str(ROOT))
 
 import torch
 import transformers
+from gpu_attention import compare_attention
 from gpu_run import SIDES
 from random_qwen import SIZES, make_config
-from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from checks import model_files
-from models.packing import pack, pack_flat
-from models.varlen import attend
 
 EMBEDDED = ROOT / "embedded" / "arithmetic-sft"
 GIB = 2**30
-DEVICE = torch.device("cuda")
-_HEADS, _SHARED, _WIDTH = 12, 2, 128  # of a layer of the 1.5 B model
+_MINUTES = 24  # for all parts
+_deadline = time.monotonic() + 60 * _MINUTES
 _RUN = dict(
     TRAIN_DATA=str(ROOT / "tests" / "chains.jsonl"),
     EVAL_DATA=None,
@@ -70,7 +71,11 @@ def main() -> None:
     report = describe_machine()
     for name in arguments.parts or parts:
         started = time.monotonic()
-        report += f"\n## {name}\n\n{parts[name]()}\n"
+        try:
+            text = parts[name]()
+        except Exception as error:  # the other parts say something all the same
+            text = f"FAILED: {type(error).__name__}: {error}"
+        report += f"\n## {name}\n\n{text}\n"
         print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(report)
@@ -87,16 +92,23 @@ def describe_machine() -> str:
 
 
 def run(command: list, **settings: object) -> str:
-    """Return what a command prints; on failure, its last lines say why."""
-    result = subprocess.run(
+    """Return what a command prints; on failure, or at the deadline, its last lines say why."""
+    process = subprocess.Popen(
         [sys.executable, *map(str, command)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,  # so that its children can be ended with it
         **settings,
     )
-    tail = "\n".join(result.stdout.splitlines()[-25:])
-    return result.stdout if result.returncode == 0 else f"FAILED ({result.returncode}):\n{tail}"
+    try:
+        output, _ = process.communicate(timeout=max(1, _deadline - time.monotonic()))
+        failure = process.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, failure = process.communicate()[0], f"the {_MINUTES} minutes are over"
+    tail = "\n".join(output.splitlines()[-25:])
+    return f"FAILED ({failure}):\n{tail}" if failure else output
 
 
 def fence(text: str) -> str:
@@ -107,100 +119,6 @@ def run_tests() -> str:
     options = "--gpu -q -p no:xdist -o addopts=--import-mode=importlib --tb=short".split()
     output = run(["-m", "pytest", *options, "tests/test_gpu.py", "tests/generation"], cwd=ROOT)
     return fence("\n".join(output.splitlines()[-40:])) + "\n\nA failure here is a defect."
-
-
-def compare_attention() -> str:
-    """Return a table of milliseconds, forward and backward, on shapes seen for the first time."""
-    generator = torch.Generator().manual_seed(0)
-    sides = {"padded, cuDNN": True, "padded": False, "flat": False}
-    first: dict[str, list[float]] = {side: [] for side in sides}
-    later: dict[str, list[float]] = {side: [] for side in sides}
-    worst = 0.0
-    for _ in range(8):
-        states, attend_flat, attend_rows = make_layer(generator, DEVICE, torch.bfloat16)
-        results = []
-        for side, cudnn in sides.items():
-            torch.backends.cuda.enable_cudnn_sdp(cudnn)
-            compute = attend_flat if side == "flat" else attend_rows
-            seconds, *values = time_passes(compute, states)
-            first[side].append(seconds[0])
-            later[side] += seconds[1:]
-            results.append(values)
-        for one in (results[0], results[2]):
-            for value, expected in zip(one, results[1]):
-                worst = max(worst, float((value - expected).norm() / expected.norm()))
-    torch.backends.cuda.enable_cudnn_sdp(False)
-    lines = ["| attention | first time, ms | later, ms |", "|---|---|---|"]
-    for side in sides:
-        medians = (statistics.median(own[side]) for own in (first, later))
-        lines.append(f"| {side} | {' | '.join(f'{ms:.1f}' for ms in medians)} |")
-    return "\n".join(lines) + (
-        f"\n\nMedians of {len(first['flat'])} shapes; the largest difference of outputs and "
-        f"gradients is {worst:.1e} of their norm. A training pass meets a new shape each time, so "
-        "the first column decides. Flat must be the lowest, and the difference below 0.02."
-    )
-
-
-def make_layer(
-    generator: torch.Generator, device: torch.device, dtype: torch.dtype
-) -> tuple[Tensor, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
-    """Return states (L, heads, width) of a micro-batch, and its attention on flat and padded rows.
-
-    8 prompts of one length, with 4 responses each of 50 to 1,024 tokens.
-    """
-    siblings, rows = 4, 32
-    width = int(torch.randint(100, 400, (1,), generator=generator))
-    lengths = torch.randint(50, 1025, (rows, 1), generator=generator)
-    T = int(lengths.max())
-    mask = torch.cat([torch.ones(rows, width), (torch.arange(T) < lengths).float()], dim=1)
-    mask = mask.long().to(device)
-    counts = [width] * rows, lengths.flatten().tolist()
-    padded, flat = (own(mask, mask, counts, siblings) for own in (pack, pack_flat))
-    hidden = ~padded.attention_mask
-    scores = torch.zeros_like(hidden, dtype=dtype).masked_fill_(hidden, torch.finfo(dtype).min)
-    place = padded.input_ids.flatten().nonzero().squeeze(1)  # of flat tokens, in padded rows
-    shape = (flat.input_ids.shape[1], _HEADS + 2 * _SHARED, _WIDTH)
-    states = torch.randn(shape, device=device, dtype=dtype)
-
-    def split(own: Tensor) -> tuple[Tensor, ...]:
-        return own.split([_HEADS, _SHARED, _SHARED], dim=1)
-
-    return (
-        states,
-        lambda own: attend(*split(own), flat.segments, None),
-        lambda own: attend_padded(*split(own), place, padded.input_ids.shape, scores),
-    )
-
-
-def time_passes(
-    compute: Callable[[Tensor], Tensor], states: Tensor
-) -> tuple[list[float], Tensor, Tensor]:
-    """Return milliseconds of four passes, forward and backward; the output and the gradient."""
-    milliseconds = []
-    for _ in range(4):
-        own = states.clone().requires_grad_()
-        torch.cuda.synchronize()
-        started = time.perf_counter()
-        output = compute(own)
-        output.float().square().sum().backward()
-        torch.cuda.synchronize()
-        milliseconds.append(1000 * (time.perf_counter() - started))
-    return milliseconds, output.detach().float(), own.grad.float()
-
-
-def attend_padded(
-    query: Tensor, key: Tensor, value: Tensor, place: Tensor, shape: tuple, scores: Tensor
-) -> Tensor:
-    """Return attention (L, heads, width) of flat states, computed on padded rows as sdpa does."""
-
-    def pad(states: Tensor) -> Tensor:
-        rows = states.new_zeros(shape[0] * shape[1], *states.shape[1:]).index_copy(0, place, states)
-        return rows.unflatten(0, tuple(shape)).transpose(1, 2)
-
-    repeats = _HEADS // _SHARED
-    key, value = (pad(states).repeat_interleave(repeats, dim=1) for states in (key, value))
-    out = torch.nn.functional.scaled_dot_product_attention(pad(query), key, value, attn_mask=scores)
-    return out.transpose(1, 2).flatten(0, 1)[place]
 
 
 def make_model(folder: Path, size: str) -> None:
@@ -308,7 +226,10 @@ def compare_repeats() -> str:
             )
         same = "yes" if metrics[0] == metrics[1] else "no"
         lines.append(f"| {name} | {same} | {min(seconds):.2f} |")
-    return "\n".join(lines)
+    return "\n".join(lines) + (
+        "\n\nDETERMINISTIC must say yes. Set it where a run has to repeat itself, if the seconds "
+        "are worth it. Where another row says yes, it repeats itself anyway, at this size."
+    )
 
 
 def compare_processes() -> str:

@@ -82,6 +82,6 @@ if __name__ == "__main__":
     longest = int(next(text for text in sys.argv if text.startswith("MAX_RESP")).split("=")[1])
     # Most responses are short and some are long, as those of models are.
     lengths = (torch.rand(100_000, generator=generator) ** 2 * (longest - 16)).long() + 16
-    with force_lengths(lengths.cuda(), _EOS):
+    with force_lengths(lengths, _EOS):
         train_prime.main([*sys.argv[2:], f"NUM_ITERATIONS={len(SIDES)}"])
     Path(sys.argv[1], "figures.json").write_text(json.dumps(figures))

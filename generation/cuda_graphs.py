@@ -34,7 +34,7 @@ class GraphedBatch(Batch):
         self.tokens.copy_(tokens)  # in place, like the sums below: the graph reads these tensors
         logits = self._run()
         self.steps += 1
-        self.positions += 1
+        self.positions.copy_(self._positions().unsqueeze(1))
         self.places += self.responses.shape[1]
         return logits
 
@@ -51,7 +51,7 @@ class GraphedBatch(Batch):
         device = self.responses.device
         self.graph = None  # the old graph reads tensors of the old shapes
         self.tokens = torch.zeros((n, b), dtype=torch.long, device=device)
-        self.positions = (self.lengths + self.steps).unsqueeze(1).repeat(1, b)  # (n, b)
+        self.positions = self._positions().unsqueeze(1).repeat(1, b)  # (n, b)
         self.places = self._columns(self.steps) + torch.arange(b, device=device)  # (b,) to write at
         room = self._columns(self.room_end)
         self.seen = self.mask[..., :room].clone()  # (n, 1, b, room), later columns hidden

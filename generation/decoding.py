@@ -89,7 +89,8 @@ def decode(
             own, waiting = waiting[:count], waiting[count:]
             batch, drawn = _begin(model, prompts, own, responses)
         with sibling_attention(model):
-            drawn, running = _go_on(batch, drawn, responses, bool(waiting), on_response)
+            budget = prompts.token_budget
+            drawn, running = _go_on(batch, drawn, responses, bool(waiting), budget, on_response)
         if not running.any():
             batch = None
             continue
@@ -123,13 +124,15 @@ def _go_on(
     drawn: Tensor,
     responses: "_Responses",
     is_awaited: bool,
+    token_budget: int,
     on_response: Callable[[int, list[int]], object],
 ) -> tuple[Tensor, Tensor]:
-    """Decode until many responses have ended, or all.
+    """Decode until all responses have ended, or so many that the others fit with a row each.
 
     Args:
         drawn: (rows,) the last token of each response.
         is_awaited: whether prompts wait for room.
+        token_budget: of the prompts.
 
     Returns:
         the last tokens (rows,), and which responses (n, b) still run.
@@ -140,10 +143,23 @@ def _go_on(
     for step in range(left + 1):
         if step % look_every == 0 or step == left:
             running = responses.find_running(batch, on_response)  # (n, b)
-            if not running.any() or (step and running.float().mean() < share):
+            if not running.any():
+                break
+            is_crowded = step and running.float().mean() < share
+            if is_crowded and _fits_alone(batch, running, token_budget):
                 break
         drawn = responses.draw(batch, batch.step(drawn.view_as(batch.responses)))
     return drawn, running
+
+
+def _fits_alone(batch: Batch, running: Tensor, token_budget: int) -> bool:
+    """Return whether each running response (n, b) may have a row, and its prompt, of its own.
+
+    They then need no more tokens than the budget, or than the rows need that they have now.
+    """
+    (n, b), width = batch.responses.shape, batch.prompt_mask.shape[1]
+    needed = width + batch.steps + batch.most_tokens - int(batch.ages[running].min())
+    return int(running.sum()) * needed <= max(token_budget, n * (width + b * batch.most_steps))
 
 
 class _Responses:

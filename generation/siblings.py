@@ -137,6 +137,8 @@ class Batch:
         self.prompt_mask = prompt_mask
         self.lengths = prompt_mask.sum(dim=1)  # (n,)
         self.steps = 0  # tokens of each response in the cache behind the prompt
+        # A response that is full stays until the rows are regrouped. It goes no further than this.
+        self.last_positions = self.lengths + self.most_tokens - self.ages[:, 0].clamp(min=1)  # (n,)
         self.most_steps = self.most_tokens - int(self.ages.min())  # until the youngest is full
         self.mask = self._make_mask()
 
@@ -159,12 +161,16 @@ class Batch:
         output = self.model(
             input_ids=tokens,
             attention_mask=self.mask[..., : self._columns(self.steps + 1)],
-            position_ids=(self.lengths + self.steps).unsqueeze(1).expand_as(tokens),
+            position_ids=self._positions().unsqueeze(1).expand_as(tokens),
             past_key_values=self.cache,
             use_cache=True,
         )
         self.steps += 1
         return output.logits
+
+    def _positions(self) -> Tensor:
+        """Return the positions (n,) of the tokens of the next step."""
+        return (self.lengths + self.steps).minimum(self.last_positions)
 
     def _columns(self, steps: int) -> int:
         """Return how many columns the cache has after so many steps."""

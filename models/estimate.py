@@ -137,7 +137,8 @@ def estimate_memory(
             own["gathered layers"] = _size_gathered(c, config)
         own["activations"] = extrapolate_activations(c, config, phase, num_processes, device_type)
         if phase == "generate" and c["MIXED_PRECISION"] == "bf16" and generating == "policy":
-            if c["ROLLOUT_DTYPE"] == "float32":  # autocast keeps a bfloat16 copy of the weights
+            # Autocast keeps a bfloat16 copy of weights that are trained, of no frozen ones.
+            if c["ROLLOUT_DTYPE"] == "float32" and not c["LORA_RANK"]:
                 own["activations"] += whole // 2
         own["libraries"] = _size_libraries(num_processes, device_type)
         estimate[phase] = own

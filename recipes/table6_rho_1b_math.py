@@ -27,4 +27,5 @@ POLICY_LR = 1e-6
 POLICY_WARMUP_STEPS = 0
 OPTIMIZER_STEPS = 8
 NUM_ITERATIONS = 96
+SAVE_EVERY = 48  # a checkpoint has 35 GB
 RUN_NAME = "table6-rho-1b-math"

@@ -24,6 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from checks.files import writing
 from models import sharding
 from models.trainee import Trainee
+from training.processes import patient_group, wait_for_main
 
 # torch says this at every save of a process that runs alone.
 warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized")
@@ -56,7 +57,8 @@ def save_checkpoint(
     state = _read_state(accelerator, trainees, schedules)
 
     def write(temporary: Path) -> None:
-        distributed_checkpoint.save(state, checkpoint_id=str(temporary))
+        group = patient_group() if accelerator.num_processes > 1 else None
+        distributed_checkpoint.save(state, checkpoint_id=str(temporary), process_group=group)
         if accelerator.is_main_process:
             content = {**loop_state, "schedules": schedules}
             (temporary / _LOOP_STATE).write_text(json.dumps(content))
@@ -66,7 +68,7 @@ def save_checkpoint(
         for old in folder.glob("[0-9]*"):
             if old != target:
                 shutil.rmtree(old)
-    accelerator.wait_for_everyone()
+    wait_for_main(accelerator)
 
 
 def find_checkpoint(folder: Path) -> Path | None:
@@ -194,15 +196,15 @@ def _write_beside(accelerator: Accelerator, target: Path, write: Callable[[Path]
         with writing(target):
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-    accelerator.wait_for_everyone()
+    wait_for_main(accelerator)
     with writing(target):
         write(temporary)
-    accelerator.wait_for_everyone()
+    wait_for_main(accelerator)
     if accelerator.is_main_process:
         with writing(target):
             _flush_to_disk(temporary)
             _replace_folder(temporary, target)
-    accelerator.wait_for_everyone()
+    wait_for_main(accelerator)
 
 
 def _replace_folder(new: Path, target: Path) -> None:

@@ -6,10 +6,10 @@ process computes its own share of the rows, and results are summed over processe
 
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -31,7 +31,8 @@ from generation.groups import Group
 from reporting.progress import hide_library_bars, show_progress
 from verifiers import Verifier
 
-_PATIENCE = timedelta(hours=6)  # for how long a process waits for another that tokenizes or saves
+_PATIENCE = timedelta(minutes=30)  # for how long a process waits for another
+_PATIENCE_WITH_MAIN = timedelta(hours=6)  # the same while the main process tokenizes or saves
 
 
 def make_accelerator(
@@ -65,6 +66,8 @@ def make_accelerator(
             DistributedDataParallelKwargs(gradient_as_bucket_view=True),  # no copy of gradients
         ],
     )
+    if accelerator.num_processes > 1:
+        patient_group()
     engine = accelerator.distributed_type.value
     if engine in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         raise UserError(
@@ -79,6 +82,28 @@ def make_accelerator(
     if not accelerator.is_main_process or not sys.stderr.isatty():
         hide_library_bars()
     return accelerator
+
+
+@cache
+def patient_group() -> torch.distributed.ProcessGroup:
+    """Return a group of all processes in which they wait longer for each other."""
+    return torch.distributed.new_group(timeout=_PATIENCE_WITH_MAIN, backend="gloo")
+
+
+def wait_for_main(accelerator: Accelerator) -> None:
+    """Wait for all processes, of which the main one may take long: it tokenizes or saves."""
+    if accelerator.num_processes > 1:
+        torch.distributed.barrier(group=patient_group())
+
+
+@contextmanager
+def main_process_first(accelerator: Accelerator) -> Iterator[None]:
+    """Let the main process go through the with block before the others."""
+    if not accelerator.is_main_process:
+        wait_for_main(accelerator)
+    yield
+    if accelerator.is_main_process:
+        wait_for_main(accelerator)
 
 
 def claim_folder(

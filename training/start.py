@@ -67,7 +67,7 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
     accelerator = processes.make_accelerator(
         c["MIXED_PRECISION"], c["LOG_WITH"], folder, c["CPU_THREADS"], c["DETERMINISTIC"]
     )
-    with accelerator.local_main_process_first():
+    with processes.main_process_first(accelerator):
         prompts, dropped, eval_prompts = load_prompts(c, tokenizer)
     has_code = needs_sandbox(c, {*prompts["ability"], *(row["ability"] for row in eval_prompts)})
     with make_verifier(c, has_code) as verifier:

@@ -5,34 +5,14 @@ from weakref import WeakKeyDictionary
 
 import pytest
 import torch
+from generating import PROMPTS, generate, generate_both
 from tiny_models import ARCHITECTURES, make_model
 from transformers import GenerationConfig
 
 from generation import cuda_graphs, decoding, siblings
 from generation import generate as generate_module
 from generation.decoding import Sampling, draw
-from generation.generate import generate_responses
 from generation.siblings import takes_siblings
-
-PROMPTS = [[5, 6, 7, 8, 9], [10, 11], [12, 13, 14], [15]]
-
-
-def generate(model, prompts=PROMPTS, **changes):
-    return generate_both(model, prompts, **changes)[0]
-
-
-def generate_both(model, prompts, **changes):
-    """Return responses and log-probabilities."""
-    settings = dict(samples_per_prompt=3, max_response_tokens=12, temperature=1.0)
-    settings |= dict(eos_token_ids=[2], pad_token_id=0)
-    return generate_responses(model, prompts, **{**settings, **changes})
-
-
-@pytest.fixture(params=["growing", "fixed"])
-def shapes(request, monkeypatch):
-    """Both kinds of batches; on a GPU the fixed one is a CUDA graph, here the same code runs it."""
-    monkeypatch.setattr(decoding, "_GRAPHED", ("cpu",) if request.param == "fixed" else ())
-    monkeypatch.setattr(cuda_graphs, "_ROOM_STEPS", 5)
 
 
 @pytest.mark.usefixtures("shapes")
@@ -70,48 +50,6 @@ def test_every_response_is_what_its_own_random_numbers_say_whatever_the_batch():
             assert own.tolist() == [token]
             prompt.append(token)
         assert ids[-1] in (2, 3, 4) or len(ids) == 40
-
-
-@pytest.mark.usefixtures("shapes")
-@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma2"])
-@pytest.mark.parametrize("at_once, T", [(1, 40), (2, 40), (3, 40), (5, 12)])
-def test_prompts_that_wait_for_room_get_the_same_responses(kind, at_once, T, monkeypatch):
-    model = make_model(kind)
-    prompts = [[5 + n % 20, *range(3, 3 + n % 6)] for n in range(11)]
-    K = 3
-    uniforms = torch.rand(len(prompts) * K, T, dtype=torch.float64)
-    settings = dict(max_response_tokens=T, eos_token_ids=[2, 3, 4], uniforms=uniforms)
-    expected, logprobs = generate_both(model, prompts, **settings)
-    assert min(map(len, expected)) < 6 and max(map(len, expected)) > T // 2
-    budget = at_once * (6 + K * T)  # tokens
-    sizes, joined = [], []
-    regroup, run = siblings.Batch.regroup, decoding._go_on
-
-    def go_on(batch, *arguments):
-        columns = batch.prompt_mask.shape[1] + batch.responses.shape[1] * batch.most_steps
-        sizes.append(len(batch.responses) * columns)
-        return run(batch, *arguments)
-
-    def spy(batch, running, others=None):
-        joined.append(others is not None)
-        return regroup(batch, running, others)
-
-    monkeypatch.setattr(decoding, "_go_on", go_on)
-    monkeypatch.setattr(siblings.Batch, "regroup", spy)
-    reported = []
-    budgeted, own_logprobs = generate_both(
-        model,
-        prompts,
-        token_budget=budget,
-        on_response=lambda row, ids: reported.append((row, ids)),
-        **settings,
-    )
-    assert budgeted == expected
-    for own, others in zip(own_logprobs, logprobs, strict=True):
-        assert own == pytest.approx(others, abs=1e-4)
-    assert max(sizes) <= budget
-    assert T == 12 or any(joined) == (at_once > 1)  # a single one has no room to share
-    assert len(dict(reported)) == len(reported) and all(expected[n] == ids for n, ids in reported)
 
 
 @pytest.mark.usefixtures("shapes")

@@ -149,8 +149,8 @@ FAULTS = [
         DECODING,
         (
             "positions of responses are one too high",
-            "position_ids=(self.lengths + self.steps).unsqueeze(1)",
-            "position_ids=(self.lengths + self.steps + 1).unsqueeze(1)",
+            "return (self.lengths + self.steps).minimum(",
+            "return (self.lengths + self.steps + 1).minimum(",
         ),
         (
             "siblings see each other",

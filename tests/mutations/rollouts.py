@@ -1,4 +1,4 @@
-"""Faults in the rollouts and in the data."""
+"""Faults in the rollouts, in the room that they have, and in the data."""
 
 from mutations.fault import faults
 
@@ -169,6 +169,29 @@ FAULTS = [
             "a base model gets no system prompt",
             'text = f"{system_prompt}\\n{question}" if system_prompt else question',
             "text = question",
+        ),
+    ),
+    *faults(
+        "generation/decoding.py",
+        "generation/test_waiting.py",
+        (
+            "responses get rows of their own whether these fit or not",
+            "if is_crowded and _fits_alone(batch, running, token_budget):",
+            "if is_crowded:",
+        ),
+        (
+            "siblings of long prompts never get rows of their own",
+            "<= max(token_budget, n * (width + b * batch.most_steps))",
+            "<= 0",
+        ),
+    ),
+    *faults(
+        "generation/siblings.py",
+        "generation/test_waiting.py",
+        (
+            "a response that has ended goes on beyond the last position",
+            "(self.lengths + self.steps).minimum(self.last_positions)",
+            "self.lengths + self.steps",
         ),
     ),
 ]

@@ -279,4 +279,27 @@ FAULTS = [
             "lock = None",
         ),
     ),
+    *faults(
+        "training/processes.py",
+        "training/test_accelerator.py",
+        (
+            "the others wait for the main process as for any",
+            "barrier(group=patient_group())",
+            "barrier()",
+        ),
+        (
+            "a process may hang for hours",
+            "Kwargs(timeout=_PATIENCE)",
+            "Kwargs(timeout=_PATIENCE_WITH_MAIN)",
+        ),
+        ("cuDNN's attention is used", "enable_cudnn_sdp(False)", "enable_cudnn_sdp(True)"),
+        ("segments of the allocator do not expand", '"expandable_segments:True"', '""'),
+        ("DETERMINISTIC sets nothing", "    if deterministic:", "    if False:"),
+    ),
+    *faults(
+        "checks/constants.py",
+        "training/test_accelerator.py::"
+        "test_what_generates_computes_as_training_does_unless_it_is_set",
+        ("ROLLOUT_DTYPE is float32 unless set", '"bf16": "bfloat16"}', '"bf16": "float32"}'),
+    ),
 ]

@@ -132,7 +132,7 @@ def test_a_failed_save_leaves_the_last_good_checkpoint(accelerator, tmp_path, mo
     folder = tmp_path / "checkpoint"
     checkpoint.save_checkpoint(accelerator, folder, 1, [], {"n": 1})
 
-    def fail(state, checkpoint_id):
+    def fail(state, checkpoint_id, process_group):
         (tmp_path / "checkpoint" / "000002.tmp" / "__0_0.distcp").write_bytes(b"half")
         raise error
 

@@ -37,7 +37,7 @@ OTHER_MODEL = "runs/other-facts-sft"
 MADE = {  # models that are made when first used, with these arguments of tables_sft.py
     OTHER_MODEL: ["--facts", "other"],
     "runs/tables-sft-0.5": ["--width", "0.5"],
-    "runs/tables-sft-2": ["--width", "2"],
+    "runs/tables-sft-2": ["--width", "2", "--steps", "400"],
 }
 # STRICT_FORM came after the runs of the report. Responses to these tasks copy no question.
 MACHINE = {"CPU_THREADS": 1, "VERIFIER_WORKERS": 1, "STRICT_FORM": False}

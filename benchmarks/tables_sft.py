@@ -1,7 +1,7 @@
 """Makes embedded/tables-sft: `python benchmarks/tables_sft.py`, three minutes on two cores.
 
 With `--facts NAME` the model misremembers other facts; `--output FOLDER` is its folder. With
-`--width FACTOR` it is so many times as wide, and learns the embedded task first.
+`--width FACTOR` it is so many times as wide, and learns the embedded task first, in `--steps` steps.
 
 It is the model of benchmarks/claims.py. It works line by line, as the embedded model can, but has
 learned part of its tables wrong. A share of all facts, such as 7+8, has a wrong result. The
@@ -38,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--facts", default="", metavar="NAME", help="misremember other facts")
     parser.add_argument("--width", type=float, default=1.0, metavar="FACTOR")
+    parser.add_argument("--steps", type=int, default=1000, help="of the embedded task")
     parser.add_argument("--output", default="embedded/tables-sft", metavar="FOLDER")
     arguments = parser.parse_args()
     rows = make_rows(_ROWS, arguments.facts)
@@ -48,7 +49,8 @@ def main() -> None:
         if arguments.width != 1:
             widen(arguments.width, Path(folder) / "untrained")
             start = f"{folder}/arithmetic-sft"
-            tune(f"MODEL={folder}/untrained", f"OUTPUT={start}")
+            steps = f"STEPS={arguments.steps}"
+            tune(f"MODEL={folder}/untrained", f"OUTPUT={start}", steps)
         data = [f"DATA={path}", "SPLIT=train"]
         tune(f"MODEL={start}", f"OUTPUT={arguments.output}", *data, *_SFT)
 

@@ -1,7 +1,7 @@
 """Makes embedded/tables-sft: `python benchmarks/tables_sft.py`, three minutes on two cores.
 
 With `--facts NAME` the model misremembers other facts; `--output FOLDER` is its folder. With
-`--width FACTOR` it is so many times as wide, and learns the embedded task first, in `--steps` steps.
+`--width FACTOR` it is so many times as wide, and learns the embedded task first, in `--steps`.
 
 It is the model of benchmarks/claims.py. It works line by line, as the embedded model can, but has
 learned part of its tables wrong. A share of all facts, such as 7+8, has a wrong result. The

@@ -135,7 +135,7 @@ def tabulate(runs: Runs, arms: Collection[str]) -> str:
 
 def baseline(arm: str, arms: Collection[str]) -> str:
     """Return the arm that is the same without process rewards; RLOO if there is none."""
-    twin = arm.replace("PRIME", "RLOO").removesuffix(" + process")
+    twin = arm.replace("PRIME", "RLOO").replace(" + process", "")
     return twin if twin in arms and twin != arm else "RLOO"
 
 

@@ -1,24 +1,29 @@
 """The bench of credit rules: `python benchmarks/credit_rules.py [--quick]`.
 
-Does any use of a process reward model beat outcome-only RLOO where RLOO is at its best? Each rule
-of RULES is tried on one seed: four learning rates of the policy, then its variants at the best of
-them. RLOO has four variants, the others at most as many. The best setting runs on five other
-seeds, at its own rate and at RLOO's. The second task takes over what the first has chosen, for the
-main rules and the best of the others. So nothing is chosen there.
+Does any use of a process reward model beat outcome-only RLOO where RLOO is at its best? On one seed
+RLOO tries learning rates of the policy, then at the best of them what else may help it (BASES).
+Every rule takes what RLOO has chosen from BASES, and tries the same rates, then its variants at the
+best of them: seven runs, RLOO eight, and one more for each rate that the best one adds beyond the
+grid. The best setting runs on five other seeds, at its own rate and at RLOO's. The second task
+takes over what the first has chosen, for the main rules and the best of the others. So nothing is
+chosen there but RLOO's own setting, the baseline.
 
-Every complete run leaves a line in results.jsonl and is not repeated. To add a rule, write a pure
-function in rules.py, a line in rules_run.py that calls it, and a line in RULES.
+Every complete run leaves a line in results.jsonl and is not repeated while its constants stay. To
+add a rule, write a pure function in rules.py, a line in rules_run.py that calls it, and a line in
+RULES.
 """
 
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import mean
 from threading import Lock
 from typing import NamedTuple
 
@@ -30,6 +35,7 @@ from claims import HARD
 from claims_report import read_metrics
 from credit_rules_report import (
     Results,
+    by_seed,
     draw,
     list_trials,
     read_results,
@@ -41,48 +47,54 @@ FIRST, SECOND = "exam", "walk"
 CANDIDATES = ("hard", "walk", "exam")  # among which the search looks
 FLIPPED = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 ITERATIONS = 160
-RATES = [1e-5, 3e-5, 1e-4, 3e-4]
+RATES, BEYOND = (1e-5, 3e-5, 1e-4, 3e-4), (1e-3, 3e-3)
+COLLAPSE = re.compile("The gradient of the .* is (nan|inf)")
 TRIAL_SEED, SEEDS = 1, [100, 101, 102, 103, 104]
-COMMON = {**HARD, "EVAL_DATA": None, "SAVE_EVERY": ITERATIONS, "RESUME": False}
+COMMON = {  # a run that learns nothing any more goes on
+    **HARD,
+    "EVAL_DATA": None,
+    "SAVE_EVERY": ITERATIONS,
+    "MAX_EMPTY_ITERATIONS": ITERATIONS,
+}
+BASES = (  # of all rules: RLOO chooses
+    {},
+    {"WHITEN": False},
+    {"POLICY_WARMUP_STEPS": 0},
+    {"POLICY_SCHEDULE": "cosine"},
+    {"OPTIMIZER_STEPS": 2},
+)
 _FROZEN = {"PRM_UPDATE": "none"}  # no PRM is trained
+_LESS, _MORE, _NEAR = {"PROCESS_COEF": 1.0}, {"PROCESS_COEF": 10.0}, {"GAMMA": 0.5}
+_FASTER = {"PRM_LR": 1e-3}
 
 
 class Rule(NamedTuple):
-    settings: dict  # of rules_run.py
-    constants: dict  # of train_prime.py
-    variants: Sequence[dict] = ()  # constants that are tried at the best rate, four at most
+    """Names in capitals are constants of train_prime.py, others are settings of rules_run.py."""
+
+    own: dict
+    variants: Sequence[dict] = ()  # tried at the best rate, three at most
 
 
-_LESS = {"PROCESS_COEF": 1.0}
 RULES = {
-    "RLOO": Rule(
-        {"source": None},
-        {"PROCESS_COEF": 0},
-        [
-            {"WHITEN": False},
-            {"POLICY_WARMUP_STEPS": 0},
-            {"POLICY_SCHEDULE": "cosine"},
-            {"OPTIMIZER_STEPS": 2},
-        ],
-    ),
-    "oracle": Rule({"source": "oracle"}, _FROZEN, [_LESS, {"PROCESS_COEF": 10.0}, {"GAMMA": 0.5}]),
-    "PRIME": Rule({}, {}, [_LESS, {"GAMMA": 0.5}, {"GAMMA": 1.0}]),
-    "PRIME, pairs": Rule({"loss": "pairs"}, {}, [_LESS, {"GAMMA": 0.5}]),
-    "PRIME, trust": Rule({"trust": True}, {}, [{"PROCESS_COEF": 10.0}, {"GAMMA": 0.5}]),
-    "PRIME, all sampled": Rule({"learns": "sampled"}, {}, [_LESS, {"GAMMA": 0.5}]),
-    "PRIME, three iterations": Rule({"learns": 3}, {}, [_LESS, {"GAMMA": 0.5}]),
+    "RLOO": Rule({"source": None, "PROCESS_COEF": 0}),
+    "oracle": Rule({"source": "oracle", **_FROZEN}, [_LESS, _MORE, _NEAR]),
+    "PRIME": Rule({}, [_LESS, _NEAR, _FASTER]),
+    "PRIME, pairs": Rule({"loss": "pairs"}, [_LESS, _NEAR, _FASTER]),
+    "PRIME, trust": Rule({"trust": True}, [_MORE, _NEAR, _FASTER]),
+    "PRIME, all sampled": Rule({"learns": "sampled"}, [_LESS, _NEAR, _FASTER]),
+    "PRIME, three iterations": Rule({"learns": 3}, [_LESS, _NEAR, _FASTER]),
     "PRIME, trust, all sampled": Rule(
-        {"trust": True, "learns": "sampled"}, {}, [{"PROCESS_COEF": 10.0}, {"GAMMA": 0.5}]
+        {"trust": True, "learns": "sampled"}, [_MORE, _NEAR, _FASTER]
     ),
-    "value": Rule({"use": "value"}, {}),
-    "value, lambda 0.95": Rule({"use": "value", "lambda": 0.95}, {}),
-    "progress": Rule({"use": "progress"}, {}, [_LESS, {"GAMMA": 0.5}]),
-    "progress, prefix loss": Rule({"use": "progress", "loss": "prefix"}, {}, [_LESS]),
-    "least to come": Rule({"use": "min"}, {}, [_LESS]),
-    "steps": Rule({"use": "step", "loss": "pairs"}, {}, [_LESS, {"PROCESS_COEF": 0.3}]),
-    "SPRO": Rule({"source": "self", "use": "masked"}, _FROZEN, [_LESS]),
+    "value": Rule({"use": "value"}, [{"lambda": 0.95}, {"lambda": 0.8}, _FASTER]),
+    "progress": Rule({"use": "progress"}, [_LESS, _NEAR, _FASTER]),
+    "progress, prefix loss": Rule({"use": "progress", "loss": "prefix"}, [_LESS, _NEAR, _FASTER]),
+    "least to come": Rule({"use": "min"}, [_LESS, _MORE, _FASTER]),
+    "steps": Rule({"use": "step", "loss": "pairs"}, [_LESS, {"PROCESS_COEF": 0.3}, _FASTER]),
+    "SPRO": Rule({"source": "self", "use": "masked", **_FROZEN}, [_LESS, _MORE]),
     "VinePPO": Rule(
-        {"source": "vine", "use": "spread"}, _FROZEN | {"OUTCOME_COEF": 0.0, "PROCESS_COEF": 1.0}
+        {"source": "vine", "use": "spread", **_FROZEN, "OUTCOME_COEF": 0.0, "PROCESS_COEF": 1.0},
+        [{"OUTCOME_COEF": 1.0}],
     ),
 }
 MAIN = ("RLOO", "PRIME", "oracle")  # in the figure, and those of --quick
@@ -93,6 +105,7 @@ class Job(NamedTuple):
 
     task: str
     rule: str
+    base: int  # number in BASES
     variant: int  # 0: none, else its number
     rate: float
     seed: int
@@ -102,14 +115,21 @@ class Job(NamedTuple):
     def name(self) -> str:
         return "-".join(str(part).replace(" ", "-") for part in self)
 
-    def settings(self) -> dict:
-        return {**RULES[self.rule].settings, "flipped": self.flipped}
-
-    def constants(self) -> dict:
+    def split(self) -> tuple[dict, dict]:
+        """Return the settings of rules_run.py and the constants of train_prime.py."""
         rule = RULES[self.rule]
         variant = rule.variants[self.variant - 1] if self.variant else {}
-        own = {**COMMON, **rule.constants, **variant}
-        return {**own, "POLICY_LR": self.rate, "SEED": self.seed, "NUM_ITERATIONS": ITERATIONS}
+        own = {**COMMON, **BASES[self.base], **rule.own, **variant, "flipped": self.flipped}
+        own |= {"POLICY_LR": self.rate, "SEED": self.seed, "NUM_ITERATIONS": ITERATIONS}
+        settings = {name: value for name, value in own.items() if not name.isupper()}
+        return settings, {name: value for name, value in own.items() if name.isupper()}
+
+    def describe(self) -> dict:
+        """Return what decides the result, as a line of the record holds it."""
+        task = credit_tasks.TASKS.get(self.task)
+        own = {"task": task._replace(constants={})} if task else {}
+        settings, constants = self.split()
+        return json.loads(json.dumps({**settings, **constants, **own}))
 
 
 class Bench:
@@ -118,7 +138,10 @@ class Bench:
     def __init__(self, out: Path):
         self.out, self.record, self.lock = out, out / "results.jsonl", Lock()
         out.mkdir(parents=True, exist_ok=True)
-        self.results: Results = read_results(self.record, Job)
+        known: Results = read_results(self.record, Job)
+        self.results = {job: line for job, line in known.items() if is_current(job, line)}
+        if len(known) > len(self.results):
+            print(f"{len(known) - len(self.results)} results are of other constants: not used")
         self.failed: list[str] = []
 
     def run(self, jobs: Sequence[Job]) -> None:
@@ -129,28 +152,31 @@ class Bench:
                 credit_tasks.make_task(credit_tasks.TASKS[task], self.out / task)
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             list(pool.map(self.run_one, missing))
-        if self.failed:
-            names = ", ".join(self.failed)
-            sys.exit(f"{len(self.failed)} runs failed (see their logs in {self.out}): {names}")
 
     def run_one(self, job: Job) -> None:
-        """Start rules_run.py; add the run's line to the record and delete its folder."""
-        folder, settings = self.out / job.name, job.constants()
+        """Start rules_run.py; add the run's line to the record and delete its folder.
+
+        A run whose gradients are no longer finite has collapsed: its accuracy is 0 from there on.
+        """
+        folder = self.out / job.name
+        settings, constants = job.split()
         if job.task in credit_tasks.TASKS:
             data = self.out / job.task
-            settings |= {"MODEL": data / "sft", "TRAIN_DATA": data / "train.jsonl"}
-            settings |= credit_tasks.TASKS[job.task].constants
-        settings |= {"RUN_NAME": folder.name, "OUTPUT_DIR": self.out}
-        command = [sys.executable, "benchmarks/rules_run.py", json.dumps(job.settings()), job.task]
-        command += [f"{name}={value}" for name, value in settings.items()]
+            constants |= {"MODEL": data / "sft", "TRAIN_DATA": data / "train.jsonl"}
+            constants |= credit_tasks.TASKS[job.task].constants
+        constants |= {"RUN_NAME": folder.name, "OUTPUT_DIR": self.out}
+        command = [sys.executable, "benchmarks/rules_run.py", json.dumps(settings), job.task]
+        command += [f"{name}={value}" for name, value in constants.items()]
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
-        with Path(f"{folder}.log").open("w") as log:
-            done = subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        log = Path(f"{folder}.log")
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped
+        with log.open("w") as file:
+            done = subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=file)
         metrics = read_metrics(folder)
-        if done.returncode or len(metrics) != ITERATIONS:
+        if done.returncode and not COLLAPSE.search(log.read_text()):
             self.failed.append(job.name)
             return
-        line = {**job._asdict(), **summarize_run(metrics)}
+        line = {**job._asdict(), "of": job.describe(), **summarize_run(metrics, ITERATIONS)}
         with self.lock, self.record.open("a") as record:
             record.write(json.dumps(line) + "\n")
             self.results[job] = line
@@ -158,40 +184,68 @@ class Bench:
         print(f"{job.name}: {line['last_fifth']:.1f}", flush=True)
 
     def choose(self, task: str, rules: Sequence[str]) -> None:
-        """Run what find_best() compares: all rates of the rules, then variants at the best."""
-        self.run([Job(task, rule, 0, rate, TRIAL_SEED) for rule in rules for rate in RATES])
-        jobs = []
-        for rule in rules:
-            best = self.find_best(task, rule)
-            jobs += [best._replace(variant=n + 1) for n in range(len(RULES[rule].variants))]
-        self.run(jobs)
+        """Run what find_best() compares: rates, then at the best of them bases or variants."""
+        rules = [rule for rule in rules if rule != "RLOO"]
+        for together in (["RLOO"], rules):
+            base = 0 if "RLOO" in together else self.find_best(task, "RLOO").base
+            plain = [
+                Job(task, rule, base, 0, rate, TRIAL_SEED) for rule in together for rate in RATES
+            ]
+            self.run(plain)
+            for rule in together:
+                for rate in BEYOND:  # while the best rate is the highest
+                    best = self.find_best(task, rule)
+                    if best.rate == max(j.rate for j in self.trials(task, rule)):
+                        self.run([best._replace(rate=rate)])
+            jobs = []
+            for rule in together:
+                best = self.find_best(task, rule)
+                jobs += [best._replace(variant=n + 1) for n in range(len(RULES[rule].variants))]
+                if rule == "RLOO":
+                    jobs += [best._replace(base=n) for n in range(len(BASES))]
+            self.run(jobs)
+
+    def trials(self, task: str, rule: str) -> list[Job]:
+        """Return a rule's runs on the trial seed with the base that RLOO has chosen; RLOO's all."""
+        own = [job for job in self.results if job[:2] == (task, rule) and job.seed == TRIAL_SEED]
+        own = [job for job in own if job.rate in (*RATES, *BEYOND) and not job.flipped]
+        base = None if rule == "RLOO" else self.find_best(task, "RLOO").base
+        return [job for job in own if base is None or job.base == base]
 
     def find_best(self, task: str, rule: str) -> Job:
         """Return the job of a rule that was best on the trial seed, among those that have run."""
-        tried = [job for job in self.results if job[:2] == (task, rule) and job.seed == TRIAL_SEED]
-        plain = [job for job in tried if not job.variant and job.rate in RATES and not job.flipped]
-        best = max(plain, key=lambda job: self.results[job]["last_fifth"])
-        variants = [job for job in tried if job.rate == best.rate and not job.flipped]
-        return max(variants, key=lambda job: self.results[job]["last_fifth"])
+        tried = self.trials(task, rule)
+        first = [job for job in tried if not job.variant and (rule != "RLOO" or not job.base)]
+        best = max(first, key=lambda job: self.results[job]["last_fifth"])
+        tried = [job for job in tried if job.rate == best.rate]
+        return max(tried, key=lambda job: self.results[job]["last_fifth"])
 
     def settings_of(self, task: str, rule: str) -> tuple[Job, Job, Job]:
         """Return the jobs, on any seed, that the table compares: at the rule's own rate, at RLOO's,
-        at ten times its own. What the first task has chosen holds on the second too.
+        at ten times its own. What the first task has chosen holds on the second too, but for RLOO.
         """
-        own, rloo = self.find_best(FIRST, rule), self.find_best(FIRST, "RLOO")
-        own = own._replace(task=task)
+        own = self.find_best(task if rule == "RLOO" else FIRST, rule)._replace(task=task)
+        rloo = self.find_best(FIRST, "RLOO")
         return own, own._replace(rate=rloo.rate), own._replace(rate=10 * own.rate)
 
     def mean_end(self, rule: str) -> float:
         """Return the accuracy of a rule on the first task, at its own rate, over SEEDS."""
-        job = self.settings_of(FIRST, rule)[0]
-        return sum(self.results[job._replace(seed=s)]["last_fifth"] for s in SEEDS) / len(SEEDS)
+        runs = by_seed(self.results, self.settings_of(FIRST, rule)[0])
+        return mean([run["last_fifth"] for run in runs.values()] or [0.0])
+
+
+def is_current(job: Job, line: dict) -> bool:
+    """Return whether a line of the record is of the constants of today."""
+    try:
+        return line["of"] == job.describe()
+    except (KeyError, IndexError):  # a rule, a base or a variant that is gone
+        return False
 
 
 def search(bench: Bench, rules: Sequence[str]) -> None:
     """Look for a task with headroom: RLOO and the oracle, each at its best."""
     for task in CANDIDATES:
-        bench.choose(task, ("RLOO", "oracle"))
+        bench.choose(task, ["oracle"])
 
 
 def compare(bench: Bench, rules: Sequence[str]) -> None:
@@ -199,6 +253,7 @@ def compare(bench: Bench, rules: Sequence[str]) -> None:
     and the best of the others on the second task.
     """
     bench.choose(FIRST, rules)
+    bench.choose(SECOND, [])
     confirm(bench, rules, FIRST)
     ends = {rule: bench.mean_end(rule) for rule in rules if rule not in MAIN}
     winner = [max(ends, key=ends.get)] if ends else []
@@ -206,18 +261,24 @@ def compare(bench: Bench, rules: Sequence[str]) -> None:
 
 
 def confirm(bench: Bench, rules: Sequence[str], task: str, seeds: Sequence[int] = SEEDS) -> None:
-    jobs = [job for rule in rules for job in bench.settings_of(task, rule)[:2]]
+    jobs = [
+        job
+        for rule in {"RLOO": 0} | dict.fromkeys(rules)
+        for job in bench.settings_of(task, rule)[:2]
+    ]
     bench.run([job._replace(seed=seed) for job in jobs for seed in seeds])
 
 
 def go_wild(bench: Bench, rules: Sequence[str]) -> None:
     """Run each rule at ten times its rate."""
+    bench.choose(FIRST, rules)
     jobs = [bench.settings_of(FIRST, rule)[2] for rule in rules]
     bench.run([job._replace(seed=seed) for job in jobs for seed in SEEDS])
 
 
 def flip(bench: Bench, rules: Sequence[str]) -> None:
     """Run the oracle with a share of its verdicts inverted."""
+    bench.choose(FIRST, ["oracle"])
     job, _, _ = bench.settings_of(FIRST, "oracle")
     jobs = [job._replace(flipped=share) for share in FLIPPED]
     bench.run([job._replace(seed=seed) for job in jobs for seed in SEEDS])
@@ -229,9 +290,9 @@ PARTS = {"search": search, "compare": compare, "unstable": go_wild, "flipped": f
 def report(bench: Bench) -> str:
     """Write table.md and credit-rules.png; return the tables."""
     results, tables = bench.results, []
-    known = {job.rule for job in results if job.task == FIRST and job.seed == TRIAL_SEED}
-    rules = [rule for rule in RULES if rule in known]
-    for task in (FIRST, SECOND) if "RLOO" in rules else ():
+    known = {job[:2] for job in results if job.seed == TRIAL_SEED}
+    rules = [rule for rule in RULES if (FIRST, rule) in known]
+    for task in [task for task in (FIRST, SECOND) if {(FIRST, "RLOO"), (task, "RLOO")} <= known]:
         compared = {rule: bench.settings_of(task, rule) for rule in rules}
         tables.append(f"## {task}\n\n{tabulate(results, compared)}")
     tables.append(f"## Trials, seed {TRIAL_SEED}\n\n{list_trials(results, TRIAL_SEED)}")
@@ -261,6 +322,9 @@ def main() -> None:
         for name in arguments.parts:
             PARTS[name](bench, arguments.rules)
     print(report(bench))
+    if bench.failed:
+        names = ", ".join(bench.failed)
+        sys.exit(f"{len(bench.failed)} runs failed (see their logs in {bench.out}): {names}")
 
 
 if __name__ == "__main__":

@@ -23,9 +23,10 @@ _AROUND = 5  # iterations on either side
 _UNSTABLE = 10.0  # points that the end lies below the best stretch
 
 
-def summarize_run(metrics: list[dict]) -> dict:
-    """Return what the table and the figure need of a run."""
-    curve = 100 * smooth(accuracy(metrics))
+def summarize_run(metrics: list[dict], iterations: int) -> dict:
+    """Return what the table and the figure need of a run, which may have ended too soon."""
+    accuracies = np.append(accuracy(metrics), np.zeros(iterations - len(metrics)))
+    curve = 100 * smooth(accuracies)
     places = np.linspace(0, len(curve) - 1, min(_POINTS, len(curve))).round().astype(int)
     steps = {}
     for name in ("step_auc", "first_wrong_found", "prm_accuracy"):
@@ -33,10 +34,11 @@ def summarize_run(metrics: list[dict]) -> dict:
         spans = [values[max(0, n - _AROUND) : n + _AROUND] for n in (*_MOMENTS, len(values))]
         steps[name] = [None if np.isnan(v).all() else round(float(np.nanmean(v)), 4) for v in spans]
     return {
-        "iterations": len(metrics),
+        "iterations": iterations,
+        "ended": len(metrics),
         "last_fifth": round(float(curve[-1]), 3),
         "best_stretch": round(float(np.nanmax(curve)), 3),
-        "all": round(100 * float(np.nanmean(accuracy(metrics))), 3),
+        "all": round(100 * float(np.nanmean(accuracies)), 3),
         "seconds": round(float(np.median([line["seconds"] for line in metrics])), 3),
         "curve": [round(float(curve[place]), 2) for place in places],
         **steps,
@@ -84,13 +86,16 @@ def tabulate(results: Results, confirmed: dict[str, tuple]) -> str:
         cells.append("-" if own_rate.rule == "RLOO" else compare(own, rloo))
         cells.append(summarize([run["last_fifth"] for run in same.values()]))
         cells.append("-" if own_rate.rule == "RLOO" else compare(same, rloo))
-        iterations, shares = [], []
-        for seed, run in own.items():
-            if seed in rloo:
-                iterations.append(reach(run, rloo[seed]["last_fifth"]))
-                needed = reach(rloo[seed], rloo[seed]["last_fifth"])
-                shares.append(iterations[-1] * run["seconds"] / (needed * rloo[seed]["seconds"]))
-        cells += [summarize(iterations), summarize(shares) if own_rate.rule != "RLOO" else "1"]
+        iterations, shares, missed = [], [], 0
+        for seed in own.keys() & rloo.keys():
+            run, goal = own[seed], rloo[seed]
+            needed, its_own = (reach(one, goal["last_fifth"]) for one in (run, goal))
+            missed += needed is None
+            if needed is not None:
+                iterations.append(needed)
+                shares.append(needed * run["seconds"] / (its_own * goal["seconds"]))
+        cells.append(summarize(iterations) + f" ({missed} never)" * bool(missed))
+        cells.append(summarize(shares) if own_rate.rule != "RLOO" else "1")
         for name in ("prm_accuracy", "step_auc", "first_wrong_found"):
             moments = zip(*(run[name] for run in own.values()))
             means = [[v for v in moment if v is not None] for moment in moments]
@@ -143,11 +148,13 @@ def draw(path: Path, results: Results, arms: Sequence[tuple], flips: dict[float,
             [np.mean(v) for v in there.values()],
             [half_width(v) for v in there.values()],
         )
-        right.errorbar(list(there), means, yerr=widths, fmt="o-", capsize=3, label="oracle")
+        right.errorbar(
+            list(there), means, yerr=widths, fmt="o-", capsize=3, color="C2", label="oracle"
+        )
     if len(rloo := [run["last_fifth"] for run in by_seed(results, arms[0]).values()]) > 1:
         mean, width = np.mean(rloo), half_width(rloo)
-        right.axhline(mean, color="C1", label="RLOO")
-        right.axhspan(mean - width, mean + width, color="C1", alpha=0.15, lw=0)
+        right.axhline(mean, color="C0", label="RLOO")
+        right.axhspan(mean - width, mean + width, color="C0", alpha=0.15, lw=0)
     right.set(xlabel="wrong verdicts of an oracle, %", title="accuracy at the end, %")
     right.legend(frameon=False)
     for axis in (left, right):
@@ -157,8 +164,12 @@ def draw(path: Path, results: Results, arms: Sequence[tuple], flips: dict[float,
 
 
 def by_seed(results: Results, job: tuple) -> dict[int, dict]:
-    """Return the runs that differ from a job in the seed alone."""
-    return {key.seed: run for key, run in results.items() if key._replace(seed=job.seed) == job}
+    """Return the runs on seeds other than a job's own, on which it was chosen."""
+    return {
+        key.seed: run
+        for key, run in results.items()
+        if key.seed != job.seed and key._replace(seed=job.seed) == job
+    }
 
 
 def compare(runs: dict[int, dict], others: dict[int, dict]) -> str:
@@ -168,10 +179,10 @@ def compare(runs: dict[int, dict], others: dict[int, dict]) -> str:
     )
 
 
-def reach(run: dict, goal: float) -> float:
-    """Return after how many iterations the smoothed accuracy reaches a goal; all if never."""
+def reach(run: dict, goal: float) -> float | None:
+    """Return after how many iterations the smoothed accuracy reaches a goal; None if never."""
     curve, total = np.array(run["curve"]), run["iterations"]
     there, window = np.flatnonzero(curve >= goal - 0.01), max(1, total // 5)
     if not len(there):
-        return total
+        return None
     return window + round(there[0] * (total - window) / max(1, len(curve) - 1))

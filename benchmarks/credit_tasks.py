@@ -26,6 +26,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from data import TEMPLATES
 from embedded import arithmetic
 
 Fact = tuple[int, str, int]
@@ -47,7 +48,16 @@ class Task(NamedTuple):
 
 
 TASKS = {
-    "exam": Task("exam", (8, 12), 0.5, 1000, {"VERIFIERS": {"exam": f"{__file__}:pass_exam"}}),
+    "exam": Task(
+        "exam",
+        (8, 12),
+        0.5,
+        1000,
+        {
+            "VERIFIERS": {"exam": f"{__file__}:pass_exam"},
+            "TEMPLATES": {"exam": TEMPLATES["math"]},  # as in SFT
+        },
+    ),
     "walk": Task("walk", (4, 8), 0.3, 1000, {}),
 }
 

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from advantage import rloo
+
 _SHRINKAGE = 0.5  # right and wrong responses that are added to the others of a prompt
 
 Steps = Sequence[Sequence[tuple[int, int]]]  # of each row: (first token, token after the last)
@@ -109,24 +111,25 @@ def sum_steps(process_rewards: Tensor, steps: Steps) -> list[Tensor]:
 def least_to_come(
     process_rewards: Tensor, response_mask: Tensor, samples_per_prompt: int, steps: Steps
 ) -> Tensor:
-    """Return the least step reward from each token's step on (PURE, arXiv 2504.15275), less the
-    leave-one-out mean of the other responses' least, (B, T).
+    """Return the response's least step reward (PURE, arXiv 2504.15275) up to the step that has it,
+    and 0 after that step; each against the leave-one-out baseline of rloo(), (B, T).
+
+    PURE weights steps by a softmin; this is its limit.
     """
     returns = torch.zeros_like(process_rewards)
     for row, (own, rewards) in enumerate(zip(steps, sum_steps(process_rewards, steps))):
-        least = rewards.flip(0).cummin(0).values.flip(0)  # (S,)
-        for (start, end), value in zip(own, least):
-            returns[row, start:end] = value
-    groups = returns[:, 0].view(-1, samples_per_prompt)  # (prompts, K): of the whole response
-    others = (groups.sum(dim=1, keepdim=True) - groups) / (samples_per_prompt - 1)
-    return (returns - others.view(-1, 1)) * response_mask
+        worst = int(rewards.argmin())
+        returns[row, : own[worst][1]] = rewards[worst]
+    return rloo(returns, response_mask, samples_per_prompt)
 
 
 def step_advantages(
     process_rewards: Tensor, response_mask: Tensor, samples_per_prompt: int, steps: Steps
 ) -> Tensor:
     """Return each step's reward, normalized over all steps of the prompt's responses, at all of its
-    tokens (iStar, arXiv 2509.19199), (B, T).
+    tokens, (B, T).
+
+    So does iStar (arXiv 2509.19199), whose rewards compare the PRM with the previous policy.
     """
     sums = sum_steps(process_rewards, steps)
     advantages = torch.zeros_like(process_rewards)

@@ -44,7 +44,7 @@ DEFAULTS = {
     "use": "reward",  # "reward", "value", "progress", "min", "step", "spread", "masked"
     "lambda": 1.0,  # of "value"
     "loss": "ce",  # of the PRM: "ce", "pairs", "prefix"
-    "learns": "kept",  # from these prompts; "sampled": from all; a number: and so many iterations
+    "learns": "kept",  # from these prompts; "sampled": from all; n: all of the last n iterations
     "trust": False,  # the coefficient is multiplied by rules.trust()
     "flipped": 0.0,  # share of the oracle's verdicts that are wrong
     "scale": 200.0,  # of rules.prefix_logits(): 10 / 0.05
@@ -61,7 +61,7 @@ class Credit:
         self.settings = DEFAULTS | settings
         self.task = task
         memory = self.settings["learns"]
-        self.past: deque[list[Group]] = deque(maxlen=memory if isinstance(memory, int) else 0)
+        self.past: deque[list[Group]] = deque(maxlen=memory - 1 if isinstance(memory, int) else 0)
         self.accuracy = 0.5  # running, of fresh responses
 
     def learn(self, run, timer: PhaseTimer, iteration: int, collected: Collected) -> dict:
@@ -99,7 +99,7 @@ class Credit:
             margins = pair_margins(rewards, outcomes, mask, prompts)
             metrics.setdefault("prm_accuracy", pair_accuracy(margins))
         run.log.write_rollouts(iteration, collected, run.tokenizer, rewards, advantages)
-        return metrics | measure_steps(verdicts, steps, rewards)
+        return metrics | measure_steps(verdicts, steps, rewards if source else None)
 
     def judge(self, kept: list[Group], texts, steps) -> list[list[bool | None]]:
         """Return the verdict of the task's rule on every step, of every response."""
@@ -123,10 +123,11 @@ class Credit:
         """Return what each step adds to the value (VinePPO, arXiv 2410.01679), as rewards (B, T).
 
         The value at a step is the mean outcome of continuations from there, that of the prompt
-        the mean outcome of its responses. Equal prefixes share theirs.
+        the mean outcome of its other responses. Equal prefixes share theirs.
         """
         K = train_prime.SAMPLES_PER_PROMPT
         starts: dict[tuple, dict] = {}
+        prefixes: dict[tuple, list[int]] = {}
         for row, (spans, own) in enumerate(zip(steps, verdicts)):
             group = kept[row // K]
             stated = [span for span, verdict in zip(spans, own) if verdict is not None]
@@ -135,11 +136,12 @@ class Credit:
                 fields = dict(ability=group.ability, ground_truth=group.ground_truth)
                 fields |= dict(data_source=group.data_source, question=group.question)
                 starts[tuple(ids)] = dict(prompt_ids=ids, **fields)
+                prefixes[tuple(ids)] = ids[len(group.prompt_ids) :]
         seeds = itertools.count(derive_seed(train_prime.SEED, iteration))
         with timer("seconds_vines"):
             args = (self.settings["vines"], train_prime.TEMPERATURE, seeds)
             groups = train_prime.sample_groups(run, PhaseTimer(), *args, list(starts.values()))
-        values = {key: group.accuracy for key, group in zip(starts, groups)}
+        values = {key: self.value(run, own, prefixes[key]) for key, own in zip(starts, groups)}
         width = max(spans[-1][1] for spans in steps)
         rewards = torch.zeros(len(steps), width, device=run.accelerator.device)
         for row, (spans, own) in enumerate(zip(steps, verdicts)):
@@ -147,49 +149,73 @@ class Credit:
             ids, outcome = group.response_ids[row % K], group.outcome_rewards[row % K]
             stated = [span for span, verdict in zip(spans, own) if verdict is not None]
             keys = [tuple(group.prompt_ids + ids[:start]) for start, _ in stated[1:]]
-            known = [group.accuracy, *(values[key] for key in keys), outcome]
+            others = (sum(group.outcome_rewards) - outcome) / (K - 1)  # the prompt's value
+            known = [others, *(values[key] for key in keys), outcome]
             for (_, end), before, after in zip(stated, known, known[1:]):
                 rewards[row, end - 1] = after - before
         return rewards
 
+    def value(self, run, group: Group, prefix: list[int]) -> float:
+        """Return the mean outcome of continuations; an exam is marked with what stood before."""
+        if self.task != "exam":
+            return group.accuracy
+        decode = partial(run.tokenizer.decode, skip_special_tokens=True)
+        texts = [decode(prefix + ids) for ids in group.response_ids]
+        return float(np.mean([credit_tasks.pass_exam(text, group.ground_truth) for text in texts]))
+
     def update_prm(self, run, rollouts: Rollouts, collected: Collected) -> tuple[Tensor, dict]:
         """Train the PRM on its data; return the rewards (B, T) of the kept responses, and metrics.
 
-        Its accuracy is that of all its passes before a step, so on responses not seen before.
+        Its accuracy is that of all its passes before a step, so on responses not seen before. A
+        value must not know its response's own label: it comes from these passes too.
         """
         prm, reference, learns = run.roles.prm, run.roles.reference, self.settings["learns"]
-        groups = list(collected.kept) if learns == "kept" else list(collected.sampled)
+        fresh = list(collected.kept if learns == "kept" else collected.sampled)
+        older = []
         if isinstance(learns, int):
-            self.past.append(list(collected.sampled))
-            older = [group for groups in list(self.past)[:-1] for group in groups]
+            older = [group for groups in self.past for group in groups]
             random.Random(f"{train_prime.SEED} {len(older)}").shuffle(older)
-            groups = older + groups  # the new ones last: accuracy is theirs
+            self.past.append(fresh)
+        before = None
+        if self.settings["use"] in ("value", "progress") and learns != "kept":
+            before = self.compare(run, prm.module, rollouts)
+        if not fresh:  # the surplus was enough
+            return before if before is not None else self.compare(run, prm.module, rollouts), {}
         pad, K = find_pad_token_id(run.tokenizer), train_prime.SAMPLES_PER_PROMPT
-        data = make_rollouts(groups, pad, run.accelerator.device, run.siblings)
+        data = make_rollouts([*older, *fresh], pad, run.accelerator.device, run.siblings)
         prompts = number_prompts(data.outcome_rewards, K)
-        seen = torch.zeros_like(data.response_mask, dtype=torch.float32)
-        wanted = max(1, train_prime.PRM_OPTIMIZER_STEPS * len(groups) // len(collected.kept))
+        seen, known = (torch.zeros_like(data.response_mask, dtype=torch.float32) for _ in range(2))
+        wanted = train_prime.PRM_OPTIMIZER_STEPS * len([*older, *fresh]) // len(collected.kept)
         common = dict(beta=train_prime.BETA, temperature=train_prime.TEMPERATURE)
         common["micro_batch_tokens"] = train_prime.MICRO_BATCH_TOKENS
         loss = "pairs" if self.settings["loss"] == "pairs" else "ce"
-        for rows in split_rows(len(seen), K, wanted):
+        for rows in split_rows(len(seen), K, max(1, wanted)):
             args = (run.accelerator, prm, reference, data, rows, prompts)
-            own, _ = pass_rows(*args, loss=loss, **common)
-            seen += own
+            own, ref_logprobs = pass_rows(*args, loss=loss, **common)
+            seen, known = seen + own, known + ref_logprobs
             take_step(prm)
-        new = slice(-K * (len(collected.kept if learns == "kept" else collected.sampled)), None)
+        new = slice(len(older) * K, None)
         columns = (values[new] for values in (seen, data.outcome_rewards, data.response_mask))
         margins = pair_margins(*columns, prompts[new])
         accuracy = pair_accuracy(margins)
         if len(margins):
             self.accuracy = _AGE * self.accuracy + (1 - _AGE) * accuracy
-        rewards = self.compare(run, prm.module, rollouts)
-        return rewards, {"prm_accuracy": accuracy, "trust": rules.trust(self.accuracy)}
+        metrics = {"prm_accuracy": accuracy, "trust": rules.trust(self.accuracy)}
+        if self.settings["use"] in ("value", "progress"):
+            return seen if learns == "kept" else before, metrics
+        ref = known if learns == "kept" else None
+        return self.compare(run, prm.module, rollouts, ref), metrics
 
-    def compare(self, run, module, rollouts: Rollouts) -> Tensor:
-        """Return beta times the log-ratio of a model to the reference (B, T)."""
-        pair = [self.compute(run, own, rollouts) for own in (module, run.roles.reference)]
-        return implicit_process_rewards(*pair, rollouts.response_mask, train_prime.BETA)
+    def compare(self, run, module, rollouts: Rollouts, ref: Tensor | None = None) -> Tensor:
+        """Return beta times the log-ratio of a model to the reference (B, T).
+
+        Args:
+            ref: (B, T) the reference's log-probabilities, if they are known.
+        """
+        if ref is None:
+            ref = self.compute(run, run.roles.reference, rollouts)
+        own = self.compute(run, module, rollouts)
+        return implicit_process_rewards(own, ref, rollouts.response_mask, train_prime.BETA)
 
     def compute(self, run, module, rollouts: Rollouts) -> Tensor:
         terms = (train_prime.TEMPERATURE, train_prime.MICRO_BATCH_TOKENS)
@@ -226,7 +252,6 @@ class Credit:
             own = rules.spread_over_steps(rules.sum_steps(rewards, steps), steps, rewards)
         elif use == "masked":
             own = rules.masked_step_advantages(rewards, mask, K)
-            own = own / own.abs().max().clamp(min=1e-4)
         outcome = rloo(outcomes[:, None], torch.ones_like(outcomes[:, None]), K) * mask
         advantages = c.OUTCOME_COEF * outcome + coefficient * own
         return whitened(advantages, mask) if c.WHITEN else advantages
@@ -242,21 +267,24 @@ def place(verdicts, texts, steps, like: Tensor) -> Tensor:
     return rewards
 
 
-def measure_steps(verdicts, steps, rewards: Tensor) -> dict:
-    """Return how well rewards tell right steps from wrong ones: credit.py's two measures."""
+def measure_steps(verdicts, steps, rewards: Tensor | None) -> dict:
+    """Return the share of right steps. If there are rewards, also return how well they tell right
+    steps from wrong ones: credit.py's two measures.
+    """
+    every = [right for row in verdicts for right in row if right is not None]
+    measures = {"step_accuracy": float(np.mean(every)) if every else None}
+    if rewards is None:
+        return measures
     sums = rules.sum_steps(rewards, steps)
     judged = [
         [(float(reward), right) for reward, right in zip(own, row) if right is not None]
         for own, row in zip(sums, verdicts)
     ]
-    every = [right for row in judged for _, right in row]
     located = [row for row in judged if len(row) > 1 and not all(right for _, right in row)]
     found = [credit.find_lowest(row) == credit.find_first_wrong(row) for row in located]
-    return {
-        "step_accuracy": float(np.mean(every)) if every else None,
-        "step_auc": credit.auc([judged]) if 0 < sum(every) < len(every) else None,
-        "first_wrong_found": float(np.mean(found)) if found else None,
-    }
+    measures["step_auc"] = credit.auc([judged]) if 0 < sum(every) < len(every) else None
+    measures["first_wrong_found"] = float(np.mean(found)) if found else None
+    return measures
 
 
 if __name__ == "__main__":

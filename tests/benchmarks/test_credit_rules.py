@@ -13,6 +13,9 @@ import credit_rules_report as report  # noqa: E402
 import rules_run  # noqa: E402
 from credit_rules import Job  # noqa: E402
 
+import train_prime  # noqa: E402
+from checks.constants import read_constants  # noqa: E402
+
 
 def make_line(last: float, best: float | None = None, seconds: float = 1.0) -> dict:
     moments = {name: [0.5, 0.6, None] for name in ("prm_accuracy", "step_auc", "first_wrong_found")}
@@ -21,29 +24,63 @@ def make_line(last: float, best: float | None = None, seconds: float = 1.0) -> d
     return {"iterations": 160, "curve": curve, **own, **moments}
 
 
-def test_the_best_rate_is_chosen_then_the_best_variant_at_it(tmp_path):
+def fill(bench, tried: dict[Job, float]) -> None:
+    bench.results |= {job: make_line(last) for job, last in tried.items()}
+
+
+def test_the_best_rate_is_chosen_then_the_best_base_or_variant_at_it(tmp_path):
     bench = credit_rules.Bench(tmp_path)
-    tried = {
-        (0, 1e-5): 50,
-        (0, 3e-5): 60,
-        (0, 1e-4): 55,
-        (1, 3e-5): 58,
-        (2, 3e-5): 61,
-        (1, 1e-4): 70,
-    }
-    for (variant, rate), last in tried.items():
-        bench.results[Job("exam", "RLOO", variant, rate, 1)] = make_line(last)
-    bench.results[Job("exam", "RLOO", 0, 3e-4, 100)] = make_line(99)  # not a trial
-    assert bench.find_best("exam", "RLOO") == Job("exam", "RLOO", 2, 3e-5, 1)
-    bench.results[Job("exam", "PRIME", 0, 1e-5, 1)] = make_line(40)
+    rates = {1e-5: 50, 3e-5: 60, 1e-4: 55}
+    fill(bench, {Job("exam", "RLOO", 0, 0, rate, 1): last for rate, last in rates.items()})
+    bases = {(1, 3e-5): 58, (2, 3e-5): 61, (1, 1e-4): 70}  # the last one is of another rate
+    fill(bench, {Job("exam", "RLOO", n, 0, rate, 1): last for (n, rate), last in bases.items()})
+    fill(bench, {Job("exam", "RLOO", 0, 0, 3e-4, 100): 99})  # not a trial
+    assert bench.find_best("exam", "RLOO") == Job("exam", "RLOO", 2, 0, 3e-5, 1)
+    own = {(2, 0, 1e-5): 40, (2, 0, 3e-5): 35, (2, 1, 1e-5): 41, (0, 0, 1e-4): 90}
+    fill(bench, {Job("exam", "PRIME", b, v, rate, 1): last for (b, v, rate), last in own.items()})
     own, at_rloo, tenfold = bench.settings_of("walk", "PRIME")
-    assert own == Job("walk", "PRIME", 0, 1e-5, 1)
-    assert at_rloo == Job("walk", "PRIME", 0, 3e-5, 1) and tenfold.rate == pytest.approx(1e-4)
+    assert own == Job("walk", "PRIME", 2, 1, 1e-5, 1)
+    assert at_rloo == own._replace(rate=3e-5) and tenfold.rate == pytest.approx(1e-4)
+    fill(bench, {Job("walk", "RLOO", 0, 0, 1e-4, 1): 50})
+    assert bench.settings_of("walk", "RLOO")[0].rate == 1e-4  # its own there
+
+
+def test_all_rules_get_the_base_that_rloo_chose_and_rates_go_on_while_the_highest_wins(
+    tmp_path, monkeypatch
+):
+    bench = credit_rules.Bench(tmp_path)
+
+    def run(jobs):
+        for job in jobs:
+            gains = {"RLOO": 10 * (job.base == 4) - abs(job.rate - 1e-4), "oracle": 1e4 * job.rate}
+            bench.results[job] = make_line(50 + gains[job.rule] + job.variant)
+
+    monkeypatch.setattr(bench, "run", run)
+    bench.choose("exam", ["oracle"])
+    own = {rule: [job for job in bench.results if job.rule == rule] for rule in ("RLOO", "oracle")}
+    assert len(own["RLOO"]) == 8 and bench.find_best("exam", "RLOO").base == 4
+    assert {job.base for job in own["oracle"]} == {4}
+    assert max(job.rate for job in own["oracle"]) == 3e-3 and len(own["oracle"]) == 4 + 2 + 3
+    assert bench.find_best("exam", "oracle") == Job("exam", "oracle", 4, 3, 3e-3, 1)
+
+
+def test_a_line_of_other_constants_is_not_used(tmp_path, monkeypatch):
+    jobs = [Job(task, "PRIME", 0, 0, 1e-5, 1) for task in ("exam", "walk")]
+    lines = [{**job._asdict(), "of": job.describe(), **make_line(50)} for job in jobs]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "results.jsonl").write_text(text)
+    assert set(credit_rules.Bench(tmp_path).results) == set(jobs)
+    walk = credit_rules.credit_tasks.TASKS["walk"]._replace(misremembered=0.1)
+    monkeypatch.setitem(credit_rules.credit_tasks.TASKS, "walk", walk)
+    assert set(credit_rules.Bench(tmp_path).results) == set(jobs[:1])
+    monkeypatch.setitem(credit_rules.RULES, "PRIME", credit_rules.Rule({"GAMMA": 0.1}))
+    assert not credit_rules.Bench(tmp_path).results
 
 
 def test_rules_are_compared_with_rloo_at_its_best_seed_by_seed():
-    rloo, prime = Job("exam", "RLOO", 0, 3e-5, 1), Job("exam", "PRIME", 1, 1e-5, 1)
+    rloo, prime = Job("exam", "RLOO", 0, 0, 3e-5, 1), Job("exam", "PRIME", 0, 1, 1e-5, 1)
     results = {rloo._replace(seed=seed): make_line(60 + seed) for seed in (100, 101, 102)}
+    results |= {rloo: make_line(10), prime: make_line(90)}  # on which they were chosen
     for seed in (100, 101, 102):
         results[prime._replace(seed=seed)] = make_line(65 + seed, seconds=2.0)
         results[prime._replace(seed=seed, rate=3e-5)] = make_line(58 + seed)
@@ -68,7 +105,7 @@ def test_a_run_leaves_a_line_and_is_not_repeated(tmp_path, monkeypatch):
     small = {"PROMPTS_PER_ITERATION": 2, "PRM_OPTIMIZER_STEPS": 2, "SAVE_EVERY": 2}
     small |= {"ACCURACY_LOW": 0.0, "ACCURACY_HIGH": 1.0}
     monkeypatch.setattr(credit_rules, "COMMON", {**credit_rules.COMMON, **small})
-    job = Job("hard", "oracle", 0, 1e-5, 3, flipped=0.25)
+    job = Job("hard", "oracle", 0, 0, 1e-5, 3, flipped=0.25)
     credit_rules.Bench(tmp_path).run([job])
     [line] = [json.loads(text) for text in (tmp_path / "results.jsonl").read_text().splitlines()]
     assert Job(**{name: line[name] for name in Job._fields}) == job
@@ -79,6 +116,18 @@ def test_a_run_leaves_a_line_and_is_not_repeated(tmp_path, monkeypatch):
     bench.run([job])
 
 
+def test_a_run_that_ended_too_soon_has_solved_nothing_from_there_on():
+    metrics = [{"train_accuracy": 1.0, "seconds": 1.0}] * 100
+    run = report.summarize_run(metrics, 160)
+    assert run["ended"] == 100 and run["all"] == pytest.approx(62.5)
+    assert run["last_fifth"] == 0 and run["best_stretch"] == 100
+    assert report.reach(run, 100) == 32 and report.reach({**run, "curve": [0.0]}, 5) is None
+
+
 def test_every_rule_names_settings_that_exist():
+    constants = read_constants(vars(train_prime))
     for rule in credit_rules.RULES.values():
-        assert set(rule.settings) <= set(rules_run.DEFAULTS) and len(rule.variants) <= 4
+        assert len(rule.variants) <= 3
+        for own in (rule.own, *rule.variants):
+            for name in own:
+                assert name in (constants if name.isupper() else rules_run.DEFAULTS)

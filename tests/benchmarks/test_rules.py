@@ -114,13 +114,18 @@ def test_progress_sums_to_the_change_of_the_value(rewards):
 
 def test_the_least_step_to_come(rewards):
     found = rules.least_to_come(rewards, MASK, K, STEPS)
-    sums = [[float(row[a:b].sum()) for a, b in own] for row, own in zip(rewards, STEPS)]
-    for row, own in enumerate(STEPS):
-        siblings = [r for r in range(row // K * K, row // K * K + K) if r != row]
-        baseline = sum(min(sums[r]) for r in siblings) / 3
+    returns = []
+    for row, own in zip(rewards, STEPS):
+        sums, tokens = [float(row[a:b].sum()) for a, b in own], []
         for number, (start, end) in enumerate(own):
-            expected = min(sums[row][number:]) - baseline
-            assert found[row, start:end].tolist() == pytest.approx([expected] * (end - start))
+            is_before = number <= sums.index(min(sums))
+            tokens += [min(sums) if is_before else 0.0] * (end - start)
+        returns.append(tokens)
+    for row, own in enumerate(returns):
+        siblings = [r for r in range(row // K * K, row // K * K + K) if r != row]
+        baseline = sum(sum(returns[r]) / len(returns[r]) for r in siblings) / (K - 1)
+        expected = [value - baseline for value in own]
+        assert found[row, : len(own)].tolist() == pytest.approx(expected, abs=1e-6)
     assert not found[MASK == 0].any()
 
 

@@ -23,10 +23,11 @@ from evaluation import metrics, scoring, table
 from evaluation.notes import write_notes
 from evaluation.published import check_published, find_token_limit
 from evaluation.sets import load_benchmark
-from evaluation.tasks import Task, check_unchanged, make_task, score_task
+from evaluation.tasks import Task, check_unchanged, digest, make_task, score_task
 from generation.ending import find_eos_token_ids
 from generation.seeds import derive_seed
 from models.loading import load_model
+from models.waiting import first_on_each_machine
 from reporting import response_files, run_log
 from reporting.run_log import PhaseTimer
 from training import processes
@@ -113,7 +114,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     scorers = (settings.prm, settings.reference) if settings else ()
     weights = check_unchanged(folder, constants, [*MODELS, *scorers], _FREE_TO_CHANGE)
     accelerator = processes.make_accelerator("no", None, folder, CPU_THREADS)
-    with processes.main_process_first(accelerator):
+    lock = files.lock_folder(folder) if accelerator.is_main_process else None
+    with first_on_each_machine(accelerator):
         benchmarks = {name: load_benchmark(name, BENCHMARKS[name], LIMIT) for name in BENCHMARKS}
         limits = list_limits()
         tasks = [
@@ -132,7 +134,6 @@ def main(arguments: Sequence[str] = ()) -> None:
             for name, rows in benchmarks.items()
         ]
     accelerator.wait_for_everyone()
-    lock = files.lock_folder(folder) if accelerator.is_main_process else None
     if accelerator.is_main_process:
         saved_constants.write_constants(folder / "constants.json", constants, models=weights)
     accelerator.wait_for_everyone()
@@ -250,7 +251,7 @@ def score(
         scorer_name = f"{make_file_name(settings.prm)}-to-{make_file_name(settings.reference)}"
         path = folder / "scores" / scorer_name / own
         rows = response_files.read_rows(path)
-        if len(rows) != len(task.prompts):
+        if [row.get("of") for row in rows] != [digest(group) for group in task.in_order()]:
             if scorer is None:
                 dtype = getattr(torch, DTYPE)
                 scorer = scoring.load_scorer(settings, dtype, accelerator.device)

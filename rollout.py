@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from generation.ending import find_pad_token_id, is_truncated
+from generation.ending import count_token_ids, find_pad_token_id, is_truncated
 from generation.generate import generate_responses
 from generation.groups import MIN_KEPT_FRACTION, Collected, Group
 from generation.seeds import draw_uniforms
@@ -137,6 +137,7 @@ def sample_groups(
                 eos_token_ids=eos_token_ids,
                 pad_token_id=find_pad_token_id(tokenizer),
                 top_p=top_p,
+                vocabulary=count_token_ids(tokenizer),
                 token_budget=rollout_tokens,
                 uniforms=draw_uniforms([seeds[prompt] for prompt in batch], K, T),
                 on_response=submit,

@@ -27,6 +27,7 @@ from models.batches import Rollouts, pad_rows
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
 from models.trainee import Trainee, make_trainee, warmup_then_cosine
+from models.waiting import first_on_each_machine
 from training import checkpoint, optimizer_steps, processes
 from training.row_order import RowStream
 
@@ -80,9 +81,9 @@ def main(arguments: Sequence[str] = ()) -> None:
     config = load_config()
     size = model_files.count_parameters(config)
     model_files.check_length(config, MAX_TOKENS, "MAX_TOKENS")
-    files.check_folder(folder, "OUTPUT", size, num_trained=1, num_exported=1)
+    files.check_folder(folder, "OUTPUT", trained=[size], exported=[size])
     accelerator = processes.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
-    with processes.main_process_first(accelerator):
+    with first_on_each_machine(accelerator):
         rows, dropped = data.encode_demonstrations(
             eurus.read_conversations(data.load_rows(DATA, SPLIT, "DATA")),
             tokenizer,

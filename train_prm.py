@@ -13,6 +13,7 @@ from pathlib import Path
 import checks.openmp  # noqa: F401  # isort: skip  (before torch)
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from torch import Tensor
 from transformers import PretrainedConfig
@@ -30,6 +31,7 @@ from models.batches import Rollouts, pad_rows, send
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
 from models.trainee import make_trainee, warmup_then_cosine
+from models.waiting import first_on_each_machine
 from prm import pair_accuracy, pair_loss
 from training import checkpoint, labelled, processes
 from training.optimizer_steps import take_step
@@ -98,9 +100,9 @@ def main(arguments: Sequence[str] = ()) -> None:
     for role, config in configs.items():
         model_files.check_length(config, MAX_TOKENS, "MAX_TOKENS", f"the {role}")
     size = model_files.count_parameters(configs["PRM"])
-    files.check_folder(folder, "OUTPUT_DIR", size, num_trained=1, num_exported=1)
+    files.check_folder(folder, "OUTPUT_DIR", trained=[size], exported=[size])
     accelerator = processes.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
-    with processes.main_process_first(accelerator):
+    with first_on_each_machine(accelerator):
         responses, dropped = labelled.load_responses(
             DATA,
             SPLIT,
@@ -109,6 +111,9 @@ def main(arguments: Sequence[str] = ()) -> None:
             max_tokens=MAX_TOKENS,
             constant="DATA",
         )
+    [count] = broadcast_object_list([len(responses)])
+    if count != len(responses):  # on another process
+        raise UserError("DATA changed while it was read: start again when the run has ended.")
     groups = labelled.group_by_prompt(responses)
     trained, held_out = labelled.hold_out(groups, EVAL_FRACTION, SEED)
     labelled.check_labels(responses, trained, LOSS, "DATA")
@@ -271,7 +276,8 @@ def start_log(accelerator: Accelerator, folder: Path, constants: dict, first: in
         write_constants(folder / "constants.json", constants, device=str(accelerator.device))
         path = folder / "metrics.jsonl"
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= first]
+        whole = [line for line in lines if line.endswith("\n")]  # a full disk cuts off the last one
+        kept = [line for line in whole if json.loads(line)["step"] <= first]
         files.replace_file(path, "".join(kept))
 
 

@@ -18,16 +18,14 @@ from forced_lengths import force_lengths
 
 import train_prime
 from checks import files
-from generation import decoding
 from models import estimate
 from reporting.run_log import PhaseTimer
 from training.saving import Saver
 
 SIDES = ("warm-up", "flat", "padded", "padded, cuDNN", "flat again")  # one an iteration
-_TOKENS = 60  # of the embedded tokenizer, to which sampling is confined
 _EOS = 2
 figures: dict = {"sides": {side: {} for side in SIDES}}
-collect, draw, check_run = train_prime.collect, decoding.draw, estimate.check_run
+collect, check_run = train_prime.collect, estimate.check_run
 
 
 class Timer(PhaseTimer):
@@ -58,13 +56,6 @@ def choose_attention(run: train_prime.Run, timer: Timer, iteration: int) -> obje
     return collect(run, timer, iteration)
 
 
-def draw_known_tokens(logits: torch.Tensor, *arguments: object) -> tuple:
-    """Draw tokens that the tokenizer has; the model's vocabulary is larger."""
-    logits = logits.clone()
-    logits[:, _TOKENS:] = -torch.inf
-    return draw(logits, *arguments)
-
-
 def keep_estimate(accelerator: object, constants: dict) -> str:
     configs = estimate.load_configs(constants)
     figures["estimate"] = estimate.estimate_memory(constants, configs, 1, "cuda")
@@ -73,11 +64,11 @@ def keep_estimate(accelerator: object, constants: dict) -> str:
 
 if __name__ == "__main__":
     train_prime.collect, train_prime.PhaseTimer = choose_attention, Timer
-    decoding.draw, estimate.check_run = draw_known_tokens, keep_estimate
+    estimate.check_run = keep_estimate
     # No model of many gigabytes is written, so no disk needs room for one.
     Saver.save = lambda *_: None
     check_folder = files.check_folder
-    files.check_folder = lambda folder, name, _, **counts: check_folder(folder, name, 0, **counts)
+    files.check_folder = lambda folder, name, **_: check_folder(folder, name)
     generator = torch.Generator().manual_seed(0)
     longest = int(next(text for text in sys.argv if text.startswith("MAX_RESP")).split("=")[1])
     # Most responses are short and some are long, as those of models are.

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -45,19 +45,16 @@ def writing(target: Path) -> Iterator[None]:
 def check_folder(
     folder: Path,
     constant: str,
-    num_parameters: int = 0,
-    *,
-    num_trained: int = 0,
-    num_exported: int = 0,
+    trained: Sequence[int] = (),
+    exported: Sequence[int] = (),
 ) -> None:
     """Make the folder; raise UserError if it cannot be written or its disk is too full.
 
     Args:
         constant: name of the constant that sets the folder, for messages.
-        num_parameters: parameters of one model.
-        num_trained: models in a checkpoint. The disk must hold two checkpoints: a new one is
-            written before the old one is deleted.
-        num_exported: exported model folders. The disk must hold each twice, for the same reason.
+        trained: parameters of each model in a checkpoint. The disk must hold two checkpoints: a
+            new one is written before the old one is deleted.
+        exported: the same of exported models. The disk must hold each twice, for the same reason.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,8 +65,7 @@ def check_folder(
         raise UserError(
             f"{constant}: cannot write to {folder}: {error}. Name another folder."
         ) from error
-    bytes_each = num_trained * _BYTES_TRAINED + num_exported * _BYTES_EXPORTED
-    needed = 2 * num_parameters * bytes_each
+    needed = 2 * (sum(trained) * _BYTES_TRAINED + sum(exported) * _BYTES_EXPORTED)
     weights = [path for path in folder.rglob("*") if path.suffix in (".safetensors", ".distcp")]
     already_there = sum(path.stat().st_size for path in weights)
     free = shutil.disk_usage(folder).free + already_there
@@ -90,8 +86,12 @@ def lock_folder(folder: Path) -> TextIOWrapper:
     file = (folder / _LOCK).open("w")
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except (BlockingIOError, PermissionError) as error:
         raise UserError(f"Another process is running in {folder}: stop that one first.") from error
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be locked: {error}. Use a folder on a file system that has locks."
+        ) from error
     return file
 
 

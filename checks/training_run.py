@@ -60,20 +60,22 @@ def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int
     limits = "MAX_PROMPT_TOKENS and MAX_RESPONSE_TOKENS"
     model_files.check_length(config, length, limits)
     if c["PRM_MODEL"]:
-        own = model_files.load_config(c["PRM_MODEL"], "PRM_MODEL")
-        model_files.check_length(own, length, limits, f"PRM_MODEL = {c['PRM_MODEL']}")
+        prm_config = model_files.load_config(c["PRM_MODEL"], "PRM_MODEL")
+        model_files.check_length(prm_config, length, limits, f"PRM_MODEL = {c['PRM_MODEL']}")
         tokenizers = [model_files.load_tokenizer(c[name], name) for name in ("PRM_MODEL", "MODEL")]
         model_files.check_same_vocabulary(*tokenizers, ("PRM_MODEL", "MODEL"))
     if c["PRM_REFERENCE"] == "prm":
         _check_reference(c)
     size = model_files.count_parameters(config)
+    trained = dict.fromkeys(list_roles(c), size)
+    if c["PRM_MODEL"] and "prm" in trained:
+        trained["prm"] = model_files.count_parameters(prm_config)
     if c["VALUE"] == "head":
         model_files.count_value_parameters(config)  # or explain why there is no such model
-    trained = len(list_roles(c))
-    exported = trained + c["KEEP_BEST"]
+    exported = [*trained.values(), *[size] * c["KEEP_BEST"]]
     if c["LORA_RANK"]:  # adapters are small next to their model
-        trained, exported = 0, exported * c["LORA_MERGE"]
-    files.check_folder(folder, "OUTPUT_DIR", size, num_trained=trained, num_exported=exported)
+        trained, exported = {}, exported * c["LORA_MERGE"]
+    files.check_folder(folder, "OUTPUT_DIR", trained=list(trained.values()), exported=exported)
     return size
 
 

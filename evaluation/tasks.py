@@ -2,6 +2,7 @@
 
 import json
 import sys
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -144,7 +145,8 @@ def score_task(
     """Let every process score its share of the problems; all processes return all scores.
 
     Returns:
-        one dict per problem: `sums` and `minima` over the step rewards, K values each.
+        one dict per problem: `sums` and `minima` over the step rewards, K values each, and `of`,
+        the digest of the responses.
     """
     groups = task.in_order()
     mine = groups[accelerator.process_index :: accelerator.num_processes]
@@ -166,10 +168,16 @@ def score_task(
         {
             "sums": [sum(steps) for steps in step_rewards[first : first + task.samples]],
             "minima": [min(steps) for steps in step_rewards[first : first + task.samples]],
+            "of": digest(group),
         }
-        for first in range(0, len(step_rewards), task.samples)
+        for group, first in zip(mine, range(0, len(step_rewards), task.samples))
     ]
     return processes.gather_in_order(accelerator, rows)
+
+
+def digest(group: Group) -> int:
+    """Return a checksum of a problem's responses."""
+    return zlib.crc32(str(group.response_ids).encode())
 
 
 def _decode(tokenizer: PreTrainedTokenizerBase) -> Callable[[list], str]:

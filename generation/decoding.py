@@ -30,6 +30,7 @@ class Sampling:
     temperature: float
     eos_token_ids: Tensor  # ids that end a response
     top_p: float = 1.0  # share of the probability that tokens are drawn from, the likeliest first
+    vocabulary: int | None = None  # only ids below it are drawn; None: all that have logits
 
 
 @dataclass(frozen=True)
@@ -227,6 +228,7 @@ def draw(
         the log-probability (rows,) that each was drawn with, at the temperature and within the
         nucleus; None where the likeliest token is taken.
     """
+    logits = logits[:, : sampling.vocabulary]
     if sampling.uniforms is None:
         return logits.argmax(dim=-1), None
     V, width = logits.shape[1], min(_BLOCK, logits.shape[1])

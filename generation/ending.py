@@ -1,25 +1,34 @@
-"""The end of a response (its first EOS token), and the token id that fills padding.
+"""Ids of tokens: which end a response (at the first), which fills padding, how many there are.
 
 A model may have several EOS ids. Padding is known by its position, so its id may be an EOS id too.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers.utils import cached_file
+
+from checks.errors import UserError
 
 
 def find_eos_token_ids(model: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Return every token id that ends a response, from the tokenizer and the generation config.
 
     Chat models often stop at several ids. The tokenizer knows only one of them.
+
+    Raises:
+        UserError: there may be a generation config, but it cannot be read.
     """
     ids = {tokenizer.eos_token_id}
+    name, stops = "generation_config.json", None
     try:
-        stops = GenerationConfig.from_pretrained(model).eos_token_id
-    except OSError:  # a folder without generation_config.json
-        stops = None
+        if cached_file(model, name, _raise_exceptions_for_missing_entries=False):
+            stops = GenerationConfig.from_pretrained(model).eos_token_id
+    except OSError as error:
+        raise UserError(f"{model}: its {name} cannot be read: {error}") from error
     if stops is not None:
         ids.update(stops if isinstance(stops, list) else [stops])
     return sorted(ids)
@@ -41,6 +50,12 @@ def until_eos(ids: list[int], eos_token_ids: Sequence[int]) -> list[int]:
 def is_truncated(ids: Sequence[int], eos_token_ids: Sequence[int]) -> bool:
     """Return whether the length limit ended a response before an EOS did."""
     return ids[-1] not in eos_token_ids
+
+
+@cache
+def count_token_ids(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return one more than the largest id that the tokenizer has a token for."""
+    return max(tokenizer.get_vocab().values()) + 1
 
 
 def find_pad_token_id(tokenizer: PreTrainedTokenizerBase) -> int:

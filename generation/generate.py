@@ -34,6 +34,7 @@ def generate_responses(
     eos_token_ids: list[int],
     pad_token_id: int,
     top_p: float = 1.0,
+    vocabulary: int | None = None,
     token_budget: int | None = None,
     uniforms: Tensor | None = None,
     on_response: Callable[[int, list[int]], object] = lambda row, ids: None,
@@ -45,6 +46,8 @@ def generate_responses(
 
     Args:
         top_p: tokens come from the fewest likeliest ones that hold this share; 1: from all.
+        vocabulary: only ids below it are drawn. A model may have logits for more tokens than its
+            tokenizer has. None: all.
         token_budget: prompt and response tokens in memory at once; prompts beyond it wait for
             room. None, or a model that takes no siblings: all at once.
         uniforms: (n * K, T) in [0, 1): the random numbers that decide the tokens, whatever the
@@ -57,7 +60,10 @@ def generate_responses(
     inputs = _pad(prompt_ids, pad_token_id, model.device)
     settings = (max_response_tokens, temperature, eos_token_ids, pad_token_id)
     if not takes_siblings(model, inputs[0].shape[1] + max_response_tokens):
-        return _generate_plainly(model, *inputs, samples_per_prompt, settings, top_p, on_response)
+        recorder = _Recorder(temperature, top_p, vocabulary)
+        return _generate_plainly(
+            model, *inputs, samples_per_prompt, settings, recorder, on_response
+        )
     shape = (len(prompt_ids) * samples_per_prompt, max_response_tokens)
     if uniforms is None and temperature > 0:
         uniforms = torch.rand(shape, dtype=torch.float64)
@@ -66,6 +72,7 @@ def generate_responses(
         temperature=temperature,
         eos_token_ids=torch.tensor(eos_token_ids, device=model.device),
         top_p=top_p,
+        vocabulary=vocabulary,
     )
     decoded = []
 
@@ -102,7 +109,7 @@ def _generate_plainly(
     attention_mask: Tensor,
     samples_per_prompt: int,
     settings: tuple[int, float, list[int], int],
-    top_p: float,
+    recorder: "_Recorder",
     on_response: Callable[[int, list[int]], object],
 ) -> tuple[list[list[int]], list[list[float]] | None]:
     """Return what generate_responses() returns, by the model's own loop.
@@ -112,18 +119,17 @@ def _generate_plainly(
     """
     _, temperature, eos_token_ids, _ = settings
     width = input_ids.shape[1]
-    recorder = _Recorder(temperature, top_p) if temperature > 0 else None
     watch = _Watch(width, eos_token_ids, on_response, recorder)
     output = _generate(
         model,
         input_ids,
         attention_mask,
         make_generation_config(samples_per_prompt, *settings),
-        logits_processor=LogitsProcessorList([recorder] if recorder else []),
+        logits_processor=LogitsProcessorList([recorder]),
         stopping_criteria=StoppingCriteriaList([watch]),
     )
     responses = [until_eos(row, eos_token_ids) for row in output[:, width:].tolist()]
-    if not recorder:
+    if temperature == 0:
         return responses, None
     logprobs = torch.stack(recorder.logprobs, dim=1).tolist()  # (n * K, T)
     return responses, [row[: len(ids)] for row, ids in zip(logprobs, responses)]
@@ -152,26 +158,32 @@ def _generate(
 
 
 class _Recorder(LogitsProcessor):
-    """Keeps the nucleus alone, and records the log-probability of each token that is drawn.
+    """Keeps what may be drawn alone, and records the log-probability of each token that is drawn.
 
     generate() could return the logits of all steps. These are T times as large as those of one. Its
     own top-p may round another token in or out, whose log-probability here would be -inf.
     """
 
-    def __init__(self, temperature: float, top_p: float):
+    def __init__(self, temperature: float, top_p: float, vocabulary: int | None):
         self.temperature = temperature
         self.top_p = top_p
+        self.vocabulary = vocabulary
         self.logprobs: list[Tensor] = []  # (n * K,) of each step
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         self.logits = scores  # (n * K, V), before generate() divides by the temperature
-        if self.top_p < 1:
+        if self.vocabulary is not None:
+            is_token = torch.arange(scores.shape[1], device=scores.device) < self.vocabulary
+            scores = self.logits = scores.masked_fill(~is_token, -torch.inf)
+        if self.top_p < 1 and self.temperature > 0:
             kept = keep_nucleus((scores / self.temperature).softmax(dim=-1), self.top_p)
             self.logits = scores.masked_fill(kept == 0, -torch.inf)
         return self.logits
 
     def record(self, tokens: Tensor) -> None:
         """Record the tokens (n * K,) that were drawn from the logits seen last."""
+        if self.temperature == 0:
+            return
         table = (self.logits / self.temperature).log_softmax(dim=-1)  # (n * K, V)
         self.logprobs.append(table.gather(1, tokens.unsqueeze(1)).squeeze(1))
 
@@ -184,7 +196,7 @@ class _Watch(StoppingCriteria):
         prompt_width: int,
         eos_token_ids: list[int],
         on_response: Callable[[int, list[int]], object],
-        recorder: _Recorder | None,
+        recorder: _Recorder,
     ):
         self.prompt_width = prompt_width
         self.recorder = recorder
@@ -193,8 +205,7 @@ class _Watch(StoppingCriteria):
         self.reported: set[int] = set()
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **_) -> Tensor:
-        if self.recorder:
-            self.recorder.record(input_ids[:, -1])
+        self.recorder.record(input_ids[:, -1])
         if (input_ids.shape[1] - self.prompt_width) % _REPORT_EVERY == 0:
             self.report(input_ids)
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)

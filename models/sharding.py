@@ -10,6 +10,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
 from models.values import ResponseValues
+from models.waiting import wait_patiently
 
 
 def load_sharded(
@@ -27,6 +28,7 @@ def load_sharded(
     """
     settings = dict(empty=not accelerator.is_main_process, for_values=for_values)
     loaded = load_model(model, gradient_checkpointing, **settings)
+    wait_patiently(accelerator)  # it may come from the hub
     return shard(accelerator, (ResponseValues if for_values else ResponseLogprobs)(loaded))
 
 

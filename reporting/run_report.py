@@ -132,7 +132,7 @@ def select_responses(
             pinned.append(Pinned(title, len(groups), list(_opposites(trained[0]))))
         for group in [*trained[:_TRAINED], *others]:
             length = sum(len(response.texts) for response in group.responses)
-            if length <= room or group is trained[0]:
+            if length <= room or group in trained[:1]:
                 groups.append(group)
                 room -= length
     return groups, pinned

@@ -131,12 +131,15 @@ def test_samples_a_problem_and_the_best_by_a_prm(evaluate, tmp_path):
     assert cells["best of 4 by the PRM's sum"] == pytest.approx(100 * sum(right) / 8)
     tokenizer = AutoTokenizer.from_pretrained(SFT_MODEL)
     for number, row in enumerate(rows):
-        own = {name: values[number % 4] for name, values in scores[number // 4].items()}
+        own = {name: scores[number // 4][name][number % 4] for name in ("sums", "minima")}
         steps = len(split_steps(token_texts(tokenizer, row["response_ids"])))
         assert own["minima"] * steps <= own["sums"] + 1e-6
     before = path.stat().st_mtime_ns
     evaluate(SAMPLES=4, TEMPERATURE=1.0, PRM=prm)
     assert path.stat().st_mtime_ns == before  # nor is it scored again
+    path.write_text("".join(json.dumps({**own, "of": 1}) + "\n" for own in scores))
+    evaluate(SAMPLES=4, TEMPERATURE=1.0, PRM=prm)
+    assert [json.loads(line) for line in path.open()] == scores  # but for other responses it is
 
 
 def test_gold_answers_get_all_of_the_published_benchmarks(evaluate, canned, byte_model, tmp_path):

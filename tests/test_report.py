@@ -177,7 +177,7 @@ def test_a_page_stays_small_however_large_the_run(tmp_path, monkeypatch):
     assert len(small.content["groups"]) == len(iterations)
 
 
-def test_runs_of_which_little_is_known_are_drawn_too(tmp_path):
+def test_runs_of_which_little_is_known_are_drawn_too(tmp_path, monkeypatch):
     folder = make_run(tmp_path / "run", iterations=1)
     line = json.loads((folder / "metrics.jsonl").read_text())
     nothing = dict.fromkeys(line, None) | {"iteration": 0, "train_accuracy": 0.0}
@@ -187,6 +187,8 @@ def test_runs_of_which_little_is_known_are_drawn_too(tmp_path):
     page = write(folder)  # nothing passed the filter, nothing was updated
     assert [group["decision"] for group in page.content["groups"]] == ["filtered out"]
     assert page.content["pinned"] == []
+    monkeypatch.setattr(run_report, "_TOKENS", 10)  # fewer than the group has
+    assert write(folder).content["groups"] == []
     rollouts.unlink()
     assert write(folder).content["groups"] == []
     (folder / "metrics.jsonl").write_text("")

@@ -24,7 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from checks.files import writing
 from models import sharding
 from models.trainee import Trainee
-from training.processes import patient_group, wait_for_main
+from models.waiting import patient_group, wait_patiently
 
 # torch says this at every save of a process that runs alone.
 warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized")
@@ -68,7 +68,7 @@ def save_checkpoint(
         for old in folder.glob("[0-9]*"):
             if old != target:
                 shutil.rmtree(old)
-    wait_for_main(accelerator)
+    wait_patiently(accelerator)
 
 
 def find_checkpoint(folder: Path) -> Path | None:
@@ -196,15 +196,15 @@ def _write_beside(accelerator: Accelerator, target: Path, write: Callable[[Path]
         with writing(target):
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-    wait_for_main(accelerator)
+    wait_patiently(accelerator)
     with writing(target):
         write(temporary)
-    wait_for_main(accelerator)
+    wait_patiently(accelerator)
     if accelerator.is_main_process:
         with writing(target):
             _flush_to_disk(temporary)
             _replace_folder(temporary, target)
-    wait_for_main(accelerator)
+    wait_patiently(accelerator)
 
 
 def _replace_folder(new: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 import data
 from checks.errors import UserError
+from generation.ending import count_token_ids
 from reporting.response_files import list_iterations
 
 _TEXT, _TOKENS, _NUMBER = Value("string"), List(Value("int64")), Value("float64")
@@ -87,7 +88,7 @@ def encode_pair(
     if not isinstance(response, str):
         return [], [], "has no response, or one that is not text."
     if ids and isinstance(prompt, str):
-        if max(ids) >= len(tokenizer):
+        if max(ids) >= count_token_ids(tokenizer):
             return [], [], "has response_ids of another tokenizer."
         return tokenizer(prompt, add_special_tokens=False)["input_ids"], list(ids), ""
     if ability not in templates:
@@ -145,7 +146,7 @@ def _load_rows(source: str, split: str, constant: str) -> Dataset:
     for path in reversed(paths.values()):
         rows = []
         for row in _read_whole_lines(path):
-            key = row["prompt"], tuple(row["response_ids"])
+            key = hash((row["prompt"], *row["response_ids"]))  # much smaller than the response
             if row.get("decision") != "surplus" or key not in trained:
                 rows.append(row)
             if row.get("decision") == "trained":

@@ -6,10 +6,10 @@ process computes its own share of the rows, and results are summed over processe
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import timedelta
-from functools import cache, partial
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -28,11 +28,11 @@ from checks import files
 from checks.errors import UserError
 from checks.machine import count_cores
 from generation.groups import Group
+from models.waiting import patient_group, wait_patiently
 from reporting.progress import hide_library_bars, show_progress
 from verifiers import Verifier
 
 _PATIENCE = timedelta(minutes=30)  # for how long a process waits for another
-_PATIENCE_WITH_MAIN = timedelta(hours=6)  # the same while the main process tokenizes or saves
 
 
 def make_accelerator(
@@ -82,28 +82,6 @@ def make_accelerator(
     if not accelerator.is_main_process or not sys.stderr.isatty():
         hide_library_bars()
     return accelerator
-
-
-@cache
-def patient_group() -> torch.distributed.ProcessGroup:
-    """Return a group of all processes in which they wait longer for each other."""
-    return torch.distributed.new_group(timeout=_PATIENCE_WITH_MAIN, backend="gloo")
-
-
-def wait_for_main(accelerator: Accelerator) -> None:
-    """Wait for all processes, of which the main one may take long: it tokenizes or saves."""
-    if accelerator.num_processes > 1:
-        torch.distributed.barrier(group=patient_group())
-
-
-@contextmanager
-def main_process_first(accelerator: Accelerator) -> Iterator[None]:
-    """Let the main process go through the with block before the others."""
-    if not accelerator.is_main_process:
-        wait_for_main(accelerator)
-    yield
-    if accelerator.is_main_process:
-        wait_for_main(accelerator)
 
 
 def claim_folder(
@@ -156,6 +134,7 @@ def sample_groups(
             progress=partial(show_progress, accelerator),
             **settings,
         )
+    wait_patiently(accelerator)  # for the one with the longest responses
     return gather_in_order(accelerator, groups)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
+from checks.errors import UserError
+
 
 class RowStream:
     """An endless stream of rows, shuffled by a seed in every epoch. Its position can be saved."""
@@ -26,9 +28,20 @@ class RowStream:
         return [self.rows[index] for index in indices]
 
     def state_dict(self) -> dict:
-        return {"epoch": self.epoch, "position": self.position}
+        return {"epoch": self.epoch, "position": self.position, "rows": len(self.rows)}
 
     def load_state_dict(self, state: dict) -> None:
+        """Go on from a position.
+
+        Raises:
+            UserError: there were more or fewer rows.
+        """
+        rows = state.get("rows", len(self.rows))  # earlier versions did not save it
+        if rows != len(self.rows):
+            raise UserError(
+                f"The data has {len(self.rows)} rows or prompts to train on now, and had {rows} "
+                "when training began: start a new run, or restore the data."
+            )
         self.epoch, self.position = state["epoch"], state["position"]
 
     def _shuffled(self) -> list[int]:

@@ -17,6 +17,7 @@ from models.adapters import merge_adapter
 from models.roles import Roles
 from models.trainee import Trainee
 from models.values import merge_value_adapter
+from models.waiting import wait_patiently
 from reporting import model_card
 from training import checkpoint
 from training.pushing import Pusher, name_repository
@@ -78,6 +79,7 @@ class Saver:
                 for name, folder in folders.items():
                     self._write_card(name, name, folder)
             self.pusher.push(folders, iteration, is_last)
+        wait_patiently(self.accelerator)
 
     def export_all(self) -> None:
         """Write the policy and, if there are such, the PRM and the value model."""

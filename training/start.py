@@ -16,6 +16,7 @@ from checks.training_run import check_training_run
 from generation.ending import find_eos_token_ids
 from models import estimate, roles
 from models.roles import Roles
+from models.waiting import first_on_each_machine
 from reporting.run_log import RunLog
 from training import checkpoint, processes
 from training.bookkeeping import Bookkeeper
@@ -67,7 +68,7 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
     accelerator = processes.make_accelerator(
         c["MIXED_PRECISION"], c["LOG_WITH"], folder, c["CPU_THREADS"], c["DETERMINISTIC"]
     )
-    with processes.main_process_first(accelerator):
+    with first_on_each_machine(accelerator):
         prompts, dropped, eval_prompts = load_prompts(c, tokenizer)
     has_code = needs_sandbox(c, {*prompts["ability"], *(row["ability"] for row in eval_prompts)})
     with make_verifier(c, has_code) as verifier:

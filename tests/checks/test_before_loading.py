@@ -1,5 +1,6 @@
 """Every mistake that can be known before a model loads: one message that names what to change."""
 
+import errno
 import json
 from collections import namedtuple
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 from small_runs import ROOT, SFT_MODEL, SMALL_RUN, copy_model, load_script
+from tiny_models import save_tiny_model
 from transformers import AutoConfig, AutoTokenizer
 
 from checks import files, machine, model_files
@@ -214,16 +216,35 @@ def test_a_full_disk(start, monkeypatch):
     assert message.startswith("OUTPUT_DIR: the disk of") and "0.0 GiB free" in message
 
 
+def test_the_disk_must_hold_the_prm_at_its_own_size(start, tmp_path, monkeypatch):
+    def refuse(*_, **sizes):
+        raise UserError(str(sizes))
+
+    monkeypatch.setattr(files, "check_folder", refuse)
+    prm = save_tiny_model(tmp_path / "prm")
+    both = [449_280, model_files.count_parameters(AutoConfig.from_pretrained(prm))]
+    assert start(PRM_MODEL=prm) == str({"trained": both, "exported": both})
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "lockf", refuse)
+    with pytest.raises(UserError, match="cannot be locked: .*No locks available.*file system"):
+        files.lock_folder(tmp_path)
+
+
 def test_what_a_run_has_written_makes_room_for_what_replaces_it(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")(10**9, 10**9, 5000)
     monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage)
-    settings = dict(num_trained=1, num_exported=1)
+    settings = dict(trained=[150, 100], exported=[250])
     with pytest.raises(UserError, match="the disk of"):
-        files.check_folder(tmp_path, "OUTPUT_DIR", 250, **settings)  # 8,000 bytes, twice 4,000
+        files.check_folder(tmp_path, "OUTPUT_DIR", **settings)  # 8,000 bytes, twice 4,000
     for name, size in (("checkpoint/000001/__0_0.distcp", 2500), ("prm/model.safetensors", 500)):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(b"0" * size)
-    files.check_folder(tmp_path, "OUTPUT_DIR", 250, **settings)
+    files.check_folder(tmp_path, "OUTPUT_DIR", **settings)
 
 
 def test_adapters_need_a_disk_for_the_merged_models_alone(start, monkeypatch):
@@ -281,12 +302,10 @@ def test_a_resumed_run_needs_no_more_disk_than_it_has(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")(10**9, 10**9, 100)
     monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(UserError):
-        files.check_folder(
-            tmp_path, "OUTPUT_DIR", num_parameters=100, num_trained=1, num_exported=1
-        )
+        files.check_folder(tmp_path, "OUTPUT_DIR", trained=[100], exported=[100])
     (tmp_path / "checkpoint").mkdir()
     (tmp_path / "checkpoint" / "model.safetensors").write_bytes(b"0" * 3200)
-    files.check_folder(tmp_path, "OUTPUT_DIR", num_parameters=100, num_trained=1, num_exported=1)
+    files.check_folder(tmp_path, "OUTPUT_DIR", trained=[100], exported=[100])
 
 
 def test_parameters_are_counted_without_making_them():

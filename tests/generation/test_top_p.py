@@ -1,4 +1,7 @@
-"""Top-p sampling: tokens come from the nucleus, at its probabilities, by both ways to generate."""
+"""Top-p sampling: tokens come from the nucleus, at its probabilities, by both ways to generate.
+
+So do they come from the ids that are tokens.
+"""
 
 import math
 
@@ -103,3 +106,21 @@ def test_log_probabilities_are_those_of_the_nucleus_along_a_response():
             logits = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
         for row, token, logprob in zip((logits / 0.7).softmax(-1).tolist(), ids, own, strict=True):
             assert math.exp(logprob) == pytest.approx(find_nucleus(row, 0.8)[token], rel=1e-3)
+
+
+@pytest.mark.usefixtures("way")
+def test_ids_that_are_no_tokens_are_not_drawn():
+    model = make_model("llama")
+    settings = dict(samples_per_prompt=200, max_response_tokens=1, temperature=1.0)
+    with torch.no_grad():
+        logits = model(torch.tensor([[5, 6, 7]])).logits[0, -1]
+    limit = int(logits.argmax())  # the likeliest token is the first one left out
+    assert limit > 2
+    drawn, logprobs = generate(model, [[5, 6, 7]], vocabulary=limit, **settings)
+    assert max(drawn)[0] < limit
+    expected = logits[:limit].log_softmax(-1)
+    for [token], [logprob] in zip(drawn, logprobs, strict=True):
+        assert logprob == pytest.approx(float(expected[token]), abs=1e-4)
+    greedy = dict(samples_per_prompt=1, max_response_tokens=1, temperature=0.0)
+    assert generate(model, [[5, 6, 7]], **greedy)[0] == [[limit]]
+    assert generate(model, [[5, 6, 7]], vocabulary=limit, **greedy)[0] == [[int(expected.argmax())]]

@@ -92,8 +92,8 @@ FAULTS = [
         " checks/test_constants.py::test_file_names",
         (
             "the disk needs to hold one checkpoint",
-            "needed = 2 * num_parameters",
-            "needed = num_parameters",
+            "needed = 2 * (sum(",
+            "needed = (sum(",
         ),
         (
             "what the run has written makes no room",
@@ -170,8 +170,8 @@ FAULTS = [
         ("RESUME = False overwrites a run", 'if old_constants and not c["RESUME"]:', "if False:"),
         (
             "merged models need no disk",
-            "trained, exported = 0, exported * ",
-            "trained, exported = 0, 0 * ",
+            "trained, exported = {}, exported * ",
+            "trained, exported = {}, 0 * ",
         ),
     ),
     *faults(

@@ -234,7 +234,11 @@ FAULTS = [
             "missing = task.missing\n",
             "missing = list(range(len(task.prompts)))\n",
         ),
-        ("responses are scored again", "if len(rows) != len(task.prompts):", "if True:"),
+        (
+            "responses are scored again",
+            "!= [digest(group) for group in task.in_order()]:",
+            "!= []:",
+        ),
         ("scores are not written", "response_files.write_rows(path, rows)", "pass"),
         ("ROLLOUT_TOKENS is ignored", "rollout_tokens=ROLLOUT_TOKENS,", "rollout_tokens=10**9,"),
         (

@@ -290,7 +290,11 @@ FAULTS = [
         "generation/generate.py",
         TOP_P,
         ("the own loop gets no top-p", "        top_p=top_p,\n", ""),
-        ("plain generation ignores top-p", "if self.top_p < 1:", "if False:"),
+        (
+            "plain generation ignores top-p",
+            "if self.top_p < 1 and self.temperature > 0:",
+            "if False:",
+        ),
         (
             "plain generation takes the nucleus at temperature 1",
             "keep_nucleus((scores / self.temperature).softmax(dim=-1), self.top_p)",

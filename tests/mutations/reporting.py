@@ -92,7 +92,7 @@ FAULTS = [
         ("iteration 1 is not shown", "places | {min(1, last)}", "places"),
         ("groups without rewards are pinned", "and any(map(any, _rewards(trained[0])))", ""),
         ("right and wrong are swapped", "    return right, wrong\n", "    return wrong, right\n"),
-        ("a page has no limit", "if length <= room or group is trained[0]:", "if True:"),
+        ("a page has no limit", "if length <= room or group in trained[:1]:", "if True:"),
         ("pins of the second run point into the first", "pin.group + len(groups)", "pin.group"),
         (
             "an iteration that is not finished is shown",

@@ -14,11 +14,12 @@ SCRIPT = f"""
 import sys, time
 from datetime import timedelta
 sys.path.insert(0, {str(ROOT)!r})
+from models import waiting
 from training import processes
 processes._PATIENCE = timedelta(seconds=4)
-processes._PATIENCE_WITH_MAIN = timedelta(seconds=100)
+waiting._PATIENCE = timedelta(seconds=100)
 accelerator = processes.make_accelerator("no", None, "", 1)
-with processes.main_process_first(accelerator):
+with waiting.first_on_each_machine(accelerator):
     time.sleep(10 if accelerator.is_main_process else 0)
 print("waited for main", flush=True)
 time.sleep(0 if accelerator.is_main_process else 200)

@@ -2,8 +2,10 @@
 
 import json
 
+import pytest
 from datasets import Dataset
 
+from checks.errors import UserError
 from training.row_order import RowStream
 
 
@@ -30,3 +32,7 @@ def test_the_cursor_resumes_in_the_middle_of_an_epoch():
     resumed = RowStream(rows, seed=0)
     resumed.load_state_dict(state)
     assert take_all(resumed, 9) == expected
+    with pytest.raises(UserError, match="has 5 rows or prompts to train on now, and had 7 when"):
+        RowStream(rows.select(range(5)), seed=0).load_state_dict(state)
+    del state["rows"]  # as earlier versions saved it
+    resumed.load_state_dict(state)

@@ -118,8 +118,7 @@ def sample_groups(
     """
     K, T = samples_per_prompt, max_response_tokens
     count = K * len(prompts)
-    response_ids: list[list[int]] = [[] for _ in range(count)]
-    logprobs: list[list[float]] = [[] for _ in range(count)]
+    response_ids, logprobs = ([[] for _ in range(count)] for _ in range(2))
     submitted = _Submitted(verifier, tokenizer, prompts, K)
     with timer("seconds_generate"), progress(total=count, desc="generate", unit="response") as bar:
         for batch in _make_batches(model, prompts, K, T, rollout_tokens):

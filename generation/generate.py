@@ -58,12 +58,10 @@ def generate_responses(
         token ids of each response; log-probability of each token as drawn, None at temperature 0.
     """
     inputs = _pad(prompt_ids, pad_token_id, model.device)
-    settings = (max_response_tokens, temperature, eos_token_ids, pad_token_id)
+    settings = (samples_per_prompt, max_response_tokens, temperature, eos_token_ids, pad_token_id)
     if not takes_siblings(model, inputs[0].shape[1] + max_response_tokens):
         recorder = _Recorder(temperature, top_p, vocabulary)
-        return _generate_plainly(
-            model, *inputs, samples_per_prompt, settings, recorder, on_response
-        )
+        return _generate_plainly(model, *inputs, settings, recorder, on_response)
     shape = (len(prompt_ids) * samples_per_prompt, max_response_tokens)
     if uniforms is None and temperature > 0:
         uniforms = torch.rand(shape, dtype=torch.float64)
@@ -78,17 +76,12 @@ def generate_responses(
 
     # generate() prepares the inputs as the model needs them, then calls this, not its own loop.
     def decode_instead(model: PreTrainedModel, input_ids: Tensor, *_, **__) -> Tensor:
-        prompts = Prompts(
-            input_ids=input_ids,
-            attention_mask=inputs[1],
-            samples_per_prompt=samples_per_prompt,
-            max_response_tokens=max_response_tokens,
-            token_budget=token_budget or sys.maxsize,
-        )
+        size = (samples_per_prompt, max_response_tokens, token_budget or sys.maxsize)
+        prompts = Prompts(input_ids, inputs[1], *size)
         decoded.append(decode(model, prompts, sampling, on_response))
         return input_ids
 
-    config = make_generation_config(1, *settings)  # 1: decode() makes the K itself
+    config = make_generation_config(1, *settings[1:])  # 1: decode() makes the K itself
     _generate(model, *inputs, config, custom_generate=decode_instead)
     return decoded[0]
 
@@ -107,24 +100,23 @@ def _generate_plainly(
     model: PreTrainedModel,
     input_ids: Tensor,
     attention_mask: Tensor,
-    samples_per_prompt: int,
-    settings: tuple[int, float, list[int], int],
+    settings: tuple[int, int, float, list[int], int],
     recorder: "_Recorder",
     on_response: Callable[[int, list[int]], object],
 ) -> tuple[list[list[int]], list[list[float]] | None]:
     """Return what generate_responses() returns, by the model's own loop.
 
     Args:
-        settings: max_response_tokens, temperature, eos_token_ids, pad_token_id.
+        settings: of make_generation_config().
     """
-    _, temperature, eos_token_ids, _ = settings
+    _, _, temperature, eos_token_ids, _ = settings
     width = input_ids.shape[1]
     watch = _Watch(width, eos_token_ids, on_response, recorder)
     output = _generate(
         model,
         input_ids,
         attention_mask,
-        make_generation_config(samples_per_prompt, *settings),
+        make_generation_config(*settings),
         logits_processor=LogitsProcessorList([recorder]),
         stopping_criteria=StoppingCriteriaList([watch]),
     )

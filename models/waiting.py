@@ -27,7 +27,8 @@ def patient_group() -> torch.distributed.ProcessGroup:
 def wait_patiently(accelerator: Accelerator) -> None:
     """Wait until all processes have come here."""
     if accelerator.num_processes > 1:
-        torch.distributed.barrier(group=patient_group())
+        device = [accelerator.local_process_index]
+        torch.distributed.barrier(group=patient_group(), device_ids=device)
 
 
 @contextmanager

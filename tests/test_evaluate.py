@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import ROOT, SFT_MODEL, load_script
+from small_runs import ROOT, SFT_MODEL, copy_model, load_script
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import rollout
@@ -103,12 +103,11 @@ def test_what_is_there_is_not_generated_again(evaluate, canned):
 
 
 def test_samples_a_problem_and_the_best_by_a_prm(evaluate, tmp_path):
-    prm = str(tmp_path / "prm")
+    prm = copy_model(tmp_path / "prm")
     model = AutoModelForCausalLM.from_pretrained(SFT_MODEL)
     model.config.implicit_prm = {"beta": 0.05, "reference": SFT_MODEL, "temperature": 1.0}
     model.get_input_embeddings().weight.data.mul_(1.02)
     model.save_pretrained(prm)
-    AutoTokenizer.from_pretrained(SFT_MODEL).save_pretrained(prm)
     folder = evaluate(SAMPLES=4, TEMPERATURE=1.0, PRM=prm)
     cells = {cell["metric"]: float(cell["value"]) for cell in read_table(folder)}
     assert list(cells) == [

@@ -290,7 +290,7 @@ FAULTS = [
     *faults(
         "models/waiting.py",
         "training/test_accelerator.py",
-        ("all wait as for one that hangs", "barrier(group=patient_group())", "barrier()"),
+        ("all wait as for one that hangs", "barrier(group=patient_group(), ", "barrier("),
     ),
     *faults(
         "training/row_order.py",

@@ -10,6 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_TIE = (
+    1e-5  # beta * nats: two responses are apart by rounding alone, while the PRM is its reference
+)
+
 
 def implicit_process_rewards(
     prm_logprobs: Tensor, ref_logprobs: Tensor, response_mask: Tensor, beta: float
@@ -152,9 +156,10 @@ def pair_loss_slopes(
 def pair_accuracy(margins: Tensor) -> float:
     """Return the share of pairs that r_phi(y) ranks right, in [0, 1]; nan if there is no pair.
 
-    A tie counts half, so a PRM that equals its reference scores 0.5.
+    A tie, up to rounding, counts half. So a PRM that equals its reference scores 0.5.
 
     Args:
         margins: (N,) from pair_margins().
     """
-    return ((margins > 0).float() + 0.5 * (margins == 0).float()).mean().item()
+    is_tie = margins.abs() <= _TIE
+    return (0.5 * is_tie + (margins > _TIE)).mean(dtype=torch.float32).item()

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-ROUNDING = 1e-4  # below it PROCESS_SCALE = "batch" divides nothing; added to "grpo"'s deviation
+ROUNDING = 1e-4  # of a sum over a response: nothing is divided by what is smaller
 
 
 def cross_entropy(rewards: list[Tensor], outcomes: list[float], counts: list[bool]) -> Tensor:
@@ -72,7 +72,9 @@ def rloo(row: Tensor, own: Tensor, group: list[Tensor]) -> Tensor:
 def grpo(row: Tensor, own: Tensor, group: list[Tensor]) -> Tensor:
     """Eq. 7: by mean and deviation of the K response means."""
     means = torch.stack([other.mean() for other in group])
-    return (row - means.mean()) / (means.std() + ROUNDING)
+    if means.std() * sum(map(len, group)) / len(group) <= ROUNDING:
+        return 0 * row
+    return (row - means.mean()) / means.std()
 
 
 def reinforce(row: Tensor, own: Tensor, group: list[Tensor]) -> Tensor:

@@ -79,6 +79,10 @@ def test_accuracy_counts_pairs_within_a_prompt_and_ties_as_half():
     # as two prompts of two: 2 > 1 yes, 1 > 3 no
     assert prm_accuracy(scores, outcomes, mask, 2) == pytest.approx(0.5)
     assert math.isnan(prm_accuracy(scores, torch.ones(4), mask, 4))
+    scores[3] += 9e-6  # up to rounding
+    assert prm_accuracy(scores, outcomes, mask, 4) == pytest.approx(1.5 / 4)
+    scores[3] += 1e-4
+    assert prm_accuracy(scores, outcomes, mask, 4) == pytest.approx(2 / 4)
 
 
 def test_accuracy_compares_partial_rewards():

@@ -241,9 +241,11 @@ def test_the_script_and_its_twin_agree(name, models, tmp_path):
         zip(records, metrics, strict=True)
     ):
         rewards, advantages, expected = twin.iterate(trained, frozen, groups, iteration, c)
-        for tensor, rows in zip(tensors, (rewards, advantages)):
+        # Of rewards that hardly differ yet, GRPO divides the rounding too.
+        own = 2e-3 if c["ADVANTAGE_ESTIMATOR"] == "grpo" else 2e-4
+        for tensor, rows, atol in zip(tensors, (rewards, advantages), (2e-4, own)):
             for values, row in zip(tensor, rows):
-                torch.testing.assert_close(values[: len(row)], row, atol=2e-4, rtol=1e-3)
+                torch.testing.assert_close(values[: len(row)], row, atol=atol, rtol=1e-3)
                 assert not values[len(row) :].any()
         for key, value in expected.items():
             found = math.nan if line[key] is None else line[key]

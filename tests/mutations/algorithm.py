@@ -123,7 +123,8 @@ FAULTS = [
             "weight=row_weights)",
             'weight=row_weights, reduction="sum")',
         ),
-        ("a tie counts as ranked right", "0.5 * (margins == 0)", "1.0 * (margins == 0)"),
+        ("a tie counts as ranked right", "(0.5 * is_tie", "(1.0 * is_tie"),
+        ("rounding ranks responses", "margins.abs() <= _TIE", "margins == 0"),
         (
             "pairs are the wrong way round",
             "outcome_rewards.unsqueeze(1) > outcome_rewards",

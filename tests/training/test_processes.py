@@ -249,6 +249,7 @@ def test_an_accelerator_is_made_for_what_is_supported(engine, tmp_path, monkeypa
     fake = SimpleNamespace(
         distributed_type=SimpleNamespace(value=engine),
         device=SimpleNamespace(type="cpu"),
+        num_processes=1,
         is_main_process=False,
     )
     threads = []

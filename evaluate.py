@@ -27,7 +27,7 @@ from evaluation.tasks import Task, check_unchanged, digest, make_task, score_tas
 from generation.ending import find_eos_token_ids
 from generation.seeds import derive_seed
 from models.loading import load_model
-from models.waiting import first_on_each_machine
+from models.waiting import first_on_each_machine, wait_patiently
 from reporting import response_files, run_log
 from reporting.run_log import PhaseTimer
 from training import processes
@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         if accelerator.is_main_process:
             values = collect_values(tasks, scores, verifier)
             write_table(folder, constants, values, tasks)
-    accelerator.wait_for_everyone()
+    wait_patiently(accelerator)  # for the process that compares all answers
     accelerator.end_training()
     if lock:
         lock.close()

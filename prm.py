@@ -10,9 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_TIE = (
-    1e-5  # beta * nats: two responses are apart by rounding alone, while the PRM is its reference
-)
+_TIE = 1e-5  # beta * nats: what rounding makes of the sum, while the PRM is its reference
 
 
 def implicit_process_rewards(

@@ -262,9 +262,7 @@ def compare(bench: Bench, rules: Sequence[str]) -> None:
 
 def confirm(bench: Bench, rules: Sequence[str], task: str, seeds: Sequence[int] = SEEDS) -> None:
     jobs = [
-        job
-        for rule in {"RLOO": 0} | dict.fromkeys(rules)
-        for job in bench.settings_of(task, rule)[:2]
+        job for rule in dict.fromkeys(["RLOO", *rules]) for job in bench.settings_of(task, rule)[:2]
     ]
     bench.run([job._replace(seed=seed) for job in jobs for seed in seeds])
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from transformers import PretrainedConfig
+
 from checks import files, model_files
 from checks.constants import list_roles
 from checks.errors import UserError
@@ -56,12 +58,10 @@ def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int
         fixed = ["NUM_ITERATIONS"] if c["POLICY_SCHEDULE"] == "cosine" else []
         check_same_constants(c, old, folder, [n for n in FREE_TO_CHANGE if n not in fixed])
     config = model_files.load_config(c["MODEL"], "MODEL")
-    length = c["MAX_PROMPT_TOKENS"] + c["MAX_RESPONSE_TOKENS"]
-    limits = "MAX_PROMPT_TOKENS and MAX_RESPONSE_TOKENS"
-    model_files.check_length(config, length, limits)
+    _check_length(c, config, "the model")
     if c["PRM_MODEL"]:
         prm_config = model_files.load_config(c["PRM_MODEL"], "PRM_MODEL")
-        model_files.check_length(prm_config, length, limits, f"PRM_MODEL = {c['PRM_MODEL']}")
+        _check_length(c, prm_config, f"PRM_MODEL = {c['PRM_MODEL']}")
         tokenizers = [model_files.load_tokenizer(c[name], name) for name in ("PRM_MODEL", "MODEL")]
         model_files.check_same_vocabulary(*tokenizers, ("PRM_MODEL", "MODEL"))
     if c["PRM_REFERENCE"] == "prm":
@@ -98,6 +98,13 @@ def translate_earlier(old_constants: dict, constants: dict) -> dict:
     return old
 
 
+def _check_length(constants: dict, config: PretrainedConfig, model: str) -> None:
+    """Raise UserError if a prompt with its response may have more tokens than positions."""
+    longest = constants["MAX_PROMPT_TOKENS"] + constants["MAX_RESPONSE_TOKENS"]
+    limits = "MAX_PROMPT_TOKENS and MAX_RESPONSE_TOKENS"
+    model_files.check_length(config, longest, limits, model)
+
+
 def _check_reference(constants: dict) -> None:
     """Raise UserError if the PRM's own start cannot be its reference, or makes rewards of 0."""
     c = constants
@@ -112,8 +119,6 @@ def _check_reference(constants: dict) -> None:
         )
     if c["PRM_MODEL"]:
         config = model_files.load_config(reference, f"{name} (recorded by {c['PRM_MODEL']})")
-        length = c["MAX_PROMPT_TOKENS"] + c["MAX_RESPONSE_TOKENS"]
-        limits = "MAX_PROMPT_TOKENS and MAX_RESPONSE_TOKENS"
-        model_files.check_length(config, length, limits, f"the reference {reference}")
+        _check_length(c, config, f"the reference {reference}")
         tokenizers = [model_files.load_tokenizer(n, name) for n in (reference, c["MODEL"])]
         model_files.check_same_vocabulary(*tokenizers, (f"The reference {reference}", "MODEL"))

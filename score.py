@@ -67,7 +67,7 @@ def main() -> None:
     if not arguments.file.exists():  # on the hub
         stem = Path(f"{arguments.file.name}-{arguments.split}.scores")
     lines = [
-        make_line(row, ids, rewards, tokenizer)
+        make_line(row, ids, rewards, tokenizer, settings.loss)
         for row, ids, rewards in zip(rows, responses, token_rewards)
     ]
     scores_path, page_path = stem.with_suffix(".scores.jsonl"), stem.with_suffix(".scores.html")
@@ -101,7 +101,11 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def make_line(
-    row: dict, ids: Sequence[int], rewards: Sequence[float], tokenizer: PreTrainedTokenizerBase
+    row: dict,
+    ids: Sequence[int],
+    rewards: Sequence[float],
+    tokenizer: PreTrainedTokenizerBase,
+    loss: str,
 ) -> dict:
     """Return the line of the scores file for a response."""
     texts = token_texts(tokenizer, ids)
@@ -112,7 +116,7 @@ def make_line(
     return {
         "prompt": row["prompt"],
         "response": row["response"],
-        "probability_correct": scoring.probability_correct(rewards),
+        "probability_correct": scoring.probability_correct(rewards, loss),
         "score": sum(rewards),
         "steps": [
             {"text": "".join(texts[start:end]), "reward": reward}
@@ -143,7 +147,7 @@ def write_scores_page(
             status=str(row.get("status") or ""),
             parts=row.get("parts"),
             outcome=row.get("outcome_reward"),
-            probability=scoring.probability_correct(rewards),
+            probability=scoring.probability_correct(rewards, settings.loss),
         )
         if groups and groups[-1].prompt == make_visible(prompt):
             groups[-1].responses.append(response)

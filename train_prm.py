@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         check_same_constants(constants, old_constants, folder, _FREE_TO_CHANGE)
     if "TRAIN_DATA" in (read_saved_constants(folder) or {}):
         raise UserError(f"{folder} holds a run of train_prime.py: name another RUN_NAME.")
-    names = ("MODEL", "REFERENCE_MODEL", "BETA")
+    names = ("MODEL", name_reference(), "BETA")
     settings, tokenizer = scoring.read_settings(MODEL, reference, BETA, names)
     configs = load_configs(reference)
     for role, config in configs.items():
@@ -108,6 +108,7 @@ def main(arguments: Sequence[str] = ()) -> None:
             SPLIT,
             tokenizer,
             system_prompt=SYSTEM_PROMPT,
+            templates=settings.templates,
             max_tokens=MAX_TOKENS,
             constant="DATA",
         )
@@ -132,7 +133,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     if LOG_WITH:
         accelerator.init_trackers("prm", config={k: str(v) for k, v in constants.items()})
     train(learner, stream, held_out, folder, first)
-    record = make_record(reference, BETA, settings.temperature, settings.templates)
+    record = make_record(reference, BETA, settings.temperature, LOSS, settings.templates)
     module = learner.trainee.module
     checkpoint.export_model(accelerator, module, tokenizer, folder / "prm", record)
     accelerator.print(f"saved in {folder / 'prm'}")
@@ -143,8 +144,13 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 def load_configs(reference: str) -> dict[str, PretrainedConfig]:
     """Return the configurations of the PRM and of its reference."""
-    names = {"PRM": (MODEL, "MODEL"), "reference": (reference, "REFERENCE_MODEL")}
+    names = {"PRM": (MODEL, "MODEL"), "reference": (reference, name_reference())}
     return {role: model_files.load_config(*name) for role, name in names.items()}
+
+
+def name_reference() -> str:
+    """Return what the user knows the reference by, for messages."""
+    return "REFERENCE_MODEL" if REFERENCE_MODEL else f"The reference (recorded by MODEL = {MODEL})"
 
 
 class Learner:

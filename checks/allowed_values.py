@@ -9,6 +9,7 @@ import huggingface_hub
 from checks.constants import check_choices, check_divides, check_ranges, check_texts
 from checks.errors import UserError
 from checks.files import make_file_name
+from checks.prm_record import is_own_reference
 
 _MANY = 10**9
 _TRACKERS = (None, "tensorboard", "wandb", "trackio")  # of accelerate; no other constants
@@ -109,7 +110,7 @@ def _check_value(constants: dict) -> None:
             f"ADVANTAGE_ESTIMATOR = {c['ADVANTAGE_ESTIMATOR']!r} does not go with VALUE = "
             f'{c["VALUE"]!r}: "gae" needs VALUE = "head" or "prm", the others need VALUE = None.'
         )
-    if c["VALUE"] == "prm" and c["PRM_UPDATE"] == "none" and not c["PRM_MODEL"]:
+    if c["VALUE"] == "prm" and is_own_reference(c):
         raise UserError(
             'VALUE = "prm" needs a PRM that differs from its reference, or all values are 0: set '
             'PRM_MODEL to a trained one, or PRM_UPDATE to "after" or "before".'

@@ -1,5 +1,7 @@
 """What an implicit PRM's folder records of its training, and so the reference of a log-ratio."""
 
+from functools import cache
+
 from checks import model_files
 from checks.constants import list_roles
 
@@ -7,7 +9,7 @@ _KEY = "implicit_prm"  # in config.json
 
 
 def make_record(
-    reference: str | None, beta: float, temperature: float, templates: dict[str, str]
+    reference: str | None, beta: float, temperature: float, loss: str, templates: dict[str, str]
 ) -> dict:
     """Return the entries of a PRM's config.json from which its rewards can be computed again.
 
@@ -15,9 +17,10 @@ def make_record(
         reference: folder or hub id; None if it was a policy in training.
         beta: weight of the log-ratio.
         temperature: divides the logits of PRM and reference.
+        loss: "ce", or "pairs", which leaves open how likely a response is to be right.
         templates: by ability, where the run had its own.
     """
-    record = {"reference": reference, "beta": beta, "temperature": temperature}
+    record = {"reference": reference, "beta": beta, "temperature": temperature, "loss": loss}
     return {_KEY: {**record, "templates": templates} if templates else record}
 
 
@@ -30,6 +33,7 @@ def read_record(model: str, constant: str) -> dict:
     return getattr(model_files.load_config(model, constant), _KEY, None) or {}
 
 
+@cache  # a run asks again when it saves, and the PRM's folder may be gone by then
 def find_start(model: str, constant: str) -> str:
     """Return the model that a PRM started from: the reference that it records, or itself."""
     return read_record(model, constant).get("reference") or model
@@ -48,9 +52,21 @@ def find_reference(constants: dict) -> str | None:
     return c["MODEL"]
 
 
-def explain_reference(constants: dict) -> str:
-    """Return the reference that PRM_REFERENCE = "prm" has found, and where."""
-    record = read_record(constants["PRM_MODEL"], "PRM_MODEL")
-    if not record.get("reference"):
-        return f"PRM_MODEL = {constants['PRM_MODEL']!r}, from which it starts"
-    return f"{record['reference']}, as PRM_MODEL records (its beta was {record['beta']})"
+def is_own_reference(constants: dict) -> bool:
+    """Return whether train_prime.py's PRM stays its reference, so that all its rewards are 0."""
+    c = constants
+    return c["PRM_UPDATE"] == "none" and find_reference(c) == (c["PRM_MODEL"] or c["MODEL"])
+
+
+def explain_prm(constants: dict) -> str:
+    """Return what PRM_MODEL is compared with, and what it records of its training otherwise."""
+    c, record = constants, read_record(constants["PRM_MODEL"], "PRM_MODEL")
+    reference = find_reference(c)
+    used = {"reference": reference, "beta": c["BETA"], "temperature": c["TEMPERATURE"]}
+    others = [
+        f"{name} {record[name]}"
+        for name, value in used.items()
+        if record.get(name) not in (None, value)
+    ]
+    text = f"{c['PRM_MODEL']} against {reference or 'the policy of each iteration'}"
+    return f"{text}; it was trained with {', '.join(others)}" if others else text

@@ -7,7 +7,7 @@ from transformers import PretrainedConfig
 from checks import files, model_files
 from checks.constants import list_roles
 from checks.errors import UserError
-from checks.prm_record import find_reference
+from checks.prm_record import find_reference, is_own_reference
 from checks.saved_constants import check_same_constants, read_saved_constants
 
 # Constants that may change when a run resumes: none of them changes what is learned.
@@ -35,8 +35,8 @@ EARLIER = {
 }
 
 
-def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int:
-    """Check folder and models of a run; return the number of parameters of one model.
+def check_training_run(constants: dict, folder: Path, saved: Path | None) -> dict[str, int]:
+    """Check folder and models of a run; return the number of parameters of each trained role.
 
     Args:
         folder: folder of the run.
@@ -72,11 +72,11 @@ def check_training_run(constants: dict, folder: Path, saved: Path | None) -> int
         trained["prm"] = model_files.count_parameters(prm_config)
     if c["VALUE"] == "head":
         model_files.count_value_parameters(config)  # or explain why there is no such model
-    exported = [*trained.values(), *[size] * c["KEEP_BEST"]]
+    written, exported = list(trained.values()), [*trained.values(), *[size] * c["KEEP_BEST"]]
     if c["LORA_RANK"]:  # adapters are small next to their model
-        trained, exported = {}, exported * c["LORA_MERGE"]
-    files.check_folder(folder, "OUTPUT_DIR", trained=list(trained.values()), exported=exported)
-    return size
+        written, exported = [], exported * c["LORA_MERGE"]
+    files.check_folder(folder, "OUTPUT_DIR", trained=written, exported=exported)
+    return trained
 
 
 def translate_earlier(old_constants: dict, constants: dict) -> dict:
@@ -111,7 +111,7 @@ def _check_reference(constants: dict) -> None:
     reference, name = find_reference(c), 'PRM_REFERENCE = "prm"'
     if reference is None:  # without a PRM
         return
-    if c["PRM_UPDATE"] == "none" and reference == (c["PRM_MODEL"] or c["MODEL"]):
+    if is_own_reference(c):
         raise UserError(
             f'{name} with PRM_UPDATE = "none": the PRM stays its own reference, so all its rewards '
             "are 0. Set PRM_MODEL to a trained PRM that records its reference, or choose another "

@@ -30,6 +30,7 @@ class ScorerSettings:
     reference: str  # folder or hub id of the reference of the log-ratio
     beta: float  # weight of the log-ratio
     temperature: float  # divides the logits of both
+    loss: str = "ce"  # of its training; after "pairs", the sigmoid of a score is no probability
     templates: dict[str, str] = field(default_factory=dict)  # by ability, those of the PRM's run
 
 
@@ -66,8 +67,9 @@ def read_settings(
     model_files.check_same_vocabulary(
         tokenizer, model_files.load_tokenizer(reference, names[1]), (names[0], names[1])
     )
-    temperature, templates = recorded.get("temperature", 1.0), recorded.get("templates", {})
-    return ScorerSettings(prm, reference, beta, temperature, templates), tokenizer
+    defaults = {"temperature": 1.0, "loss": "ce", "templates": {}}
+    others = {name: recorded.get(name, value) for name, value in defaults.items()}
+    return ScorerSettings(prm, reference, beta, **others), tokenizer
 
 
 def encode_pairs(
@@ -149,8 +151,13 @@ def sum_steps(token_rewards: Sequence[float], steps: Sequence[tuple[int, int]]) 
     return [sum(token_rewards[start:end]) for start, end in steps]
 
 
-def probability_correct(token_rewards: Sequence[float]) -> float:
-    """Return sigmoid(sum of token rewards): training makes it the PRM's P(correct)."""
+def probability_correct(token_rewards: Sequence[float], loss: str) -> float | None:
+    """Return sigmoid(sum of token rewards): training by "ce" makes it the PRM's P(correct).
+
+    None after training by "pairs", which compares responses to one prompt.
+    """
+    if loss == "pairs":
+        return None
     score = sum(token_rewards)
     return 1 / (1 + math.exp(-score)) if score > 0 else math.exp(score) / (1 + math.exp(score))
 

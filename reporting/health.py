@@ -66,8 +66,9 @@ def _check_policy(metrics: Sequence[dict], constants: dict) -> list[tuple[int | 
         ),
         (
             _find_first(_read(metrics, "sampler_kl"), _FEW, lambda mean: mean > _SAMPLER_KL),
-            "the responses come from another policy than the one in training. Lower "
-            f'MAX_SURPLUS_AGE, now {age}, or set ROLLOUT_DTYPE = "float32".',
+            "the responses come from another policy than the one in training: ROLLOUT_DTYPE is "
+            f"{constants.get('ROLLOUT_DTYPE')!r}, and surplus prompts may wait for MAX_SURPLUS_AGE "
+            f'= {age} iterations. "float32" and 0 rule both out.',
         ),
     ]
 

@@ -17,6 +17,10 @@ from checks.prm_record import find_reference
 _HERE = Path(__file__).resolve().parent
 _DOCS = _HERE.parent / "docs" / "constants.md"
 _PRIVATE = ("OUTPUT_DIR",)  # says nothing about the model
+_MEANINGS = {  # of a response's score, by PRM_LOSS
+    "ce": "Its sigmoid is P(correct).",
+    "pairs": "It ranks the responses to one prompt, and is no probability.",
+}
 _ROWS = 11  # of the accuracy table
 _COLUMNS = {  # metric: heading
     "train_accuracy": "mean outcome reward of sampled responses",
@@ -56,6 +60,7 @@ def write_card(
         reference_role=f"`{reference}`, the same in all iterations"
         if reference
         else "the policy of each iteration. To score with the PRM, choose a policy of the run",
+        meaning=_MEANINGS[c["PRM_LOSS"]],
         beta=c["BETA"],
         temperature=c["TEMPERATURE"],
         data=f"`{c['TRAIN_DATA']}`, split `{c['TRAIN_SPLIT']}`",

@@ -14,10 +14,8 @@ from accelerate import Accelerator
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from checks.constants import list_roles
 from checks.errors import UserError
 from checks.files import replace_file, writing
-from checks.prm_record import explain_reference, find_reference
 from checks.saved_constants import write_constants
 from generation.groups import Collected
 from reporting import run_report
@@ -40,11 +38,6 @@ _COLUMNS = {  # metric: heading of its column
     "seconds": "total s",
 }
 _HEADER_EVERY = 20  # lines
-_CUT_OFF = {  # what TRUNCATED says of responses that are cut off
-    "keep": "",
-    "mask": "; no loss counts a response that is cut off",
-    "filter": ", no response cut off",
-}
 UPDATE_METRICS = """
     prm_accuracy prm_loss prm_gradient_norm prm_clipped_steps process_reward_mean
     process_return_largest value_loss value_explained_variance value_gradient_norm
@@ -201,61 +194,8 @@ class RunLog:
                 f"answer's value; a response that copies it {then}"
             )
 
-    def print_summary(
-        self,
-        constants: dict,
-        accelerator: Accelerator,
-        num_parameters: int,
-        counts: tuple[int, int, int],
-        first: int,
-        memory: str,
-    ) -> None:
-        """Print what is about to run: models, data, sampling, batch sizes, device, folder.
-
-        Args:
-            counts: prompts to train on, dropped for their length, held out.
-            memory: the estimate, as text.
-        """
-        c, (prompts, dropped, held_out) = constants, counts
-        trained = list_roles(c)
-        names = {"policy": "policy", "prm": "PRM", "value": "value model"}
-        roles = ", ".join(names[role] for role in trained)
-        roles += "" if "prm" in trained else " (outcome alone: no PRM)"
-        roles += ", reference" if find_reference(c) or c["KL_COEF"] else ""
-        responses = c["PROMPTS_PER_ITERATION"] * c["SAMPLES_PER_PROMPT"]
-        per_step = responses // c["OPTIMIZER_STEPS"]
-        per_process = -(-per_step // accelerator.num_processes)
-        longer = "raise NUM_ITERATIONS, or " if c["POLICY_SCHEDULE"] == "constant" else ""
-        how = "each"
-        if c["LORA_RANK"]:
-            how = f"adapters of rank {c['LORA_RANK']} on one model of"
-        elif c["SHARD"]:
-            how = f"split over {accelerator.num_processes} process(es), each"
-        lines = {
-            "models": f"{roles}, {how} {num_parameters / 1e6:.2f} M parameters, from {c['MODEL']}",
-            "data": f"{prompts} prompts of {c['TRAIN_DATA']} ({dropped} too long, dropped), "
-            f"{held_out} held out of {c['EVAL_DATA']}",
-            "sampling": f"{c['SAMPLES_PER_PROMPT']} responses per prompt of up to "
-            f"{c['MAX_RESPONSE_TOKENS']} tokens, temperature {c['TEMPERATURE']}, no top-k or top-p",
-            "filter": f"accuracy within [{c['ACCURACY_LOW']}, {c['ACCURACY_HIGH']}]"
-            + _CUT_OFF[c["TRUNCATED"]],
-            "batch": f"{c['PROMPTS_PER_ITERATION']} prompts x {c['SAMPLES_PER_PROMPT']} = "
-            f"{responses} responses = {c['OPTIMIZER_STEPS']} optimizer step(s) of {per_step}; "
-            f"{per_process} per process in micro-batches of {c['MICRO_BATCH_TOKENS']} tokens",
-            "device": f"{accelerator.num_processes} process(es) on {accelerator.device.type}, "
-            f"{torch.get_num_threads()} thread(s) each, mixed precision {c['MIXED_PRECISION']}",
-            "memory": memory,
-            "run": f"{self.folder}, iterations {first} to {c['NUM_ITERATIONS'] - 1}"
-            if first < c["NUM_ITERATIONS"]
-            else f"{self.folder} is complete: {longer}choose another RUN_NAME",
-        }
-        if "prm" in trained and c["PRM_UPDATE"] == "none" and not c["PRM_MODEL"]:
-            lines["note"] = "a frozen PRM that starts from MODEL gives no reward: set PRM_MODEL"
-        if "prm" in trained and c["PRM_REFERENCE"] == "prm" and c["PRM_MODEL"]:
-            lines["reference"] = f"of the PRM: {explain_reference(c)}"
-        if c["VERIFIERS"]:
-            judges = ", ".join(f"{ability!r} by {own}" for ability, own in c["VERIFIERS"].items())
-            lines["rewards"] = f"{judges}; not sandboxed"
+    def print_summary(self, lines: dict[str, str]) -> None:
+        """Print what is about to run, a line for each heading."""
         for name, text in lines.items():
             self.print(f"{name:>9}  {text}")
 

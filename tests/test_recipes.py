@@ -85,7 +85,7 @@ def models(tmp_path_factory) -> dict[str, str]:
     for name, folder in folders.items():
         save_tiny_model(folder, **{"hidden_size": 24} if name == "wide" else {})
     config = AutoConfig.from_pretrained(folders["prm"])
-    config.update(make_record(str(folders["chat"]), 0.05, 1.0, {}))
+    config.update(make_record(str(folders["chat"]), 0.05, 1.0, "ce", {}))
     config.save_pretrained(folders["prm"])
     tokenizer = AutoTokenizer.from_pretrained(folders["base"])
     tokenizer.chat_template = None

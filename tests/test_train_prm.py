@@ -152,7 +152,7 @@ def test_it_learns_and_is_measured_on_prompts_it_never_saw(loss, tmp_path, capsy
     # what score.py reads gives the accuracy that was logged
     folder = str(tmp_path / "run" / "prm")
     settings, tokenizer = scoring.read_settings(folder, None, None, ("--prm", "", ""))
-    assert settings == scoring.ScorerSettings(folder, SFT_MODEL, 0.5, 1.0)
+    assert settings == scoring.ScorerSettings(folder, SFT_MODEL, 0.5, 1.0, loss)
     scorer = scoring.load_scorer(settings, torch.float32, torch.device("cpu"))
     rows = make_rows()
     ids = scoring.encode_pairs(rows, tokenizer, system_prompt=None, templates={}, constant="rows")
@@ -175,9 +175,9 @@ def test_a_run_of_prime_goes_on_with_it_and_its_reference(models, tmp_path, caps
     settings = dict(PRM_MODEL=prm, PRM_REFERENCE="prm", NUM_ITERATIONS=1, EVAL_DATA=None)
     folder = run_here(tmp_path, MODEL=models["tiny"], **settings, RUN_NAME="prime")
     printed = capsys.readouterr().out
-    assert f"of the PRM: {models['other']}, as PRM_MODEL records (its beta was 0.5)" in printed
+    assert f"from {prm} against {models['other']}; it was trained with beta 0.5" in printed
     recorded = AutoConfig.from_pretrained(folder / "prm").implicit_prm
-    assert recorded == {"reference": models["other"], "beta": 0.05, "temperature": 1.0}
+    assert recorded == dict(reference=models["other"], beta=0.05, temperature=1.0, loss="ce")
     [line] = read_metrics(folder)
     assert abs(line["prm_loss"] - math.log(2)) > 1e-5  # it does not start as its reference
     # and so does this script
@@ -185,7 +185,7 @@ def test_a_run_of_prime_goes_on_with_it_and_its_reference(models, tmp_path, caps
     run(tmp_path / "more", MODEL=prm)
     assert f"against {models['other']}" in capsys.readouterr().out
     recorded = AutoConfig.from_pretrained(tmp_path / "more" / "run" / "prm").implicit_prm
-    assert recorded == {"reference": models["other"], "beta": 0.5, "temperature": 1.0}
+    assert recorded == dict(reference=models["other"], beta=0.5, temperature=1.0, loss="ce")
 
 
 def test_a_stopped_run_goes_on_and_ends_the_same(models, tmp_path):

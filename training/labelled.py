@@ -15,7 +15,12 @@ from reporting.response_files import list_iterations
 
 _TEXT, _TOKENS, _NUMBER = Value("string"), List(Value("int64")), Value("float64")
 _ROLLOUT_FEATURES = Features(
-    prompt=_TEXT, ability=_TEXT, response=_TEXT, response_ids=_TOKENS, outcome_reward=_NUMBER
+    prompt=_TEXT,
+    ability=_TEXT,
+    response=_TEXT,
+    response_ids=_TOKENS,
+    outcome_reward=_NUMBER,
+    label=_NUMBER,
 )
 _ENCODED_FEATURES = Features(
     prompt_ids=_TOKENS, response_ids=_TOKENS, label=_NUMBER, row=Value("int64"), fault=_TEXT
@@ -28,6 +33,7 @@ def load_responses(
     tokenizer: PreTrainedTokenizerBase,
     *,
     system_prompt: str | None,
+    templates: dict[str, str],
     max_tokens: int,
     constant: str,
 ) -> tuple[Dataset, int]:
@@ -37,6 +43,7 @@ def load_responses(
 
     Args:
         source: of data.load_rows(), or the folder rollouts/ of a run.
+        templates: by ability, beside data.TEMPLATES and before them.
         max_tokens: of prompt and response together.
         constant: name of the constant that names the source, for messages.
 
@@ -56,8 +63,10 @@ def load_responses(
             "`label` or `outcome_reward`."
         )
 
+    known = {**data.TEMPLATES, **templates}
+
     def encode(row: dict, number: int) -> dict:
-        prompt_ids, response_ids, fault = encode_pair(row, tokenizer, system_prompt, data.TEMPLATES)
+        prompt_ids, response_ids, fault = encode_pair(row, tokenizer, system_prompt, known)
         label, label_fault = _read_label(row)
         ids = {"prompt_ids": prompt_ids, "response_ids": response_ids}
         return {**ids, "label": label, "row": number, "fault": fault or label_fault}
@@ -146,7 +155,9 @@ def _load_rows(source: str, split: str, constant: str) -> Dataset:
     for path in reversed(paths.values()):
         rows = []
         for row in _read_whole_lines(path):
-            key = hash((row["prompt"], *row["response_ids"]))  # much smaller than the response
+            key = hash(
+                (row.get("prompt"), *(row.get("response_ids") or ()))
+            )  # much smaller than the response
             if row.get("decision") != "surplus" or key not in trained:
                 rows.append(row)
             if row.get("decision") == "trained":

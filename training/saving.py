@@ -137,4 +137,4 @@ class Saver:
         c = self.constants
         has_own = c["VERIFIERS"] or c["TEMPLATES"]
         templates = data.choose_templates(c["VERIFIERS"], c["TEMPLATES"]) if has_own else {}
-        return make_record(find_reference(c), c["BETA"], c["TEMPERATURE"], templates)
+        return make_record(find_reference(c), c["BETA"], c["TEMPERATURE"], c["PRM_LOSS"], templates)

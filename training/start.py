@@ -18,6 +18,7 @@ from models import estimate, roles
 from models.roles import Roles
 from models.waiting import first_on_each_machine
 from reporting.run_log import RunLog
+from reporting.summary import describe_run
 from training import checkpoint, processes
 from training.bookkeeping import Bookkeeper
 from training.interrupt import Interrupt
@@ -63,7 +64,7 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
     check_verifiers(c["VERIFIERS"], c["TEMPLATES"])
     folder = Path(c["OUTPUT_DIR"]) / c["RUN_NAME"]
     saved = checkpoint.find_checkpoint(folder / "checkpoint")
-    size = check_training_run(c, folder, saved)
+    parameters = check_training_run(c, folder, saved)
     tokenizer = model_files.load_tokenizer(c["MODEL"], "MODEL")
     accelerator = processes.make_accelerator(
         c["MIXED_PRECISION"], c["LOG_WITH"], folder, c["CPU_THREADS"], c["DETERMINISTIC"]
@@ -95,7 +96,7 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
         first = run.bookkeeper.resume(saved)
         log.start(c, str(accelerator.device), first)
         counts = len(prompts), dropped, len(eval_prompts)
-        log.print_summary(c, accelerator, size, counts, first, memory)
+        log.print_summary(describe_run(c, accelerator, folder, parameters, counts, first, memory))
         log.print_copyable(*count_copyable(c, prompts), c["STRICT_FORM"])
         if has_code:
             log.print_sandbox(verifier.sandbox_layers, verifier.sandbox_fault)

@@ -1,6 +1,7 @@
 """What an implicit PRM records, and which reference follows from it."""
 
 import json
+import shutil
 
 import pytest
 from small_runs import SFT_MODEL, copy_model, load_script
@@ -17,7 +18,7 @@ def prm(tmp_path):
     def make(reference: str | None) -> str:
         model = copy_model(tmp_path / "prm")
         path = tmp_path / "prm" / "config.json"
-        record = prm_record.make_record(reference, 0.3, 0.7, {})
+        record = prm_record.make_record(reference, 0.3, 0.7, "pairs", {})
         path.write_text(json.dumps({**json.loads(path.read_text()), **record}))
         return model
 
@@ -26,7 +27,7 @@ def prm(tmp_path):
 
 def test_what_is_recorded_is_read_back(prm):
     model = prm("a/b")
-    expected = {"reference": "a/b", "beta": 0.3, "temperature": 0.7}
+    expected = {"reference": "a/b", "beta": 0.3, "temperature": 0.7, "loss": "pairs"}
     assert prm_record.read_record(model, "MODEL") == expected
     assert prm_record.read_record(SFT_MODEL, "MODEL") == {}
     assert prm_record.find_start(model, "MODEL") == "a/b"
@@ -47,6 +48,40 @@ def test_the_reference_by_constants(prm):
     assert find("prm", prm("a/b")) == "a/b"
 
 
+def test_a_frozen_prm_is_its_own_reference_or_not(prm):
+    def ask(update, reference, prm_model=None, coefficient=1.0):
+        constants = dict(MODEL="m", PRM_REFERENCE=reference, PRM_MODEL=prm_model, VALUE=None)
+        constants |= dict(PRM_UPDATE=update, PROCESS_COEF=coefficient)
+        return prm_record.is_own_reference(constants)
+
+    assert ask("none", "sft") and ask("none", "prm") and ask("none", "sft", "m")
+    assert ask("none", "prm", SFT_MODEL) and not ask("none", "prm", prm("a/b"))
+    assert not ask("none", "policy") and not ask("none", "sft", "p") and not ask("after", "sft")
+    assert not ask("none", "sft", coefficient=0.0)  # there is no PRM
+
+
+def test_the_reference_stays_known_when_the_prm_is_gone(prm):
+    model = prm("a/b")
+    assert prm_record.find_start(model, "PRM_MODEL") == "a/b"
+    shutil.rmtree(model)
+    assert prm_record.find_start(model, "PRM_MODEL") == "a/b"
+
+
+def test_what_a_prm_records_is_said_where_the_run_uses_something_else(prm):
+    constants = dict(MODEL="m", PRM_MODEL=prm("a/b"), PROCESS_COEF=1.0, VALUE=None)
+    constants |= dict(PRM_REFERENCE="prm", BETA=0.3, TEMPERATURE=0.7)
+    model = constants["PRM_MODEL"]
+    assert prm_record.explain_prm(constants) == f"{model} against a/b"
+    others = dict(PRM_REFERENCE="sft", BETA=0.05, TEMPERATURE=1.0)
+    said = prm_record.explain_prm({**constants, **others})
+    trained = "it was trained with reference a/b, beta 0.3, temperature 0.7"
+    assert said == f"{model} against m; {trained}"
+    said = prm_record.explain_prm({**constants, "PRM_REFERENCE": "policy"})
+    assert (
+        said == f"{model} against the policy of each iteration; it was trained with reference a/b"
+    )
+
+
 def test_a_prm_trained_against_policies_is_its_own_start(prm):
     model = prm(None)
     assert prm_record.find_start(model, "MODEL") == model
@@ -58,16 +93,21 @@ def test_a_recorded_reference_must_exist_and_share_the_tokenizer(prm, byte_model
     own |= {"PRM_REFERENCE": "prm", "PRM_MODEL": prm("models/none")}
     with pytest.raises(UserError, match=r"recorded by .*prm\) = 'models/none': there is no such"):
         check_training_run(own, tmp_path / "run", None)
-    path = tmp_path / "prm" / "config.json"
-    path.write_text(path.read_text().replace("models/none", byte_model))
+
+    def rewrite(old: str, new: str):
+        path = tmp_path / "prm" / "config.json"
+        path.write_text(path.read_text().replace(old, new))
+        prm_record.find_start.cache_clear()
+
+    rewrite("models/none", byte_model)
     with pytest.raises(UserError, match="The reference .* and MODEL have different vocabularies"):
         check_training_run(own, tmp_path / "run", None)
     short = copy_model(tmp_path / "short")
     config = json.loads((tmp_path / "short" / "config.json").read_text())
     config["max_position_embeddings"] = 16
     (tmp_path / "short" / "config.json").write_text(json.dumps(config))
-    path.write_text(path.read_text().replace(byte_model, short))
+    rewrite(byte_model, short)
     with pytest.raises(UserError, match="but the reference .*short knows 16 positions"):
         check_training_run(own, tmp_path / "run", None)
-    path.write_text(path.read_text().replace(short, SFT_MODEL))
+    rewrite(short, SFT_MODEL)
     check_training_run({**own, "PRM_UPDATE": "none"}, tmp_path / "run", None)

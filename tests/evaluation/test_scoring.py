@@ -72,9 +72,10 @@ def test_rewards_are_beta_times_the_log_ratio_whatever_the_batch(prm):
 
 def test_sums_and_probabilities():
     assert sum_steps([1.0, 2.0, 3.0], [(0, 2), (2, 3)]) == [3.0, 3.0]
-    assert probability_correct([]) == 0.5
-    assert probability_correct([math.log(3)]) == pytest.approx(0.75)
-    assert probability_correct([-1e4]) == 0.0 and probability_correct([1e4]) == 1.0
+    assert probability_correct([], "ce") == 0.5
+    assert probability_correct([math.log(3)], "ce") == pytest.approx(0.75)
+    assert probability_correct([-1e4], "ce") == 0.0 and probability_correct([1e4], "ce") == 1.0
+    assert probability_correct([1.0], "pairs") is None
 
 
 def test_what_is_given_goes_before_what_is_recorded(prm):

@@ -170,8 +170,8 @@ FAULTS = [
         ("RESUME = False overwrites a run", 'if old_constants and not c["RESUME"]:', "if False:"),
         (
             "merged models need no disk",
-            "trained, exported = {}, exported * ",
-            "trained, exported = {}, 0 * ",
+            "written, exported = [], exported * ",
+            "written, exported = [], 0 * ",
         ),
     ),
     *faults(

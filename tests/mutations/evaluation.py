@@ -132,7 +132,11 @@ FAULTS = [
     *faults(
         "evaluation/scoring.py",
         "evaluation/test_scoring.py test_score.py",
-        ("the recorded temperature is ignored", 'recorded.get("temperature", 1.0)', "1.0"),
+        (
+            "what is recorded beside reference and beta is ignored",
+            "recorded.get(name, value) for",
+            "value for",
+        ),
         (
             "what is recorded goes before what is given",
             'reference = reference or recorded.get("reference")',

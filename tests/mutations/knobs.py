@@ -284,12 +284,14 @@ FAULTS = [
         ),
     ),
     *faults(
-        "reporting/run_log.py",
+        "reporting/summary.py",
         "reporting/test_run_log.py",
         (
             "the summary leaves the reference of the KL out",
-            'if find_reference(c) or c["KL_COEF"] else',
-            "if find_reference(c) else",
+            'if reference == c["MODEL"] or c["KL_COEF"] else',
+            'if reference == c["MODEL"] else',
         ),
+        ("a PRM of its own is said to be MODEL", ' if role != "prm" or not apart)', ")"),
+        ("a frozen PRM that gives nothing is not said", "if is_own_reference(c):", "if False:"),
     ),
 ]

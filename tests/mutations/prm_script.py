@@ -120,8 +120,8 @@ FAULTS = [
         ("a line being written is read", 'if line.endswith("\\n") and line', "if line"),
         (
             "the system prompt is ignored",
-            "encode_pair(row, tokenizer, system_prompt, data",
-            "encode_pair(row, tokenizer, None, data",
+            "encode_pair(row, tokenizer, system_prompt, known",
+            "encode_pair(row, tokenizer, None, known",
         ),
         (
             "every row is a prompt of its own",
@@ -144,6 +144,12 @@ FAULTS = [
             "for name in _ROLLOUT_FEATURES}",
             'for name in _ROLLOUT_FEATURES if name != "response_ids"}',
         ),
+        ("rollouts lose their labels", "    label=_NUMBER,\n", ""),
+        (
+            "templates of the run count for nothing",
+            "{**data.TEMPLATES, **templates}",
+            "data.TEMPLATES",
+        ),
     ),
     *faults(
         "checks/prm_record.py",
@@ -153,6 +159,9 @@ FAULTS = [
             'read_record(model, constant).get("reference") or model',
             "model",
         ),
+        ("the reference is looked up again", "@cache  #", "#"),
+        ("a frozen PRM is not noticed", 'return c["PRM_UPDATE"] == "none" and', "return False and"),
+        ("what a PRM records is not said", "if record.get(name) not in", "if None not in"),
         ("without a PRM there is a reference", 'if "prm" not in list_roles(c) or c', "if c"),
     ),
     *faults(
@@ -160,8 +169,8 @@ FAULTS = [
         f"{RECORD} checks/test_before_loading.py::test_mistakes_in_constants",
         (
             "a PRM may be its own reference for ever",
-            'if c["PRM_UPDATE"] == "none" and reference',
-            "if False and reference",
+            "if is_own_reference(c):",
+            "if False:",
         ),
         (
             "the reference may have another vocabulary",
@@ -222,6 +231,11 @@ FAULTS = [
             "the recorded beta is another",
             "make_record(reference, BETA,",
             "make_record(reference, 0.05,",
+        ),
+        (
+            "the recorded loss is always that of labels",
+            "settings.temperature, LOSS,",
+            'settings.temperature, "ce",',
         ),
     ),
     *faults(

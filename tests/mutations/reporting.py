@@ -74,11 +74,15 @@ FAULTS = [
         ),
     ),
     *faults(
+        "reporting/summary.py",
+        f"{STOPS}::test_a_complete_run_says_so_and_a_longer_one_goes_on",
+        ("a complete run is not told", "if first < c[", "if True or first < c["),
+    ),
+    *faults(
         "reporting/run_log.py",
         f"{STOPS}::test_a_complete_run_says_so_and_a_longer_one_goes_on"
         f" {STOPS}::test_a_killed_run_resumes_to_the_same_metrics_and_weights",
         ("a resumed run keeps the lines that it writes again", "lines[:iteration]", "lines"),
-        ("a complete run is not told", "if first < c[", "if True or first < c["),
         (
             "a resumed run deletes the rollouts of the last iteration",
             "            if number >= iteration:",

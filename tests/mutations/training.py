@@ -153,9 +153,14 @@ FAULTS = [
         ),
         ("the recorded temperature is 1", 'c["BETA"], c["TEMPERATURE"],', 'c["BETA"], 1.0,'),
         (
+            "the recorded loss is always that of labels",
+            'c["PRM_LOSS"], templates',
+            '"ce", templates',
+        ),
+        (
             "the start is recorded as the reference, whatever it was",
-            "make_record(find_reference(c),",
-            'make_record(c["MODEL"],',
+            "find_reference(c), c",
+            'c["MODEL"], c',
         ),
         (
             "the policy records what the PRM should",

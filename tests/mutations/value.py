@@ -183,7 +183,7 @@ FAULTS = [
         ),
         (
             "a PRM whose values are all 0 is taken",
-            'if c["VALUE"] == "prm" and c["PRM_UPDATE"] == "none" and not c["PRM_MODEL"]:',
+            'if c["VALUE"] == "prm" and is_own_reference(c):',
             "if False:",
         ),
     ),

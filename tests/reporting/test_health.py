@@ -7,7 +7,7 @@ from reporting.health import find_warnings
 CONSTANTS = dict(PROCESS_COEF=1.0, PRM_WARMUP_STEPS=5, PRM_OPTIMIZER_STEPS=4, PRM_LR=1e-3)
 CONSTANTS |= dict(MAX_RESPONSE_TOKENS=96, VERIFIER_TIMEOUT=5.0, POLICY_LR=1e-4)
 CONSTANTS |= dict(POLICY_GRADIENT_CLIP=1.0, PRM_GRADIENT_CLIP=10.0, VALUE_GRADIENT_CLIP=1.0)
-CONSTANTS |= dict(MAX_SURPLUS_AGE=4, PRM_UPDATE="after")
+CONSTANTS |= dict(MAX_SURPLUS_AGE=4, ROLLOUT_DTYPE="bfloat16", PRM_UPDATE="after")
 SOUND = dict(entropy=0.1, kept_fraction=0.5, truncated_fraction=0.0, prm_accuracy=0.8)
 SOUND |= dict(verdicts_correct=60, verdicts_wrong=40, verdicts_timeout=0)
 SOUND |= dict(policy_clipped_steps=0.2, prm_clipped_steps=0.0, value_clipped_steps=0.0)
@@ -27,7 +27,7 @@ FAULTS = [  # metric, sound value, spoilt value, iterations that a mean is taken
     ("policy_clipped_steps", 0.89, 0.91, 10, "POLICY_GRADIENT_CLIP, now 1.0"),
     ("prm_clipped_steps", 0.89, 0.91, 10, "PRM_GRADIENT_CLIP, now 10.0"),
     ("value_clipped_steps", 0.89, 0.91, 10, "VALUE_GRADIENT_CLIP, now 1.0"),
-    ("sampler_kl", 0.0009, 0.0011, 5, "MAX_SURPLUS_AGE, now 4"),
+    ("sampler_kl", 0.0009, 0.0011, 5, "ROLLOUT_DTYPE is 'bfloat16'"),
     ("verdicts_timeout", 1, 2, 5, "VERIFIER_TIMEOUT, now 5.0"),  # of 101 and 102
 ]
 

@@ -39,7 +39,7 @@ def test_every_model_has_a_card_that_loads_it(prime_run):
         assert f"starts from | `{SFT_MODEL}`" in text and "$" not in text
         assert "| `SAMPLES_PER_PROMPT`" not in text and "OUTPUT_DIR" not in text
         assert "| `PROMPTS_PER_ITERATION` | `4` |" in text and "| `WHITEN` | `True` |" in text
-        assert ("How to score" in text) == (role == "prm")
+        assert ("Its sigmoid is P(correct)" in text) == (role == "prm")
         if folder != "best_policy":  # written before the first curves are
             assert (prime_run / folder / "curves.png").read_bytes().startswith(b"\x89PNG")
             assert "(curves.png)" in text and "3 of 3, each on up to 16 responses" in text
@@ -78,14 +78,14 @@ def test_the_code_on_a_prms_card_gives_the_rewards_of_training(prime_run):
     )
     rewards = names["token_rewards"](record["prompt"], response)
     assert rewards.tolist() == pytest.approx(expected, abs=1e-6) and any(expected)
-    probability = names["probability_correct"](record["prompt"], response)
-    assert probability == pytest.approx(scoring.probability_correct(expected), abs=1e-6)
+    assert names["score"](record["prompt"], response) == pytest.approx(sum(expected), abs=1e-6)
 
 
 def test_hub_names_reach_the_card(prime_run, tmp_path):
     saved = json.loads((prime_run / "constants.json").read_text())["constants"]
     changes = {"MODEL": "org/base", "TRAIN_DATA": "org/prompts", "SYSTEM_PROMPT": "a | `b`\nc"}
     constants = {**saved, **changes, "PRM_REFERENCE": "policy", "PRM_MODEL": "org/prm-base"}
+    constants["PRM_LOSS"] = "pairs"
     common = dict(run=prime_run, constants=constants, licence="mit")
     for role, base in (("policy", "org/base"), ("prm", "org/prm-base")):
         write_card(tmp_path, role=role, **common, name=f"me/{role}")
@@ -95,6 +95,7 @@ def test_hub_names_reach_the_card(prime_run, tmp_path):
         assert f'from_pretrained("me/{role}")' in text
         assert r"| `SYSTEM_PROMPT` | `'a \| 'b'\nc'` |" in text
     assert "reference | the policy of each iteration" in text
+    assert "ranks the responses to one prompt, and is no probability" in text
     assert 'reference = AutoModelForCausalLM.from_pretrained("org/base")' in text
 
 

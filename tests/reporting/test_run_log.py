@@ -13,9 +13,10 @@ from small_runs import load_script
 
 from checks.errors import UserError
 from generation.groups import Collected
-from reporting import run_log
+from reporting import run_log, summary
 from reporting.response_files import make_iteration_records
 from reporting.run_log import PhaseTimer, RunLog, explain_giving_up
+from reporting.summary import describe_run
 
 
 def test_a_phase_adds_up_however_often_it_is_entered(monkeypatch):
@@ -84,15 +85,25 @@ def test_a_surplus_that_is_too_old_is_said(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_the_summary_names_the_reference_and_how_a_complete_run_can_go_on(tmp_path, capsys):
+def test_the_summary_names_the_models_and_how_a_complete_run_can_go_on(
+    tmp_path, capsys, monkeypatch
+):
     names = vars(load_script("train_prime.py", tmp_path, NUM_ITERATIONS=3, PROCESS_COEF=0))
     constants = {name: value for name, value in names.items() if name.isupper()}
     accelerator = SimpleNamespace(num_processes=1, device=SimpleNamespace(type="cpu"))
-    said = []
-    for changes in ({}, {"KL_COEF": 0.1, "POLICY_SCHEDULE": "cosine"}):
+    another = {"PROCESS_COEF": 1.0, "PRM_MODEL": "other"}
+    frozen = {"PROCESS_COEF": 1.0, "PRM_UPDATE": "none"}
+    sizes, said = {"policy": 7_000_000, "prm": 14_000_000}, []
+    monkeypatch.setattr(summary, "explain_prm", lambda c: "its start")
+    for changes in ({}, {"KL_COEF": 0.1, "POLICY_SCHEDULE": "cosine"}, another, frozen):
         own = {**constants, **changes}
-        RunLog(tmp_path, True).print_summary(own, accelerator, 7, (1, 0, 0), 3, "")
+        lines = describe_run(own, accelerator, tmp_path, sizes, (1, 0, 0), 3, "")
+        RunLog(tmp_path, True).print_summary(lines)
         said.append(capsys.readouterr().out)
+    assert "models  policy, reference, each 7.00 M parameters" in said[2]
+    assert "PRM  14.00 M parameters, from its start" in said[2] and "note" not in said[2]
+    assert "models  policy, PRM, reference, each" in said[3]
+    assert "note  the frozen PRM is its own reference" in said[3]
     assert "policy (outcome alone: no PRM), each" in said[0]
     assert "policy (outcome alone: no PRM), reference, each" in said[1]
     assert "is complete: raise NUM_ITERATIONS, or choose another RUN_NAME" in said[0]

@@ -21,7 +21,7 @@ ROW = {"prompt": "7+8", "response": "\\boxed{15}", "label": 1.0}
 
 
 def load(source, **changes):
-    settings = dict(system_prompt=None, max_tokens=100, constant="DATA") | changes
+    settings = dict(system_prompt=None, templates={}, max_tokens=100, constant="DATA") | changes
     return labelled.load_responses(str(source), "train", TOKENIZER, **settings)
 
 
@@ -62,6 +62,28 @@ def test_rollouts_and_responses_of_an_evaluation_are_read_as_they_are(tmp_path):
         assert responses["response_ids"] == ids * (count // 2)  # no template, no EOS
         assert responses["label"] == [1.0, 0.0] * (count // 2)
         assert labelled.group_by_prompt(responses) == [list(range(count))]
+
+
+def test_templates_of_the_run_come_before_the_published_ones(tmp_path):
+    rows = [ROW, {**ROW, "ability": "mine"}, {**ROW, "ability": "code"}]
+    path = write_rows(tmp_path / "rows.jsonl", rows)
+    responses, _ = load(path, templates={"math": "Sum: {question}", "mine": "My {question}"})
+    texts = [TOKENIZER.decode(ids) for ids in responses["prompt_ids"]]
+    assert "user\nSum: 7+8" in texts[0] and "user\nMy 7+8" in texts[1]
+    assert "user\n7+8\n\nWrite Python code" in texts[2]
+    with pytest.raises(UserError, match="DATA: row 1 .*mine"):
+        load(path)
+
+
+def test_labels_added_to_rollouts_come_before_their_rewards(tmp_path):
+    common = {"prompt": "7+8", "response": "15", "response_ids": [5], "outcome_reward": 1.0}
+    write_rows(tmp_path / "0.jsonl", [{**common, "label": 0.25}, common])
+    responses, _ = load(tmp_path)
+    assert responses["label"] == [0.25, 1.0]
+    relabelled = {name: common[name] for name in ("prompt", "response", "response_ids")}
+    write_rows(tmp_path / "1.jsonl", [{**relabelled, "label": 0.0}, {**ROW, "label": 0.5}])
+    responses, _ = load(tmp_path)
+    assert responses["label"] == [0.25, 1.0, 0.0, 0.5]
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,8 @@ CPU_THREADS = None  # torch threads per process without GPU; None: cores / proce
 # PUBLISHED = ("Table 12",)
 # OUTPUT = "runs/evaluation-eurus-2-7b-avg16"
 
+_FILLINGS = 4  # how many times the problems that fit at once are given at once
+
 # Constants that may change when an evaluation resumes: none changes a response in its files.
 _FREE_TO_CHANGE = """
     MODELS BENCHMARKS LIMIT ROLLOUT_TOKENS VERIFIER_WORKERS ALLOW_UNSANDBOXED_CODE
@@ -188,7 +190,8 @@ def respond(accelerator: Accelerator, verifier: Verifier, tasks: Sequence[Task])
             missing = task.missing
             longest = max(len(task.prompts[number]["prompt_ids"]) for number in missing)
             tokens = longest + SAMPLES * task.max_response_tokens  # per problem, at most
-            chunk = max(1, ROLLOUT_TOKENS // tokens) * accelerator.num_processes
+            fit = max(1, ROLLOUT_TOKENS // tokens) * accelerator.num_processes
+            chunk = _FILLINGS * fit  # those without room wait for that of responses that end
             for start in range(0, len(missing), chunk):
                 numbers = missing[start : start + chunk]
                 sample_chunk(accelerator, model, verifier, task, numbers)

@@ -196,7 +196,7 @@ def update(accelerator: Accelerator, trainee: Trainee, batch: Rollouts) -> float
         with synchronise:
             logprobs, _ = trainee.module(*micro.model_inputs(), 1.0)  # (b, t)
             loss = -(logprobs * micro.response_mask).sum() / token_count
-            accelerator.backward(loss * accelerator.num_processes)
+            processes.backward(accelerator, loss * accelerator.num_processes)
         total += loss.detach()
     optimizer_steps.take_step(trainee)
     return accelerator.reduce(total).item()

@@ -348,7 +348,7 @@ def update_policy(
                     kl = reference_kl(logprobs, ref_logprobs[index], mask, token_count)
                     loss, metrics["reference_kl"] = loss + KL_COEF * kl, kl.detach()
                 # The loss is a sum over processes. Data-parallel training takes gradients' mean.
-                run.accelerator.backward(loss * run.accelerator.num_processes)
+                processes.backward(run.accelerator, loss * run.accelerator.num_processes)
             metrics["policy_loss"] = loss.detach()
             metrics["entropy"] = (entropy * mask).sum() / token_count
             for name, value in metrics.items():

@@ -112,8 +112,7 @@ def main(arguments: Sequence[str] = ()) -> None:
             max_tokens=MAX_TOKENS,
             constant="DATA",
         )
-    [count] = broadcast_object_list([len(responses)])
-    if count != len(responses):  # on another process
+    if broadcast_object_list([len(responses)]) != [len(responses)]:  # on another process
         raise UserError("DATA changed while it was read: start again when the run has ended.")
     groups = labelled.group_by_prompt(responses)
     trained, held_out = labelled.hold_out(groups, EVAL_FRACTION, SEED)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import checks.openmp  # noqa: F401  # isort: skip  (before torch)
 import torch
 from accelerate import Accelerator
 

@@ -117,7 +117,8 @@ def fence(text: str) -> str:
 
 def run_tests() -> str:
     options = "--gpu -q -p no:xdist -o addopts=--import-mode=importlib --tb=short".split()
-    output = run(["-m", "pytest", *options, "tests/test_gpu.py", "tests/generation"], cwd=ROOT)
+    tests = ["tests/test_gpu.py", "tests/generation", "tests/models/test_roles.py"]
+    output = run(["-m", "pytest", *options, *tests], cwd=ROOT)
     return fence("\n".join(output.splitlines()[-40:])) + "\n\nA failure here is a defect."
 
 
@@ -233,24 +234,26 @@ def compare_repeats() -> str:
 
 
 def compare_processes() -> str:
-    """Return the first iterations' metrics on one and on two GPUs, sharded and not."""
+    """Return the second iteration's metrics on one and on two GPUs, whole, sharded, offloaded."""
     if torch.cuda.device_count() < 2:
         return "One GPU: nothing to compare."
     lines = ["| run | train accuracy | PRM loss | policy gradient |", "|---|---|---|---|"]
-    for processes, shard in ((1, False), (2, False), (2, True)):
+    sharded = dict(SHARD=True)
+    offloaded = dict(SHARD=True, OFFLOAD_MODELS=True, OFFLOAD_OPTIMIZERS=True)
+    for processes, own in ((1, {}), (2, {}), (2, sharded), (2, offloaded)):
         several = ["--multi_gpu"] if processes > 1 else []
         options = [*several, "--num_processes", processes, "--num_machines", 1]
         with tempfile.TemporaryDirectory() as folder:
-            values = dict(_RUN, OUTPUT_DIR=folder, NUM_ITERATIONS=1, SHARD=shard)
+            values = dict(_RUN, OUTPUT_DIR=folder, NUM_ITERATIONS=2, **own)
             command = ["-m", "accelerate.commands.launch", *options, ROOT / "train_prime.py"]
             output = run([*command, *(f"{k}={v}" for k, v in values.items())], cwd=ROOT)
             if output.startswith("FAILED"):
                 return fence(output)
-            metrics = json.loads(Path(folder, "run", "metrics.jsonl").read_text())
+            metrics = json.loads(Path(folder, "run", "metrics.jsonl").read_text().split("\n")[1])
         names = ("train_accuracy", "prm_loss", "policy_gradient_norm")
         cells = " | ".join(f"{metrics[name]:.4f}" for name in names)
-        lines.append(f"| {processes} GPU(s){', sharded' * shard} | {cells} |")
-    return "\n".join(lines) + "\n\nFloat32: the three lines agree to three digits."
+        lines.append(f"| {processes} GPU(s), {', '.join(own) or 'whole'} | {cells} |")
+    return "\n".join(lines) + "\n\nFloat32: the lines agree to three digits."
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import checks.openmp  # noqa: F401  # isort: skip  (before torch)
 import torch
 from forced_lengths import force_lengths
 

@@ -1,5 +1,19 @@
-"""UserError, the one exception for mistakes of the user."""
+"""UserError, the one exception for mistakes of the user; and which errors mean no memory."""
 
 
 class UserError(SystemExit):
     """A mistake of the user: the script prints its message and ends with status 1."""
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Return whether an error, or the one that it came on top of, says that memory ran out.
+
+    Not all of these are torch's OutOfMemoryError: cuBLAS and the end of a capture have their own.
+    """
+    while error is not None:
+        if type(error).__name__ == "OutOfMemoryError":
+            return True
+        if "out of memory" in str(error) or "ALLOC_FAILED" in str(error):
+            return True
+        error = error.__context__
+    return False

@@ -21,6 +21,19 @@ def check_sandbox(fault: str, allow_unsandboxed: bool, leave_code_out: str) -> N
         )
 
 
+def check_offloading(constants: dict, num_processes: int) -> None:
+    """Raise UserError if OFFLOAD_MODELS would keep processes from exchanging their gradients.
+
+    A whole model of several processes is wrapped by torch's DistributedDataParallel. Its hooks are
+    lost when a parameter moves to another device, without an error.
+    """
+    if constants["OFFLOAD_MODELS"] and num_processes > 1 and not constants["SHARD"]:
+        raise UserError(
+            f"OFFLOAD_MODELS = True on {num_processes} processes needs SHARD = True: models that "
+            "each process holds whole would no longer learn together."
+        )
+
+
 def count_cores() -> int:
     """Return how many cores each process of the script may use on this machine, at least 1."""
     return max(1, len(os.sched_getaffinity(0)) // count_local_processes())

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from checks.errors import is_out_of_memory
 from generation.siblings import Batch
 
 _CAPTURING = ("cuda",)  # device types that can capture a graph
@@ -93,9 +94,9 @@ class GraphedBatch(Batch):
         try:
             with torch.cuda.graph(graph):
                 self.logits = self._forward()
-        except torch.OutOfMemoryError:
-            raise  # says nothing about the model
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise  # says nothing about the model
             _log.warning(
                 "%s cannot be a CUDA graph: %s. Generation goes on, slower.",
                 self.model.__class__,

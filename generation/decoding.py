@@ -233,7 +233,9 @@ def draw(
         return logits.argmax(dim=-1), None
     V, width = logits.shape[1], min(_BLOCK, logits.shape[1])
     scaled = logits if sampling.temperature == 1 else logits.float() / sampling.temperature
-    probabilities = keep_nucleus(scaled.softmax(dim=-1, dtype=torch.float32), sampling.top_p)
+    probabilities = scaled.softmax(dim=-1, dtype=torch.float32)
+    del scaled  # as large as the probabilities
+    probabilities = keep_nucleus(probabilities, sampling.top_p)
     # A block is chosen first, then a token in it, so no cumulative sum runs over all of V. Sums are
     # in float64: float32 would round small probabilities away.
     whole = V // width * width

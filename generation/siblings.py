@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, Cache, PretrainedConfig, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from checks.errors import is_out_of_memory
+
 _TAKES_MASKS = ("sdpa", "eager", "varlen")  # attentions that an explicit mask governs
 _ROOM = 256  # columns: the cache grows by at least so many
 _TOLERANCE = 0.1  # of logits, relative to their spread: bfloat16 gives 0.02, a wrong mask 0.3
@@ -97,8 +99,7 @@ class RoomyLayer(DynamicLayer):
             setattr(self, name, fixed)
 
     def _roomy(self) -> int:
-        """Return how many columns to have: those in use and spare ones."""
-        # Growing by half keeps copies rare in a long generation.
+        """Return how many columns to have: half as many again, so that copies stay rare."""
         return min(self.most_columns, self.columns + max(_ROOM, self.columns // 2))
 
     def _with_room(self, states: Tensor) -> Tensor:
@@ -299,9 +300,8 @@ def takes_siblings(model: PreTrainedModel, positions: int) -> bool:
 def attends_to_all(config: PretrainedConfig, positions: int) -> bool:
     """Return whether every layer attends to all earlier tokens, up to so many positions."""
     text = config.get_text_config()
-    if "sliding_attention" not in _list_kinds(text):
-        return True
-    return positions <= text.sliding_window
+    others = _list_kinds(text) - {"full_attention"}
+    return not others or (others == {"sliding_attention"} and positions <= text.sliding_window)
 
 
 def _list_kinds(config: PretrainedConfig) -> set[str]:
@@ -336,9 +336,9 @@ def _agrees(model: PreTrainedModel) -> bool:
             batch.step(tokens[..., 1])
             batch.regroup(torch.tensor([[False, True], [True, True]], device=model.device))
             own = batch.step(tokens[..., 2].flatten()[1:, None])[:, 0]  # (3, V)
-    except torch.OutOfMemoryError:
-        raise
-    except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError):
+    except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError) as error:
+        if is_out_of_memory(error):
+            raise
         return False  # the model takes no such mask, cache or positions
     for number, logits in enumerate(own, start=1):
         row, sibling = divmod(number, 2)

@@ -26,9 +26,7 @@ from models.logprobs import apply_head, count_at_once, isolate_head
 from models.packing import pays_together
 
 TRIED_LAYERS = (2, 4)  # layers of the two models that are measured
-_LOGIT_BYTES = (
-    14  # of a decoding step: the logit, its probability, and that in float64 to be summed
-)
+_DRAWING_BYTES = 12  # of a decoding step, for each logit: its probability, and that in float64
 
 
 def list_generated(constants: dict, num_processes: int) -> list[tuple[int, int]]:
@@ -124,7 +122,8 @@ def _generate_once(
         _run_backbone(model, prompts, constants["MAX_PROMPT_TOKENS"], bf16)
 
     rows = max(prompts * samples for prompts, samples in loads)
-    drawing = rows * config.get_text_config().vocab_size * _LOGIT_BYTES
+    logit_bytes = 2 if bf16 or constants["MIXED_PRECISION"] == "bf16" else 4
+    drawing = rows * config.get_text_config().vocab_size * (logit_bytes + _DRAWING_BYTES)
     dtype = torch.bfloat16 if bf16 else torch.float32
     return max(drawing, _measure(constants, config, dtype, forward))
 

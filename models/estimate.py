@@ -19,7 +19,8 @@ GIB = 2**30
 _FLOAT, _MOMENTS = 4, 8  # bytes per parameter: a float32; AdamW's two moments
 _CUDA_CONTEXT = GIB  # for CUDA and its libraries' workspaces
 _NCCL = GIB  # for the buffers of several processes
-_LESS_OF_A_MODEL = ("SHARD = True on several processes", "OFFLOAD_MODELS = True", "LORA_RANK = 16")
+_OFFLOAD = "OFFLOAD_MODELS = True (on several processes: and SHARD = True)"
+_LESS_OF_A_MODEL = ("SHARD = True on several processes", _OFFLOAD, "LORA_RANK = 16")
 _ADVICE = {  # how to make a part smaller; the first word is the constant to change
     "policy": (*_LESS_OF_A_MODEL, 'ROLLOUT_DTYPE = "bfloat16"'),
     "model": _LESS_OF_A_MODEL,
@@ -27,7 +28,7 @@ _ADVICE = {  # how to make a part smaller; the first word is the constant to cha
     "value": _LESS_OF_A_MODEL,
     "reference": _LESS_OF_A_MODEL,
     "KL reference": ("KL_COEF = 0", *_LESS_OF_A_MODEL),
-    "rollout copy": ('ROLLOUT_DTYPE = "bfloat16"', "OFFLOAD_MODELS = True", "LORA_RANK = 16"),
+    "rollout copy": ('ROLLOUT_DTYPE = "bfloat16"', _OFFLOAD, "LORA_RANK = 16"),
     "gradients": ("SHARD = True on several processes", "LORA_RANK = 16"),
     "optimizers": (
         "OFFLOAD_OPTIMIZERS = True",

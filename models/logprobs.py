@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint as torch_checkpoint
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from checks.errors import is_out_of_memory
 from generation.siblings import attends_to_all
 from models import varlen
 from models.adapters import activate_adapter
@@ -165,9 +166,9 @@ class ResponseLogprobs(nn.Module):
             reason = f"flat rows differ by {error:.2f}"
             spread = expected[expected != 0].std().clamp(min=self.least_spread)
             agrees = bool(error <= _TOLERANCE * spread)  # NaN does not agree
-        except torch.OutOfMemoryError:
-            raise  # says nothing about the model
         except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError) as fault:
+            if is_out_of_memory(fault):
+                raise  # says nothing about the model
             reason, agrees = str(fault).partition("\n")[0], False
         self.flat = False
         if not agrees:

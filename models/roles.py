@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import extract_model_from_parallel, set_seed
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
@@ -20,6 +21,7 @@ from models.logprobs import ResponseLogprobs
 from models.sharding import fill_empty, load_sharded, whole
 from models.trainee import Trainee, linear_warmup, make_trainee, warmup_then_cosine
 from models.values import ResponseValues, share_backbone
+from models.waiting import wait_patiently
 
 _HOST = torch.device("cpu")
 
@@ -60,13 +62,16 @@ def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
     c = constants
     home = _HOST if c["OFFLOAD_MODELS"] else accelerator.device
     shared = _load_shared(c) if c["LORA_RANK"] else None
+    wait_patiently(accelerator)
 
     def load(model: str, adapter: str | None) -> ResponseLogprobs:
         if shared:
             return ResponseLogprobs(shared, adapter)
         if c["SHARD"]:
             return load_sharded(accelerator, model, c["GRADIENT_CHECKPOINTING"])
-        return ResponseLogprobs(load_model(model, c["GRADIENT_CHECKPOINTING"]))
+        module = ResponseLogprobs(load_model(model, c["GRADIENT_CHECKPOINTING"]))
+        wait_patiently(accelerator)  # for the one that downloads
+        return module
 
     def prepare(name: str, module: ResponseLogprobs) -> Trainee:
         trainee = make_trainee(
@@ -198,9 +203,11 @@ def _move(
 
     Parameters remain the same objects, because optimizers refer to them. From a GPU, non-blocking
     copies go to pinned host memory: from there and back, they run at the full speed of the bus.
+    A sharded model pads its parts at once, so it must wait for their copies.
     """
     for model in models:
-        model.to(device, non_blocking=True)
+        is_sharded = any(isinstance(p, DTensor) for p in model.parameters())
+        model.to(device, non_blocking=not is_sharded)
     for optimizer in optimizers:
         for state in optimizer.state.values():
             for name, value in state.items():

@@ -80,7 +80,7 @@ def attend(
     """
     on_gpu = query.device.type == "cuda"
     if on_gpu and query.dtype == torch.float32:
-        raise ValueError('flat rows need MIXED_PRECISION = "bf16"')
+        raise ValueError("flat rows need computing in bfloat16")
     if segments.keys is not None:
         key, value = key.index_select(0, segments.keys), value.index_select(0, segments.keys)
     attend_to = varlen_attn if on_gpu else attend_by_segment

@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from checks.errors import UserError
+from checks.errors import UserError, is_out_of_memory
 from checks.files import replace_file, writing
 from checks.saved_constants import write_constants
 from generation.groups import Collected
@@ -57,7 +56,9 @@ class PhaseTimer:
         start = time.perf_counter()
         try:
             yield
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             samples = phase in ("seconds_generate", "seconds_evaluate")
             constant = "ROLLOUT_TOKENS" if samples else "MICRO_BATCH_TOKENS"
             raise UserError(

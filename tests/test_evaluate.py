@@ -191,14 +191,14 @@ def test_constants_reach_generation_and_a_problem_has_random_numbers_of_its_own(
 
     monkeypatch.setattr(processes, "sample_groups", spy)
     constants = dict(SAMPLES=2, TEMPERATURE=0.7, MAX_RESPONSE_TOKENS=3, DTYPE="bfloat16")
-    constants |= dict(LIMIT=3, SEED=5, VERIFIER_TIMEOUT=3.5, TOP_P=0.9)
-    for rollout_tokens, chunks in ((4096, 1), (60, 3)):
+    constants |= dict(LIMIT=5, SEED=5, VERIFIER_TIMEOUT=3.5, TOP_P=0.9)
+    for rollout_tokens, chunks in ((4096, 1), (60, 2)):  # 60: room for one, four are given
         calls.clear()
         out = str(tmp_path / str(chunks))
         folder = evaluate(**constants, OUTPUT=out, ROLLOUT_TOKENS=rollout_tokens)
         assert len(calls) == chunks
         assert [seed for seeds, *_ in calls for seed in seeds] == [
-            derive_seed(5, number) for number in range(3)
+            derive_seed(5, number) for number in range(5)
         ]
         expected = dict(samples_per_prompt=2, temperature=0.7, top_p=0.9, max_response_tokens=3)
         expected |= dict(rollout_tokens=rollout_tokens, dtype=torch.bfloat16)
@@ -207,7 +207,7 @@ def test_constants_reach_generation_and_a_problem_has_random_numbers_of_its_own(
             assert verifier.all_or_nothing and not verifier.allow_unsandboxed_code
             assert (verifier.num_workers, verifier.timeout_seconds) == (1, 3.5)
         text = (folder / "table.md").read_text()
-        assert "6 responses cut off at 3 tokens" in text
+        assert "10 responses cut off at 3 tokens" in text
         assert "2 samples per problem at temperature 0.7, top-p 0.9, up to 3 new tokens" in text
 
 
@@ -232,7 +232,7 @@ def test_new_tokens_are_those_published_for_a_benchmark_or_those_given(
     monkeypatch.setattr(processes, "sample_groups", spy)
     constants = dict(MODELS=models, BENCHMARKS=dict.fromkeys(("AMC", "MATH-500"), str(path)))
     text = (evaluate(**constants, ROLLOUT_TOKENS=17_000) / "table.md").read_text()
-    assert calls == [(4096, 4), (8192, 2), (8192, 2)] * 2  # what fits into ROLLOUT_TOKENS at once
+    assert calls == [(4096, 4), (8192, 4)] * 2
     assert "Measured greedily, up to 8192 new tokens" in text
     assert "as the published evaluation limits them, or most of its sets: AMC 4096, MATH" in text
     assert "AMC 4096, MATH-500 8192." in text

@@ -14,6 +14,7 @@ from models.batches import Rollouts, send
 from models.logprobs import ResponseLogprobs
 from models.trainee import Trainee
 from prm import implicit_process_rewards, pair_loss, pair_loss_slopes, pair_margins, prm_loss
+from training import processes
 from training.optimizer_steps import micro_batches
 
 
@@ -123,6 +124,6 @@ def _pass_micro_batches(
                 logprobs, ref_logprobs[index], micro.response_mask, beta
             )
             if compute_loss:
-                accelerator.backward(compute_loss(rewards, micro_rows, micro, weight))
+                processes.backward(accelerator, compute_loss(rewards, micro_rows, micro, weight))
         pass_rewards[index] += rewards.detach()
     return pass_rewards, ref_logprobs

@@ -21,6 +21,7 @@ from accelerate.utils import (
     broadcast_object_list,
     gather_object,
 )
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import rollout
@@ -53,7 +54,8 @@ def make_accelerator(
         UserError: the accelerate configuration asks for FSDP, DeepSpeed or Megatron-LM.
     """
     # Read at the first allocation on a GPU. Micro-batches of many sizes would leave holes.
-    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:  # which torch would not read beside this
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -82,6 +84,19 @@ def make_accelerator(
     if not accelerator.is_main_process or not sys.stderr.isatty():
         hide_library_bars()
     return accelerator
+
+
+def backward(accelerator: Accelerator, loss: Tensor) -> None:
+    """Add the gradient of a loss. With DETERMINISTIC, raise where torch cannot repeat it.
+
+    Attention's own backward repeats itself only where torch is told to raise.
+    """
+    strictly = torch.are_deterministic_algorithms_enabled()
+    if strictly:
+        torch.use_deterministic_algorithms(True)
+    accelerator.backward(loss)
+    if strictly:
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def claim_folder(

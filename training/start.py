@@ -52,13 +52,11 @@ class Run:
 def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
     """Check, load and resume what the constants of train_prime.py ask for; close it at the end.
 
-    What a user can have got wrong is found before a model loads.
-
     Yields:
         the run, and the number of its first iteration.
 
     Raises:
-        UserError: the run cannot start.
+        UserError: the run cannot start. A user's mistakes are found before a model loads.
     """
     c = constants
     check_verifiers(c["VERIFIERS"], c["TEMPLATES"])
@@ -69,6 +67,7 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
     accelerator = processes.make_accelerator(
         c["MIXED_PRECISION"], c["LOG_WITH"], folder, c["CPU_THREADS"], c["DETERMINISTIC"]
     )
+    machine.check_offloading(c, accelerator.num_processes)
     with first_on_each_machine(accelerator):
         prompts, dropped, eval_prompts = load_prompts(c, tokenizer)
     has_code = needs_sandbox(c, {*prompts["ability"], *(row["ability"] for row in eval_prompts)})

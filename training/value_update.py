@@ -11,6 +11,7 @@ from advantage import gae
 from models.batches import Rollouts
 from models.trainee import Trainee
 from policy import explained_variance, value_loss
+from training import processes
 from training.micro_batches import split_rows
 from training.optimizer_steps import compute_values, describe_norms, micro_batches, take_step
 
@@ -63,7 +64,7 @@ def update_value(
                 returns = gae(micro.outcome_rewards, old, own_mask, gamma, gae_lambda) + old
                 loss = value_loss(values, old, returns, micro.loss_mask, clip_range, token_count)
                 # The loss is a sum over processes. Data-parallel training takes gradients' mean.
-                accelerator.backward(loss * accelerator.num_processes)
+                processes.backward(accelerator, loss * accelerator.num_processes)
             pass_values[index] += old * own_mask
             loss_sum += loss.detach()
         gradient_norms.append(take_step(value))

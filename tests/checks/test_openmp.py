@@ -11,9 +11,10 @@ from small_runs import ROOT
 from checks import openmp
 
 SCRIPTS = ("train_prime.py", "train_prm.py", "sft.py", "evaluate.py", "score.py")
+BENCHMARKS = [f"benchmarks/{name}_run.py" for name in "claims fitting forced gpu rules".split()]
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", [*SCRIPTS, *BENCHMARKS])
 def test_it_is_imported_before_any_library(script):
     names = []
     for node in ast.parse((ROOT / script).read_text()).body:

@@ -1,6 +1,7 @@
 """Siblings decoded together get what each would get alone, whatever the model and the batch."""
 
 import contextlib
+from types import SimpleNamespace
 from weakref import WeakKeyDictionary
 
 import pytest
@@ -12,7 +13,7 @@ from transformers import GenerationConfig
 from generation import cuda_graphs, decoding, siblings
 from generation import generate as generate_module
 from generation.decoding import Sampling, draw
-from generation.siblings import takes_siblings
+from generation.siblings import attends_to_all, takes_siblings
 
 
 @pytest.mark.usefixtures("shapes")
@@ -188,10 +189,16 @@ def test_a_graph_is_captured_anew_whenever_the_room_grows(monkeypatch):
     assert model not in cuda_graphs._refused
 
 
-def test_a_graph_that_finds_no_memory_ends_the_generation(monkeypatch):
+NO_MEMORY = torch.OutOfMemoryError("tried to allocate")
+END_OF_CAPTURE = RuntimeError("operation failed due to a previous error during capture")
+END_OF_CAPTURE.__context__ = NO_MEMORY
+
+
+@pytest.mark.parametrize("fails", [NO_MEMORY, END_OF_CAPTURE, RuntimeError("CUDA: out of memory")])
+def test_a_graph_that_finds_no_memory_ends_the_generation(fails, monkeypatch):
     model = make_model("llama")
-    pretend_captures(monkeypatch, torch.OutOfMemoryError("out of memory"))
-    with pytest.raises(torch.OutOfMemoryError):
+    pretend_captures(monkeypatch, fails)
+    with pytest.raises(type(fails)):
         generate(model, temperature=0.0)
     assert model not in cuda_graphs._refused
 
@@ -249,6 +256,17 @@ def test_responses_are_reported_once_and_whole_when_they_end(plain, monkeypatch)
     assert all(responses[row] == ids for row, ids in reported)
     longest = max(map(len, responses))
     assert plain or longest <= len(tokens) <= longest + 4
+
+
+def test_layers_that_may_see_less_than_all_earlier_tokens():
+    def ask(positions, *kinds):
+        config = SimpleNamespace(layer_types=kinds, sliding_window=16)
+        config.get_text_config = lambda: config
+        return attends_to_all(config, positions)
+
+    full, sliding = "full_attention", "sliding_attention"
+    assert ask(99, full, full) and ask(16, full, sliding) and not ask(17, full, sliding)
+    assert not ask(4, full, "chunked_attention") and not ask(4, sliding, "linear_attention")
 
 
 def test_models_that_cannot_are_generated_with_plainly(caplog):

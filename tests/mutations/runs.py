@@ -124,8 +124,8 @@ FAULTS = [
         "training/test_processes.py::test_an_update_is_the_same[2]",
         (
             "the policy's gradients are not scaled by the number of processes",
-            "run.accelerator.backward(loss * run.accelerator.num_processes)",
-            "run.accelerator.backward(loss)",
+            "backward(run.accelerator, loss * run.accelerator.num_processes)",
+            "backward(run.accelerator, loss)",
         ),
         (
             "the PRM's rewards are not summed over processes",

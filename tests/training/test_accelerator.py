@@ -45,14 +45,30 @@ def test_what_is_set_for_a_gpu_before_it_is_used(deterministic, monkeypatch):
     torch.backends.cuda.enable_cudnn_sdp(True)
     threads = torch.get_num_threads()
     try:
-        processes.make_accelerator("no", None, "", 1, deterministic)
+        accelerator = processes.make_accelerator("no", None, "", 1, deterministic)
         assert not torch.backends.cuda.cudnn_sdp_enabled()
         assert os.environ["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
         assert torch.are_deterministic_algorithms_enabled() is deterministic
         assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) is deterministic
+        told = []  # attention's backward repeats itself only where torch is told to raise
+        ask = torch.is_deterministic_algorithms_warn_only_enabled
+        weight = torch.ones(1, requires_grad=True)
+        weight.register_hook(lambda _: told.append(ask()))
+        processes.backward(accelerator, 2 * weight)
+        assert told == [False] and ask() is deterministic and weight.grad == 2
     finally:
         torch.use_deterministic_algorithms(False)
         torch.set_num_threads(threads)
+
+
+def test_a_setting_of_the_allocator_stays(monkeypatch):
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", "")
+    monkeypatch.delenv("PYTORCH_ALLOC_CONF")
+    monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", "max_split_size_mb:64")
+    threads = torch.get_num_threads()
+    processes.make_accelerator("no", None, "", 1)
+    torch.set_num_threads(threads)
+    assert "PYTORCH_ALLOC_CONF" not in os.environ
 
 
 def test_what_generates_computes_as_training_does_unless_it_is_set():

@@ -95,9 +95,10 @@ def watch(monkeypatch):
         dict(EVAL_DATA="arithmetic", EVAL_PROMPTS=2),
         dict(LORA_RANK=4, MICRO_BATCH_TOKENS=64),  # siblings in rows of their own
         dict(OPTIMIZER_STEPS=2, PRM_REFERENCE="policy", MICRO_BATCH_TOKENS=64, **HALF),
+        dict(ADVANTAGE_ESTIMATOR="gae", VALUE="head"),
         dict(**HALF, **OFFLOADED, NUM_ITERATIONS=2),
     ],
-    ids=["whole", "lora", "bf16", "offloaded"],
+    ids=["whole", "lora", "bf16", "value", "offloaded"],
 )
 def test_training(tmp_path, watch, monkeypatch, constants):
     # It overlaps copies by streams of its own.

@@ -137,7 +137,11 @@ def test_a_copy_in_half_precision_generates_and_follows_the_policy(tmp_path, mon
     copy_weights, decode = roles.copy_weights, generate.decode
     monkeypatch.setattr(roles, "copy_weights", lambda *m: (copies.append(m), copy_weights(*m)))
     monkeypatch.setattr(generate, "decode", lambda m, *a: (decoders.append(m), decode(m, *a))[1])
-    run_here(tmp_path, ROLLOUT_DTYPE="bfloat16", OFFLOAD_MODELS=True, OFFLOAD_OPTIMIZERS=True)
+    settings = dict(ROLLOUT_DTYPE="bfloat16", OFFLOAD_MODELS=True, OFFLOAD_OPTIMIZERS=True)
+    settings |= dict(IMPORTANCE_CAP=1.0)
+    lines = read_metrics(run_here(tmp_path, **settings))
+    for line in lines:  # what it sampled is of another policy, and weighted
+        assert 1e-6 < abs(line["sampler_kl"]) < 1e-2 and 0 < line["capped_fraction"] < 1
     assert len(copies) == 3  # at the start and after each update
     policy, copy = copies[-1]
     assert all(decoder is copy for decoder in decoders)

@@ -60,6 +60,16 @@ def test_a_killed_run_resumes_to_the_same_metrics_and_weights(tmp_path, script_e
         assert (killed / name).read_text() == (whole / name).read_text()
 
 
+def test_adapters_with_a_value_model_resume_to_the_same_metrics(tmp_path):
+    settings = dict(LORA_RANK=4, ADVANTAGE_ESTIMATOR="gae", VALUE="head", SAVE_EVERY=1)
+    settings |= dict(EVAL_DATA=None, PROMPTS_PER_ITERATION=2)
+    whole = run_here(tmp_path, **settings, NUM_ITERATIONS=2, RUN_NAME="whole")
+    for iterations in (1, 2):
+        stopped = run_here(tmp_path, **settings, NUM_ITERATIONS=iterations, RUN_NAME="stopped")
+    expected = without_seconds(read_metrics(whole))
+    assert without_seconds(read_metrics(stopped)) == expected and expected[1]["value_loss"] > 0
+
+
 def test_a_checkpoint_made_with_other_constants_is_refused(prime_run, tmp_path):
     settings = dict(OUTPUT_DIR=str(prime_run.parent), NUM_ITERATIONS=3, EVAL_EVERY=2)
     with pytest.raises(UserError) as error:

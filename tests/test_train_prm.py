@@ -269,6 +269,18 @@ def test_mistakes_in_constants(tmp_path, monkeypatch, constants, words):
     assert words in str(error.value)
 
 
+def test_its_data_must_tell_responses_apart_and_stay_as_they_are(models, tmp_path):
+    one_class = [{**row, "label": 1.0} for row in make_rows()]
+    data = write_rows(tmp_path / "same.jsonl", one_class)
+    own = {**SMALL, "MODEL": models["tiny"], "OUTPUT_DIR": str(tmp_path)}
+    with pytest.raises(UserError, match="DATA: all .* have the label 1"):
+        load_script("train_prm.py", tmp_path, **own, DATA=data).main()
+    run(tmp_path, MODEL=models["tiny"])
+    data = write_rows(tmp_path / "rows.jsonl", make_rows(8))
+    with pytest.raises(UserError, match="has 23 responses now and had 27 when training began"):
+        load_script("train_prm.py", tmp_path, **own, DATA=data).main()
+
+
 def test_every_constant_has_its_place_in_the_docs(tmp_path):
     script = load_script("train_prm.py", tmp_path)
     text = (Path(SFT_MODEL).parents[1] / "docs" / "data.md").read_text()

@@ -37,7 +37,12 @@ def test_flat_rows_get_what_padded_rows_get(kind, siblings, checkpointing, monke
 
 
 @pytest.mark.parametrize(
-    "constants", [{}, dict(SHARD=True), dict(LORA_RANK=4, GRADIENT_CHECKPOINTING=True)]
+    "constants",
+    [
+        dict(ADVANTAGE_ESTIMATOR="gae", VALUE="head", VALUE_LR=1e-3, PRM_LOSS="pairs"),
+        dict(SHARD=True),
+        dict(LORA_RANK=4, GRADIENT_CHECKPOINTING=True),
+    ],
 )
 def test_a_run_on_flat_rows_is_the_run_on_padded_ones(constants, tmp_path, monkeypatch):
     lines = []

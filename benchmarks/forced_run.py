@@ -11,7 +11,7 @@ from forced_lengths import force_lengths
 
 import train_prime
 
-_EOS = 2  # of the embedded tokenizer, which the benchmarks' models use
+_EOS = 2  # of the embedded tokenizer, and of SmolLM2's
 
 if __name__ == "__main__":
     tokens = int(sys.argv[1])

@@ -40,13 +40,15 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=("rollouts", "iteration", "growth", "bandwidth"))
-    parser.add_argument("--model", help="rollouts: another causal LM, in bfloat16")
+    parser.add_argument(
+        "--model", help="rollouts, iteration: another causal LM, whose EOS has the number 2"
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path("runs/growth.png"), help="growth: plot")
     arguments = parser.parse_args()
     parts = {
         "rollouts": lambda: compare_rollouts(arguments.model, arguments.repeats),
-        "iteration": lambda: compare_iterations(arguments.repeats),
+        "iteration": lambda: compare_iterations(arguments.model, arguments.repeats),
         "growth": lambda: measure_growth(arguments.repeats, arguments.output),
         "bandwidth": measure_bandwidth,
     }
@@ -134,16 +136,23 @@ def print_rollouts(name: str, model, prompts: list, lengths: torch.Tensor, repea
     print(f"{name:<58}{speeds[0]:>10,.0f}{speeds[1]:>10,.0f}  {ratio}", flush=True)
 
 
-def compare_iterations(repeats: int) -> None:
+def compare_iterations(model: str | None, repeats: int) -> None:
     """Print seconds per iteration of PRIME, outcome-only RLOO and TRL's RLOO, and shares."""
-    print(f"{'64 x 4 responses, embedded model':<34}{'PRIME':>8}{'outcome':>9}{'TRL':>8}", end="")
+    sizes = f"{4 if model else 64} x 4 responses, {model or 'embedded model'}"
+    print(f"{sizes:<34}{'PRIME':>8}{'outcome':>9}{'TRL':>8}", end="")
     print(f"{'PRIME/TRL':>19}{'PRIME/outcome':>20}  shares: generate, verify, PRM, policy")
-    for name, tokens in (("all of 40 tokens", 40), ("as they come, up to 96 tokens", None)):
+    lengths = {"all of 40 tokens": 40, "as they come, up to 96 tokens": None}
+    own, options = [], []
+    if model:
+        lengths = {"all of 96 tokens": 96}
+        own = [f"MODEL={model}", "PROMPTS_PER_ITERATION=4", "NUM_ITERATIONS=2"]
+        options = ["--prompts", "4", "--iterations", "2"]
+    for name, tokens in lengths.items():
         rounds = []
         for _ in range(repeats):
-            prime, length, shares = run_ours(tokens)
-            outcome, _, _ = run_ours(tokens, "PROCESS_COEF=0")
-            trl, trl_length = run_trl(tokens)
+            prime, length, shares = run_ours(tokens, *own)
+            outcome, _, _ = run_ours(tokens, *own, "PROCESS_COEF=0")
+            trl, trl_length = run_trl(model or EMBEDDED, tokens, *options)
             rounds.append((prime, outcome, trl, *shares))
         medians = [statistics.median(column) for column in zip(*rounds)]
         print(f"{name:<34}{medians[0]:>8.2f}{medians[1]:>9.2f}{medians[2]:>8.2f}", end="")
@@ -189,11 +198,11 @@ def run_ours(tokens: int | None, *overrides: str) -> tuple[float, float, list[fl
     return seconds, statistics.fmean(line["response_tokens"] for line in metrics), shares
 
 
-def run_trl(tokens: int | None) -> tuple[float, float]:
+def run_trl(model: str, tokens: int | None, *options: str) -> tuple[float, float]:
     """Return the median seconds of iterations of TRL's RLOOTrainer, and its mean length."""
-    command = [sys.executable, str(Path(__file__).with_name("trl_rloo.py")), EMBEDDED]
-    options = ["--forced", "--tokens", str(tokens)] if tokens else []
-    result = json.loads(run([*command, *options]).splitlines()[-1])
+    command = [sys.executable, str(Path(__file__).with_name("trl_rloo.py")), model, *options]
+    command += ["--forced", "--tokens", str(tokens)] if tokens else []
+    result = json.loads(run(command).splitlines()[-1])
     return statistics.median(result["seconds"][1:]), result["response_tokens"]
 
 

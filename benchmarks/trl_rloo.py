@@ -46,7 +46,7 @@ def make_example(row: dict) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", help="folder of a model with the embedded tokenizer")
+    parser.add_argument("model", help="folder or hub id of a model with a chat template")
     parser.add_argument("--iterations", type=int, default=4)
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--samples", type=int, default=4)
@@ -88,10 +88,12 @@ def main() -> None:
 def make_config(arguments: argparse.Namespace, folder: str) -> RLOOConfig:
     """Return settings as in train_prime.py: one optimizer step an iteration, no KL, no filter."""
     has_gpu = torch.cuda.is_available()
+    responses = arguments.prompts * arguments.samples
+    micro_batch = min(_MICRO_BATCH, responses)
     return RLOOConfig(
         output_dir=folder,
-        per_device_train_batch_size=_MICRO_BATCH,
-        gradient_accumulation_steps=arguments.prompts * arguments.samples // _MICRO_BATCH,
+        per_device_train_batch_size=micro_batch,
+        gradient_accumulation_steps=responses // micro_batch,
         num_generations=arguments.samples,
         max_completion_length=arguments.tokens,
         generation_kwargs={"min_new_tokens": arguments.tokens} if arguments.forced else None,

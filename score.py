@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 
 import data
 from checks import model_files
-from checks.errors import UserError
+from checks.errors import UserError, advising_on_memory
 from checks.files import replace_file
 from evaluation import process_bench, scoring
 from generation.ending import find_pad_token_id
@@ -54,7 +54,11 @@ def main() -> None:
     model_files.check_length(config, longest, f"The rows of {arguments.file}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scorer = scoring.load_scorer(settings, getattr(torch, arguments.dtype), device)
-    with tqdm(total=len(rows), desc="score", unit="response", disable=None) as bar:
+    torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every shape
+    with (
+        advising_on_memory("Out of memory: lower --batch-tokens."),
+        tqdm(total=len(rows), desc="score", unit="response", disable=None) as bar,
+    ):
         token_rewards = scoring.score_tokens(
             scorer,
             prompts,

@@ -19,6 +19,7 @@ import data
 from checks import files, model_files
 from checks.allowed_values import check_sft_constants
 from checks.constants import read_constants
+from checks.errors import advising_on_memory
 from checks.saved_constants import check_same_constants
 from embedded import arithmetic, eurus
 from generation.ending import find_eos_token_ids, find_pad_token_id
@@ -151,6 +152,9 @@ def load_module(accelerator: Accelerator, config: PretrainedConfig) -> ResponseL
     return ResponseLogprobs(load_model(MODEL, GRADIENT_CHECKPOINTING))
 
 
+@advising_on_memory(
+    "Out of memory: lower MICRO_BATCH_TOKENS. python sft.py --estimate shows what takes memory."
+)
 def train(
     accelerator: Accelerator,
     trainee: Trainee,

@@ -21,7 +21,7 @@ from transformers import PretrainedConfig
 from checks import files, model_files
 from checks.allowed_values import check_prm_constants
 from checks.constants import read_constants
-from checks.errors import UserError
+from checks.errors import UserError, advising_on_memory
 from checks.prm_record import find_start, make_record
 from checks.saved_constants import check_same_constants, read_saved_constants, write_constants
 from evaluation import scoring
@@ -250,6 +250,10 @@ def load_module(accelerator: Accelerator, model: str) -> ResponseLogprobs:
     return ResponseLogprobs(load_model(model, GRADIENT_CHECKPOINTING))
 
 
+@advising_on_memory(
+    "Out of memory: lower MICRO_BATCH_TOKENS. python train_prm.py --estimate shows what else takes "
+    "memory."
+)
 def train(
     learner: Learner,
     stream: RowStream,

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 import data
 from checks import model_files
-from checks.errors import UserError
+from checks.errors import UserError, advising_on_memory
 from checks.files import make_file_name
 from checks.saved_constants import check_same_constants
 from evaluation import scoring
@@ -139,6 +139,7 @@ def check_unchanged(
     return known
 
 
+@advising_on_memory("Out of memory while the PRM scores: lower MICRO_BATCH_TOKENS.")
 def score_task(
     accelerator: Accelerator, scorer: scoring.Scorer, task: Task, batch_tokens: int
 ) -> list[dict]:

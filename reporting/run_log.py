@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from checks.errors import UserError, is_out_of_memory
+from checks.errors import advising_on_memory
 from checks.files import replace_file, writing
 from checks.saved_constants import write_constants
 from generation.groups import Collected
@@ -54,18 +54,16 @@ class PhaseTimer:
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
         start = time.perf_counter()
+        samples = phase in ("seconds_generate", "seconds_evaluate")
+        constant = "ROLLOUT_TOKENS" if samples else "MICRO_BATCH_TOKENS"
+        advice = (
+            f"Out of memory in the phase {phase.removeprefix('seconds_')}: lower {constant}. "
+            "python train_prime.py --estimate shows what else takes memory. The run goes on from "
+            "its last checkpoint when it is started again."
+        )
         try:
-            yield
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            samples = phase in ("seconds_generate", "seconds_evaluate")
-            constant = "ROLLOUT_TOKENS" if samples else "MICRO_BATCH_TOKENS"
-            raise UserError(
-                f"Out of memory in the phase {phase.removeprefix('seconds_')}: lower {constant}. "
-                "python train_prime.py --estimate shows what else takes memory. The run goes on "
-                f"from its last checkpoint when it is started again.\n{error}"
-            ) from error
+            with advising_on_memory(advice):
+                yield
         finally:
             self.totals[phase] += time.perf_counter() - start
 

@@ -3,7 +3,7 @@
 import pytest
 
 from checks import machine
-from checks.errors import UserError, is_out_of_memory
+from checks.errors import UserError, advising_on_memory, is_out_of_memory
 
 
 def test_whole_models_of_several_processes_stay_on_their_device():
@@ -20,3 +20,15 @@ def test_which_errors_say_that_memory_ran_out():
     later = RuntimeError("the capture was invalidated")
     later.__context__ = RuntimeError("CUDA error: out of memory")
     assert is_out_of_memory(later)
+
+
+def test_a_function_that_finds_no_memory_ends_with_advice():
+    @advising_on_memory("Out of memory: lower THIS.")
+    def fail(words):
+        raise RuntimeError(words)
+
+    for _ in range(2):
+        with pytest.raises(UserError, match="lower THIS.\nCUDA error: out of memory"):
+            fail("CUDA error: out of memory")
+    with pytest.raises(RuntimeError, match="another"):
+        fail("another error")

@@ -191,7 +191,7 @@ def respond(accelerator: Accelerator, verifier: Verifier, tasks: Sequence[Task])
             longest = max(len(task.prompts[number]["prompt_ids"]) for number in missing)
             tokens = longest + SAMPLES * task.max_response_tokens  # per problem, at most
             fit = max(1, ROLLOUT_TOKENS // tokens) * accelerator.num_processes
-            chunk = _FILLINGS * fit  # those without room wait for that of responses that end
+            chunk = _FILLINGS * fit  # the others begin as responses end
             for start in range(0, len(missing), chunk):
                 numbers = missing[start : start + chunk]
                 sample_chunk(accelerator, model, verifier, task, numbers)
@@ -231,7 +231,7 @@ def sample_chunk(
         temperature=TEMPERATURE,
         top_p=TOP_P,
         eos_token_ids=find_eos_token_ids(task.model, task.tokenizer),
-        timer=PhaseTimer(),
+        timer=PhaseTimer("Responses of earlier batches are kept."),
     )
     task.add_groups(numbers, groups, write=accelerator.is_main_process)
 

@@ -1,4 +1,4 @@
-"""Scores responses with an implicit PRM: rewards of tokens and steps, and P(correct).
+"""Scores responses with an implicit PRM: rewards of tokens and steps, P(correct) if learned.
 
 `python score.py --prm runs/NAME/prm [--reference MODEL] responses.jsonl` writes
 responses.scores.jsonl and responses.scores.html beside the file. A row holds `prompt` and

@@ -28,7 +28,7 @@ from models.batches import Rollouts, pad_rows
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
 from models.trainee import Trainee, make_trainee, warmup_then_cosine
-from models.waiting import first_on_each_machine
+from models.waiting import first_on_each_machine, wait_patiently
 from training import checkpoint, optimizer_steps, processes
 from training.row_order import RowStream
 
@@ -149,7 +149,9 @@ def load_module(accelerator: Accelerator, config: PretrainedConfig) -> ResponseL
         return sharding.shard(accelerator, module) if SHARD else module
     if SHARD:
         return sharding.load_sharded(accelerator, MODEL, GRADIENT_CHECKPOINTING)
-    return ResponseLogprobs(load_model(MODEL, GRADIENT_CHECKPOINTING))
+    module = ResponseLogprobs(load_model(MODEL, GRADIENT_CHECKPOINTING))
+    wait_patiently(accelerator)  # for the one that downloads
+    return module
 
 
 @advising_on_memory(

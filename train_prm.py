@@ -31,7 +31,7 @@ from models.batches import Rollouts, pad_rows, send
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
 from models.trainee import make_trainee, warmup_then_cosine
-from models.waiting import first_on_each_machine
+from models.waiting import first_on_each_machine, wait_patiently
 from prm import pair_accuracy, pair_loss
 from training import checkpoint, labelled, processes
 from training.optimizer_steps import take_step
@@ -247,7 +247,9 @@ def load_module(accelerator: Accelerator, model: str) -> ResponseLogprobs:
     """Return a model, whole or split over processes."""
     if SHARD:
         return sharding.load_sharded(accelerator, model, GRADIENT_CHECKPOINTING)
-    return ResponseLogprobs(load_model(model, GRADIENT_CHECKPOINTING))
+    module = ResponseLogprobs(load_model(model, GRADIENT_CHECKPOINTING))
+    wait_patiently(accelerator)  # for the one that downloads
+    return module
 
 
 @advising_on_memory(

@@ -7,7 +7,7 @@ First `pip install -r tests/requirements.txt`. What takes too long is ended, and
     iteration  an iteration of a random 1.5 B model by phase, with each attention; memory, estimate
     decoding   decoding's share of what the memory bandwidth allows
     repeats    whether a run repeats itself, as it is and with DETERMINISTIC = True
-    processes  with several GPUs: runs on one and on two of them, sharded and not
+    processes  with several GPUs: runs on one and on two of them, whole, sharded, offloaded
 
 Without PART, all of them. It writes runs/gpu.md and says what each figure decides.
 """

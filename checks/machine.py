@@ -25,7 +25,8 @@ def check_offloading(constants: dict, num_processes: int) -> None:
     """Raise UserError if OFFLOAD_MODELS would keep processes from exchanging their gradients.
 
     A whole model of several processes is wrapped by torch's DistributedDataParallel. Its hooks are
-    lost when a parameter moves to another device, without an error.
+    lost when a parameter moves to another device, without an error. (On CPUs nothing moves, and
+    offloading is of no use.)
     """
     if constants["OFFLOAD_MODELS"] and num_processes > 1 and not constants["SHARD"]:
         raise UserError(

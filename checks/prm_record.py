@@ -24,6 +24,7 @@ def make_record(
     return {_KEY: {**record, "templates": templates} if templates else record}
 
 
+@cache  # a run asks again when it saves, and the PRM's folder may be gone by then
 def read_record(model: str, constant: str) -> dict:
     """Return what a model records of make_record(); {} if it is no implicit PRM.
 
@@ -33,7 +34,6 @@ def read_record(model: str, constant: str) -> dict:
     return getattr(model_files.load_config(model, constant), _KEY, None) or {}
 
 
-@cache  # a run asks again when it saves, and the PRM's folder may be gone by then
 def find_start(model: str, constant: str) -> str:
     """Return the model that a PRM started from: the reference that it records, or itself."""
     return read_record(model, constant).get("reference") or model
@@ -58,11 +58,20 @@ def is_own_reference(constants: dict) -> bool:
     return c["PRM_UPDATE"] == "none" and find_reference(c) == (c["PRM_MODEL"] or c["MODEL"])
 
 
+def find_loss(constants: dict) -> str:
+    """Return the loss from which train_prime.py's PRM has learned last."""
+    c = constants
+    if c["PRM_UPDATE"] == "none" and c["PRM_MODEL"]:
+        return read_record(c["PRM_MODEL"], "PRM_MODEL").get("loss", "ce")
+    return c["PRM_LOSS"]
+
+
 def explain_prm(constants: dict) -> str:
-    """Return what PRM_MODEL is compared with, and what it records of its training otherwise."""
+    """Return what PRM_MODEL is compared with, and what it records that differs from the run."""
     c, record = constants, read_record(constants["PRM_MODEL"], "PRM_MODEL")
     reference = find_reference(c)
     used = {"reference": reference, "beta": c["BETA"], "temperature": c["TEMPERATURE"]}
+    used["loss"] = find_loss(c)
     others = [
         f"{name} {record[name]}"
         for name, value in used.items()

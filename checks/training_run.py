@@ -71,7 +71,7 @@ def check_training_run(constants: dict, folder: Path, saved: Path | None) -> dic
     if c["PRM_MODEL"] and "prm" in trained:
         trained["prm"] = model_files.count_parameters(prm_config)
     if c["VALUE"] == "head":
-        model_files.count_value_parameters(config)  # or explain why there is no such model
+        trained["value"] = model_files.count_value_parameters(config)
     written, exported = list(trained.values()), [*trained.values(), *[size] * c["KEEP_BEST"]]
     if c["LORA_RANK"]:  # adapters are small next to their model
         written, exported = [], exported * c["LORA_MERGE"]

@@ -1,7 +1,7 @@
 """Scores any response with an implicit PRM: process rewards of its tokens and its steps.
 
-A PRM folder from train_prime.py records its reference, beta and temperature in its config.json
-(`implicit_prm`). Shapes: b rows, T response tokens.
+A PRM folder from train_prime.py records its reference, beta, temperature and loss in its
+config.json (`implicit_prm`). Shapes: b rows, T response tokens.
 """
 
 import math

@@ -245,13 +245,13 @@ def describe(
         request: the argument of the command line. 8x80 means 8 processes with a GPU of 80 GB each.
         configs: of estimate_training, for sft.py and train_prm.py. None: of train_prime.py.
     """
-    _, _, machine = request.partition("=")
+    _, _, other = request.partition("=")
     count = int(os.environ.get("WORLD_SIZE", 0)) or max(1, torch.cuda.device_count())
     kind = "cuda" if torch.cuda.is_available() else "cpu"
-    available = None if machine else find_available(torch.device(kind))
-    if machine:
+    available = None if other else find_available(torch.device(kind))
+    if other:
         try:
-            count, gigabytes = map(int, machine.split("x"))
+            count, gigabytes = map(int, other.split("x"))
         except ValueError:
             raise UserError(
                 f"{request!r}: write --estimate for this machine, or --estimate=8x80 for 8 "
@@ -264,6 +264,8 @@ def describe(
     else:
         estimate = estimate_training(constants, configs, count, kind)
     try:
+        if "OFFLOAD_MODELS" in constants:
+            machine.check_offloading(constants, count)
         verdict = check_fits(constants, estimate, available, count)
     except UserError as error:
         verdict = str(error)

@@ -8,7 +8,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import extract_model_from_parallel, set_seed
 from torch import nn
-from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
@@ -61,8 +60,7 @@ def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
     """Load the models that the constants of train_prime.py ask for, one after the other."""
     c = constants
     home = _HOST if c["OFFLOAD_MODELS"] else accelerator.device
-    shared = _load_shared(c) if c["LORA_RANK"] else None
-    wait_patiently(accelerator)
+    shared = _load_shared(accelerator, c) if c["LORA_RANK"] else None
 
     def load(model: str, adapter: str | None) -> ResponseLogprobs:
         if shared:
@@ -125,11 +123,12 @@ def choose_schedule(name: str, constants: dict) -> Callable[[int], float]:
     return linear_warmup(warmup_steps)
 
 
-def _load_shared(constants: dict) -> PreTrainedModel:
+def _load_shared(accelerator: Accelerator, constants: dict) -> PreTrainedModel:
     """Return the frozen model that all roles share, with an adapter for each trained role."""
     c = constants
     dtype = getattr(torch, c["ROLLOUT_DTYPE"])
     model = load_model(c["MODEL"], c["GRADIENT_CHECKPOINTING"], dtype)
+    wait_patiently(accelerator)
     set_seed(c["SEED"])  # adapters start with random weights
     add_adapters(model, list_roles(c), c["LORA_RANK"], c["LORA_ALPHA"])
     return model
@@ -206,8 +205,7 @@ def _move(
     A sharded model pads its parts at once, so it must wait for their copies.
     """
     for model in models:
-        is_sharded = any(isinstance(p, DTensor) for p in model.parameters())
-        model.to(device, non_blocking=not is_sharded)
+        model.to(device, non_blocking=not getattr(model, "is_sharded", False))
     for optimizer in optimizers:
         for state in optimizer.state.values():
             for name, value in state.items():

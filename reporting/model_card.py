@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard, ModelCardData, hf_hub_download
 from yaml import YAMLError
 
 from checks.constants import Constants, follow_precision
-from checks.prm_record import find_reference
+from checks.prm_record import find_loss, find_reference
 
 _HERE = Path(__file__).resolve().parent
 _DOCS = _HERE.parent / "docs" / "constants.md"
@@ -60,7 +60,7 @@ def write_card(
         reference_role=f"`{reference}`, the same in all iterations"
         if reference
         else "the policy of each iteration. To score with the PRM, choose a policy of the run",
-        meaning=_MEANINGS[c["PRM_LOSS"]],
+        meaning=_MEANINGS[find_loss(c)],
         beta=c["BETA"],
         temperature=c["TEMPERATURE"],
         data=f"`{c['TRAIN_DATA']}`, split `{c['TRAIN_SPLIT']}`",

@@ -44,11 +44,21 @@ UPDATE_METRICS = """
     capped_fraction policy_gradient_norm policy_clipped_steps
 """.split()  # null in metrics.jsonl if nothing was updated
 
+_MORE_ON_MEMORY = (
+    "python train_prime.py --estimate shows what else takes memory. The run goes on from its last "
+    "checkpoint when it is started again."
+)
+
 
 class PhaseTimer:
-    """Adds up the seconds spent in named phases, and says what to lower if memory runs out."""
+    """Adds up the seconds spent in named phases, and says what to lower if memory runs out.
 
-    def __init__(self):
+    Args:
+        more: what else to say then.
+    """
+
+    def __init__(self, more: str = _MORE_ON_MEMORY):
+        self.more = more
         self.totals: dict[str, float] = defaultdict(float)
 
     @contextmanager
@@ -58,8 +68,7 @@ class PhaseTimer:
         constant = "ROLLOUT_TOKENS" if samples else "MICRO_BATCH_TOKENS"
         advice = (
             f"Out of memory in the phase {phase.removeprefix('seconds_')}: lower {constant}. "
-            "python train_prime.py --estimate shows what else takes memory. The run goes on from "
-            "its last checkpoint when it is started again."
+            + self.more
         )
         try:
             with advising_on_memory(advice):

@@ -9,12 +9,13 @@ import pytest
 import torch
 from datasets import Dataset
 from pages import Page
-from small_runs import SFT_MODEL
+from small_runs import SFT_MODEL, run_out_of_memory
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import data
 import score
 from checks.errors import UserError
+from evaluation import scoring
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,12 @@ def test_rewards_of_tokens_and_steps(run, capsys):
     [group] = page.content["groups"]  # one prompt, side by side
     assert [r["rewards"] for r in group["responses"]] == [x["token_rewards"] for x in lines]
     assert capsys.readouterr().out.split()[-1].endswith("rows.scores.html")
+
+
+def test_where_memory_runs_out_the_option_to_lower_is_named(run, monkeypatch):
+    monkeypatch.setattr(scoring, "score_tokens", run_out_of_memory)
+    with pytest.raises(UserError, match="Out of memory: lower --batch-tokens.\ntried to allocate"):
+        run([QUESTION])
 
 
 def test_a_question_its_messages_and_its_rollout_get_the_same_rewards(run):

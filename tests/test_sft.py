@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset
-from small_runs import ROOT, SFT_MODEL, load_script
+from small_runs import ROOT, SFT_MODEL, load_script, run_out_of_memory
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from checks.errors import UserError
 from embedded import arithmetic, eurus
+from training import optimizer_steps
 
 SMALL = dict(
     STEPS=12, BATCH_SIZE=16, MICRO_BATCH_TOKENS=4096, LOG_EVERY=4, SAVE_EVERY=8, CPU_THREADS=1
@@ -54,6 +55,13 @@ def test_chat_data_of_ones_own_and_micro_batches(tmp_path, capsys):
         assert losses[2] < 0.5 * losses[0]
         first[micro] = losses[0]
     assert first[100] == pytest.approx(first[4096], rel=1e-3)
+
+
+def test_where_memory_runs_out_the_constant_to_lower_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(optimizer_steps, "take_step", run_out_of_memory)
+    settings = {**SMALL, "OUTPUT": str(tmp_path / "model")}
+    with pytest.raises(UserError, match="lower MICRO_BATCH_TOKENS. python sft.py --estimate"):
+        load_script("sft.py", tmp_path, **settings).main()
 
 
 def test_rows_of_eurus_sft_data_become_messages():

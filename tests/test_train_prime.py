@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from small_runs import (
     SFT_MODEL,
     SMALL_RUN,
@@ -47,7 +48,7 @@ def test_a_run_leaves_what_the_docs_say(prime_run):
     assert (prime_run / "curves.png").stat().st_size > 10_000
     assert "iterations from" in (prime_run / "report.html").read_text()
     recorded = AutoConfig.from_pretrained(prime_run / "prm").implicit_prm
-    assert recorded == {"beta": 0.05, "reference": SFT_MODEL, "temperature": 1.0}
+    assert recorded == dict(beta=0.05, reference=SFT_MODEL, temperature=1.0, loss="ce")
 
 
 def test_rollouts_are_saved_with_their_rewards(prime_run):
@@ -149,6 +150,23 @@ def test_a_copy_in_half_precision_generates_and_follows_the_policy(tmp_path, mon
     for (name, new), own in zip(policy.named_parameters(), copy.parameters()):
         assert own.dtype == torch.bfloat16 and torch.equal(own, new.bfloat16()), name
     assert not torch.equal(policy.model.norm.weight, started)
+
+
+def test_every_backward_pass_repeats_itself_where_the_run_has_to(tmp_path, monkeypatch):
+    asked, backward = [], Accelerator.backward
+
+    def spy(accelerator, loss):
+        asked.append(torch.is_deterministic_algorithms_warn_only_enabled())
+        backward(accelerator, loss)
+
+    monkeypatch.setattr(Accelerator, "backward", spy)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    settings = dict(DETERMINISTIC=True, NUM_ITERATIONS=1, EVAL_DATA=None)
+    try:
+        run_here(tmp_path, **settings, ADVANTAGE_ESTIMATOR="gae", VALUE="head")
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert len(asked) > 3 and not any(asked)  # of PRM, value and policy
 
 
 @pytest.mark.parametrize("kl_coef", [0.0, 0.1])

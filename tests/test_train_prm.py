@@ -16,6 +16,7 @@ from small_runs import (
     read_metrics,
     read_weights,
     run_here,
+    run_out_of_memory,
 )
 from tiny_models import save_tiny_model
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -275,6 +276,11 @@ def test_its_data_must_tell_responses_apart_and_stay_as_they_are(models, tmp_pat
     own = {**SMALL, "MODEL": models["tiny"], "OUTPUT_DIR": str(tmp_path)}
     with pytest.raises(UserError, match="DATA: all .* have the label 1"):
         load_script("train_prm.py", tmp_path, **own, DATA=data).main()
+    data = write_rows(tmp_path / "rows.jsonl", make_rows())
+    script = load_script("train_prm.py", tmp_path, **own, DATA=data)
+    script.take_step = run_out_of_memory
+    with pytest.raises(UserError, match="lower MICRO_BATCH_TOKENS. python train_prm.py --estimate"):
+        script.main()
     run(tmp_path, MODEL=models["tiny"])
     data = write_rows(tmp_path / "rows.jsonl", make_rows(8))
     with pytest.raises(UserError, match="has 23 responses now and had 27 when training began"):

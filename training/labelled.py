@@ -19,7 +19,6 @@ _ROLLOUT_FEATURES = Features(
     ability=_TEXT,
     response=_TEXT,
     response_ids=_TOKENS,
-    outcome_reward=_NUMBER,
     label=_NUMBER,
 )
 _ENCODED_FEATURES = Features(
@@ -154,10 +153,13 @@ def _load_rows(source: str, split: str, constant: str) -> Dataset:
     parts, trained = [], set()
     for path in reversed(paths.values()):
         rows = []
-        for row in _read_whole_lines(path):
-            key = hash(
-                (row.get("prompt"), *(row.get("response_ids") or ()))
-            )  # much smaller than the response
+        for number, row in enumerate(_read_whole_lines(path)):
+            row["label"], fault = _read_label(row)
+            if not isinstance(row.get("prompt"), str):
+                fault = "has no prompt, or one that is not text."
+            if fault:
+                raise UserError(f"{constant}: row {number} of {path.name} {fault}")
+            key = hash((row["prompt"], *(row.get("response_ids") or ())))  # smaller than these
             if row.get("decision") != "surplus" or key not in trained:
                 rows.append(row)
             if row.get("decision") == "trained":

@@ -48,7 +48,8 @@ def make_accelerator(
     (By default, accelerate launch sets OMP_NUM_THREADS to 1.)
 
     Args:
-        deterministic: on a GPU, take operations that repeat themselves; warn where torch has none.
+        deterministic: on a GPU, take operations that repeat themselves. Where torch has none, a
+            forward pass warns and a backward pass ends the run.
 
     Raises:
         UserError: the accelerate configuration asks for FSDP, DeepSpeed or Megatron-LM.

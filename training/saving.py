@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
 import data
-from checks.prm_record import find_reference, make_record
+from checks.prm_record import find_loss, find_reference, make_record
 from models.adapters import merge_adapter
 from models.roles import Roles
 from models.trainee import Trainee
@@ -137,4 +137,4 @@ class Saver:
         c = self.constants
         has_own = c["VERIFIERS"] or c["TEMPLATES"]
         templates = data.choose_templates(c["VERIFIERS"], c["TEMPLATES"]) if has_own else {}
-        return make_record(find_reference(c), c["BETA"], c["TEMPERATURE"], c["PRM_LOSS"], templates)
+        return make_record(find_reference(c), c["BETA"], c["TEMPERATURE"], find_loss(c), templates)

@@ -70,16 +70,24 @@ def test_the_reference_stays_known_when_the_prm_is_gone(prm):
 def test_what_a_prm_records_is_said_where_the_run_uses_something_else(prm):
     constants = dict(MODEL="m", PRM_MODEL=prm("a/b"), PROCESS_COEF=1.0, VALUE=None)
     constants |= dict(PRM_REFERENCE="prm", BETA=0.3, TEMPERATURE=0.7)
+    constants |= dict(PRM_UPDATE="after", PRM_LOSS="pairs")
     model = constants["PRM_MODEL"]
     assert prm_record.explain_prm(constants) == f"{model} against a/b"
-    others = dict(PRM_REFERENCE="sft", BETA=0.05, TEMPERATURE=1.0)
+    others = dict(PRM_REFERENCE="sft", BETA=0.05, TEMPERATURE=1.0, PRM_LOSS="ce")
     said = prm_record.explain_prm({**constants, **others})
-    trained = "it was trained with reference a/b, beta 0.3, temperature 0.7"
+    trained = "it was trained with reference a/b, beta 0.3, temperature 0.7, loss pairs"
     assert said == f"{model} against m; {trained}"
     said = prm_record.explain_prm({**constants, "PRM_REFERENCE": "policy"})
     assert (
         said == f"{model} against the policy of each iteration; it was trained with reference a/b"
     )
+
+
+def test_a_frozen_prm_keeps_the_loss_that_it_learned_from(prm):
+    trained = dict(PRM_UPDATE="after", PRM_LOSS="ce", PRM_MODEL=prm("a/b"))
+    assert prm_record.find_loss(trained) == "ce"
+    assert prm_record.find_loss({**trained, "PRM_UPDATE": "none"}) == "pairs"
+    assert prm_record.find_loss({**trained, "PRM_UPDATE": "none", "PRM_MODEL": SFT_MODEL}) == "ce"
 
 
 def test_a_prm_trained_against_policies_is_its_own_start(prm):
@@ -97,7 +105,7 @@ def test_a_recorded_reference_must_exist_and_share_the_tokenizer(prm, byte_model
     def rewrite(old: str, new: str):
         path = tmp_path / "prm" / "config.json"
         path.write_text(path.read_text().replace(old, new))
-        prm_record.find_start.cache_clear()
+        prm_record.read_record.cache_clear()
 
     rewrite("models/none", byte_model)
     with pytest.raises(UserError, match="The reference .* and MODEL have different vocabularies"):

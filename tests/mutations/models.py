@@ -219,7 +219,7 @@ FAULTS = [
         ),
         (
             "offloaded models are in pageable memory",
-            "        model.to(device, non_blocking=not is_sharded)",
+            '        model.to(device, non_blocking=not getattr(model, "is_sharded", False))',
             "        model.to(device)",
         ),
     ),

@@ -144,7 +144,11 @@ FAULTS = [
             "for name in _ROLLOUT_FEATURES}",
             'for name in _ROLLOUT_FEATURES if name != "response_ids"}',
         ),
-        ("rollouts lose their labels", "    label=_NUMBER,\n", ""),
+        (
+            "labels added to rollouts count for nothing",
+            'if row.get("label") is None else row["label"]',
+            'if "outcome_reward" in row else row["label"]',
+        ),
         (
             "templates of the run count for nothing",
             "{**data.TEMPLATES, **templates}",

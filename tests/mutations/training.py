@@ -154,7 +154,7 @@ FAULTS = [
         ("the recorded temperature is 1", 'c["BETA"], c["TEMPERATURE"],', 'c["BETA"], 1.0,'),
         (
             "the recorded loss is always that of labels",
-            'c["PRM_LOSS"], templates',
+            "find_loss(c), templates",
             '"ce", templates',
         ),
         (

@@ -39,7 +39,7 @@ def test_the_main_process_may_take_long_and_one_that_hangs_may_not(tmp_path, scr
 
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_what_is_set_for_a_gpu_before_it_is_used(deterministic, monkeypatch):
-    for name in ("PYTORCH_ALLOC_CONF", "CUBLAS_WORKSPACE_CONFIG"):
+    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "CUBLAS_WORKSPACE_CONFIG"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     torch.backends.cuda.enable_cudnn_sdp(True)

@@ -67,10 +67,10 @@ def test_rollouts_and_responses_of_an_evaluation_are_read_as_they_are(tmp_path):
 def test_templates_of_the_run_come_before_the_published_ones(tmp_path):
     rows = [ROW, {**ROW, "ability": "mine"}, {**ROW, "ability": "code"}]
     path = write_rows(tmp_path / "rows.jsonl", rows)
-    responses, _ = load(path, templates={"math": "Sum: {question}", "mine": "My {question}"})
+    responses, _ = load(path, templates={"math": "1+{question}", "mine": "2+{question}"})
     texts = [TOKENIZER.decode(ids) for ids in responses["prompt_ids"]]
-    assert "user\nSum: 7+8" in texts[0] and "user\nMy 7+8" in texts[1]
-    assert "user\n7+8\n\nWrite Python code" in texts[2]
+    assert "user\n1+7+8<" in texts[0] and "user\n2+7+8<" in texts[1]
+    assert "user\n7+8\n\n" in texts[2]
     with pytest.raises(UserError, match="DATA: row 1 .*mine"):
         load(path)
 
@@ -84,6 +84,16 @@ def test_labels_added_to_rollouts_come_before_their_rewards(tmp_path):
     write_rows(tmp_path / "1.jsonl", [{**relabelled, "label": 0.0}, {**ROW, "label": 0.5}])
     responses, _ = load(tmp_path)
     assert responses["label"] == [0.25, 1.0, 0.0, 0.5]
+    for changes, words in (
+        ({"label": "wrong"}, "has the label 'wrong', which is no number"),
+        (
+            {"prompt": [{"role": "user"}]},
+            "has no prompt, or one that is not text",
+        ),
+    ):
+        write_rows(tmp_path / "1.jsonl", [common, {**common, **changes}])
+        with pytest.raises(UserError, match=f"DATA: row 1 of 1.jsonl {words}"):
+            load(tmp_path)
 
 
 @pytest.mark.parametrize(

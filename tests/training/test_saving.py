@@ -55,6 +55,8 @@ def test_a_prm_records_what_scores_it(reference, recorded, tmp_path, monkeypatch
         "PRM_REFERENCE": reference,
         "PROCESS_COEF": 1.0,
         "PRM_MODEL": SFT_MODEL,
+        "PRM_UPDATE": "after",
+        "PRM_LOSS": "pairs",
         "VALUE": None,
         "VERIFIERS": {},
         "TEMPLATES": {},
@@ -70,5 +72,5 @@ def test_a_prm_records_what_scores_it(reference, recorded, tmp_path, monkeypatch
         ),
     )
     Saver(None, constants, None, roles, tmp_path).export_all()
-    expected = {"reference": recorded, "beta": 0.3, "temperature": 0.7}
+    expected = {"reference": recorded, "beta": 0.3, "temperature": 0.7, "loss": "pairs"}
     assert exports == {tmp_path / "policy": {}, tmp_path / "prm": {"implicit_prm": expected}}

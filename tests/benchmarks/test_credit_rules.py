@@ -70,6 +70,13 @@ def test_a_line_of_other_constants_is_not_used(tmp_path, monkeypatch):
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (tmp_path / "results.jsonl").write_text(text)
     assert set(credit_rules.Bench(tmp_path).results) == set(jobs)
+    quick = credit_rules.Bench(tmp_path / "quick")
+    monkeypatch.setattr(credit_rules, "TRIAL_SEED", 2)
+    quick.take_over(tmp_path / "results.jsonl", only_trials=True)
+    assert not quick.results
+    monkeypatch.setattr(credit_rules, "TRIAL_SEED", 1)
+    quick.take_over(tmp_path / "results.jsonl", only_trials=True)
+    assert set(quick.results) == set(jobs)
     walk = credit_rules.credit_tasks.TASKS["walk"]._replace(misremembered=0.1)
     monkeypatch.setitem(credit_rules.credit_tasks.TASKS, "walk", walk)
     assert set(credit_rules.Bench(tmp_path).results) == set(jobs[:1])

@@ -25,10 +25,9 @@ from embedded import arithmetic, eurus
 from generation.ending import find_eos_token_ids, find_pad_token_id
 from models import estimate, sharding
 from models.batches import Rollouts, pad_rows
-from models.loading import load_model
 from models.logprobs import ResponseLogprobs
 from models.trainee import Trainee, make_trainee, warmup_then_cosine
-from models.waiting import first_on_each_machine, wait_patiently
+from models.waiting import first_on_each_machine
 from training import checkpoint, optimizer_steps, processes
 from training.row_order import RowStream
 
@@ -147,11 +146,7 @@ def load_module(accelerator: Accelerator, config: PretrainedConfig) -> ResponseL
         if GRADIENT_CHECKPOINTING:
             module.model.activation_checkpointing_enable()
         return sharding.shard(accelerator, module) if SHARD else module
-    if SHARD:
-        return sharding.load_sharded(accelerator, MODEL, GRADIENT_CHECKPOINTING)
-    module = ResponseLogprobs(load_model(MODEL, GRADIENT_CHECKPOINTING))
-    wait_patiently(accelerator)  # for the one that downloads
-    return module
+    return sharding.load_module(accelerator, MODEL, SHARD, GRADIENT_CHECKPOINTING)
 
 
 @advising_on_memory(

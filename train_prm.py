@@ -28,10 +28,8 @@ from evaluation import scoring
 from generation.ending import find_pad_token_id
 from models import estimate, sharding
 from models.batches import Rollouts, pad_rows, send
-from models.loading import load_model
-from models.logprobs import ResponseLogprobs
 from models.trainee import make_trainee, warmup_then_cosine
-from models.waiting import first_on_each_machine, wait_patiently
+from models.waiting import first_on_each_machine
 from prm import pair_accuracy, pair_loss
 from training import checkpoint, labelled, processes
 from training.optimizer_steps import take_step
@@ -173,13 +171,14 @@ class Learner:
         self.trainee = make_trainee(
             accelerator,
             "PRM",
-            load_module(accelerator, settings.prm),
+            sharding.load_module(accelerator, settings.prm, SHARD, GRADIENT_CHECKPOINTING),
             rate=LR,
             schedule=warmup_then_cosine(WARMUP_STEPS, self.steps),
             weight_decay=WEIGHT_DECAY,
             gradient_clip=GRADIENT_CLIP,
         )
-        self.reference = load_module(accelerator, settings.reference).to(accelerator.device)
+        reference = settings.reference, SHARD, GRADIENT_CHECKPOINTING
+        self.reference = sharding.load_module(accelerator, *reference).to(accelerator.device)
 
     def resume(self, saved: Path, stream: RowStream) -> int:
         """Restore a checkpoint; return the number of steps that it has taken.
@@ -241,15 +240,6 @@ class Learner:
             micro_batch_tokens=MICRO_BATCH_TOKENS,
         )
         return self.accelerator.reduce(rewards)
-
-
-def load_module(accelerator: Accelerator, model: str) -> ResponseLogprobs:
-    """Return a model, whole or split over processes."""
-    if SHARD:
-        return sharding.load_sharded(accelerator, model, GRADIENT_CHECKPOINTING)
-    module = ResponseLogprobs(load_model(model, GRADIENT_CHECKPOINTING))
-    wait_patiently(accelerator)  # for the one that downloads
-    return module
 
 
 @advising_on_memory(

@@ -9,9 +9,9 @@ takes over what the first has chosen, for the main rules and the best of the oth
 chosen there but RLOO's own setting, the baseline.
 
 Every complete run leaves a line in results.jsonl and is not repeated while its constants stay.
---quick chooses nothing: it compares the main rules, on two seeds, with the settings that the record
-of this repository has (docs/credit-rules.jsonl). To add a rule, write a pure function in rules.py,
-a line in rules_run.py that calls it, and a line in RULES.
+--quick compares the main rules on two seeds. It tries only settings that the record of this
+repository, docs/credit-rules.jsonl, does not have. To add a rule, write a pure function in
+rules.py, a line in rules_run.py that calls it, and a line in RULES.
 """
 
 import argparse

@@ -17,7 +17,7 @@ from generation.siblings import takes_siblings
 from models.adapters import add_adapters
 from models.loading import load_model
 from models.logprobs import ResponseLogprobs
-from models.sharding import fill_empty, load_sharded, whole
+from models.sharding import fill_empty, load_module, whole
 from models.trainee import Trainee, linear_warmup, make_trainee, warmup_then_cosine
 from models.values import ResponseValues, share_backbone
 from models.waiting import wait_patiently
@@ -65,11 +65,7 @@ def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
     def load(model: str, adapter: str | None) -> ResponseLogprobs:
         if shared:
             return ResponseLogprobs(shared, adapter)
-        if c["SHARD"]:
-            return load_sharded(accelerator, model, c["GRADIENT_CHECKPOINTING"])
-        module = ResponseLogprobs(load_model(model, c["GRADIENT_CHECKPOINTING"]))
-        wait_patiently(accelerator)  # for the one that downloads
-        return module
+        return load_module(accelerator, model, c["SHARD"], c["GRADIENT_CHECKPOINTING"])
 
     def prepare(name: str, module: ResponseLogprobs) -> Trainee:
         trainee = make_trainee(
@@ -146,10 +142,8 @@ def _load_value(
     set_seed(c["SEED"])  # its head starts with random weights
     if shared:
         return ResponseValues(share_backbone(shared, c["MODEL"]), "value")
-    settings = c["MODEL"], c["GRADIENT_CHECKPOINTING"]
-    if c["SHARD"]:
-        return load_sharded(accelerator, *settings, for_values=True)
-    return ResponseValues(load_model(*settings, for_values=True))
+    settings = c["MODEL"], c["SHARD"], c["GRADIENT_CHECKPOINTING"]
+    return load_module(accelerator, *settings, for_values=True)
 
 
 def count_siblings(accelerator: Accelerator, constants: dict, roles: Roles) -> int:

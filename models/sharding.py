@@ -1,4 +1,4 @@
-"""Sharding: models split over processes, layer by layer, by PyTorch's FSDP2 (fully_shard)."""
+"""Models for training, whole or split over processes, layer by layer, by PyTorch's FSDP2."""
 
 import torch
 from accelerate import Accelerator
@@ -13,23 +13,26 @@ from models.values import ResponseValues
 from models.waiting import wait_patiently
 
 
-def load_sharded(
+def load_module(
     accelerator: Accelerator,
     model: str,
-    gradient_checkpointing: bool = False,
+    is_sharded: bool,
+    gradient_checkpointing: bool,
     for_values: bool = False,
 ) -> ResponseLogprobs:
-    """Return a sharded causal LM in float32: each of n processes holds 1/n of every weight.
+    """Return a causal LM in float32, whole or sharded.
 
-    The main process reads the weights and hands them out. No other process ever holds them all.
+    Of a sharded one, each of n processes holds 1/n of every weight. The main process reads the
+    weights and hands them out. No other process ever holds them all.
 
     Args:
         for_values: it is a value model.
     """
-    settings = dict(empty=not accelerator.is_main_process, for_values=for_values)
-    loaded = load_model(model, gradient_checkpointing, **settings)
+    empty = is_sharded and not accelerator.is_main_process
+    loaded = load_model(model, gradient_checkpointing, empty=empty, for_values=for_values)
     wait_patiently(accelerator)  # it may come from the hub
-    return shard(accelerator, (ResponseValues if for_values else ResponseLogprobs)(loaded))
+    module = (ResponseValues if for_values else ResponseLogprobs)(loaded)
+    return shard(accelerator, module) if is_sharded else module
 
 
 def shard(accelerator: Accelerator, module: ResponseLogprobs) -> ResponseLogprobs:

@@ -10,12 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parent.parent
 SFT_MODEL = str(ROOT / "embedded" / "arithmetic-sft")
+
+
+def refuse_to_load(*_: object, **__: object) -> None:
+    pytest.fail("a model was loaded")
 
 
 def run_out_of_memory(*_: object, **__: object) -> None:

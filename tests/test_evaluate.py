@@ -222,7 +222,7 @@ def test_new_tokens_are_those_published_for_a_benchmark_or_those_given(
         config["max_position_embeddings"] = 10_000
         (Path(model) / "config.json").write_text(json.dumps(config))
     path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(dict(problem=f"{n}+1?", answer="5")) + "\n" for n in "1234"))
+    path.write_text("".join(json.dumps(dict(problem=n, answer="5")) + "\n" for n in "1234" * 2))
     calls, sample_groups = [], processes.sample_groups
 
     def spy(*arguments, **settings):
@@ -231,8 +231,8 @@ def test_new_tokens_are_those_published_for_a_benchmark_or_those_given(
 
     monkeypatch.setattr(processes, "sample_groups", spy)
     constants = dict(MODELS=models, BENCHMARKS=dict.fromkeys(("AMC", "MATH-500"), str(path)))
-    text = (evaluate(**constants, ROLLOUT_TOKENS=17_000) / "table.md").read_text()
-    assert calls == [(4096, 4), (8192, 4)] * 2
+    text = (evaluate(**constants, ROLLOUT_TOKENS=9_000) / "table.md").read_text()
+    assert calls == [(4096, 8), (8192, 4), (8192, 4)] * 2  # four times what fits at once
     assert "Measured greedily, up to 8192 new tokens" in text
     assert "as the published evaluation limits them, or most of its sets: AMC 4096, MATH" in text
     assert "AMC 4096, MATH-500 8192." in text

@@ -21,7 +21,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from checks.errors import UserError
 from generation import generate
-from models import roles
+from models import roles, sharding
 from reporting import run_report
 from training import value_update
 from verifiers import Verdict, Verifier
@@ -175,8 +175,9 @@ def test_outcome_only_loads_one_model_or_a_reference_beside_it(kl_coef, tmp_path
     settings |= {"PROCESS_COEF": 0, "KL_COEF": kl_coef, "OPTIMIZER_STEPS": 2}
     script = load_script("train_prime.py", tmp_path, **settings)
     loads = []
-    load_model = roles.load_model
-    monkeypatch.setattr(roles, "load_model", lambda *a: (loads.append(a), load_model(*a))[1])
+    load_model = sharding.load_model
+    spy = lambda *a, **k: (loads.append(a), load_model(*a, **k))[1]  # noqa: E731
+    monkeypatch.setattr(sharding, "load_model", spy)
     script.main()
     folder = tmp_path / "runs" / "run"
     assert len(loads) == (2 if kl_coef else 1)
@@ -289,7 +290,7 @@ def test_code_prompts_need_a_sandbox(tmp_path, capsys, monkeypatch):
                 script.main()
                 assert "WARNING: ALLOW_UNSANDBOXED_CODE" in capsys.readouterr().out
                 continue
-            patch.setattr(roles, "load_model", None)  # the refusal comes before
+            patch.setattr(sharding, "load_model", None)  # the refusal comes before
             with pytest.raises(UserError, match="enable user namespaces.*ABILITIES.*ALLOW_UNSAN"):
                 script.main()
 

@@ -15,6 +15,7 @@ from small_runs import (
     options_for,
     read_metrics,
     read_weights,
+    refuse_to_load,
     run_here,
     run_out_of_memory,
 )
@@ -23,6 +24,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from checks.errors import UserError
 from evaluation import scoring
+from models import sharding
 
 SMALL = dict(
     EPOCHS=2,
@@ -264,7 +266,7 @@ def test_mistakes_in_constants(tmp_path, monkeypatch, constants, words):
     data = write_rows(tmp_path / "rows.jsonl", make_rows(2))
     own = {**SMALL, "DATA": data, "OUTPUT_DIR": str(tmp_path / "runs"), **constants}
     script = load_script("train_prm.py", tmp_path, **own)
-    monkeypatch.setattr(script, "load_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(sharding, "load_model", refuse_to_load)
     with pytest.raises(UserError) as error:
         script.main()
     assert words in str(error.value)

@@ -15,11 +15,7 @@ from reporting.response_files import list_iterations
 
 _TEXT, _TOKENS, _NUMBER = Value("string"), List(Value("int64")), Value("float64")
 _ROLLOUT_FEATURES = Features(
-    prompt=_TEXT,
-    ability=_TEXT,
-    response=_TEXT,
-    response_ids=_TOKENS,
-    label=_NUMBER,
+    prompt=_TEXT, ability=_TEXT, response=_TEXT, response_ids=_TOKENS, label=_NUMBER
 )
 _ENCODED_FEATURES = Features(
     prompt_ids=_TOKENS, response_ids=_TOKENS, label=_NUMBER, row=Value("int64"), fault=_TEXT

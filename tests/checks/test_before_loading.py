@@ -7,7 +7,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
-from small_runs import ROOT, SFT_MODEL, SMALL_RUN, copy_model, load_script
+from small_runs import ROOT, SFT_MODEL, SMALL_RUN, copy_model, load_script, refuse_to_load
 from tiny_models import save_tiny_model
 from transformers import AutoConfig, AutoTokenizer
 
@@ -15,7 +15,7 @@ from checks import files, machine, model_files
 from checks.allowed_values import check_training_constants
 from checks.constants import read_constants
 from checks.errors import UserError
-from models import estimate, roles
+from models import estimate, sharding
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def start(tmp_path, monkeypatch):
     def start(**constants):
         settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs"), **constants}
         script = load_script("train_prime.py", tmp_path, **settings)
-        monkeypatch.setattr(roles, "load_model", lambda *_: pytest.fail("a model was loaded"))
+        monkeypatch.setattr(sharding, "load_model", refuse_to_load)
         with pytest.raises(UserError) as error:
             script.main()
         return str(error.value)

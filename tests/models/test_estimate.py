@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from small_runs import SFT_MODEL, SMALL_RUN, load_script
+from small_runs import SFT_MODEL, SMALL_RUN, load_script, refuse_to_load
 from tiny_models import SIZES, make_model, save_tiny_model
 from transformers import AutoConfig
 
 from checks.errors import UserError
 from checks.model_files import count_parameters
-from models import activations, roles
+from models import activations, roles, sharding
 from models import estimate as estimate_module
 from models.estimate import (
     Estimate,
@@ -248,7 +248,7 @@ def test_processes_share_the_memory_of_their_machine(monkeypatch):
 def test_a_run_that_cannot_fit_ends_before_a_model_loads(tmp_path, monkeypatch):
     settings = {**SMALL_RUN, "OUTPUT_DIR": str(tmp_path / "runs")}
     script = load_script("train_prime.py", tmp_path, **settings)
-    monkeypatch.setattr(roles, "load_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(sharding, "load_model", refuse_to_load)
     monkeypatch.setattr(estimate_module, "find_available", lambda _: 1000)
     with pytest.raises(UserError, match="This will not fit"):
         script.main()
@@ -264,7 +264,7 @@ def test_a_model_that_cannot_be_tried_is_trained_all_the_same(tmp_path, monkeypa
 
 def test_the_estimate_is_printed_without_loading(tmp_path, monkeypatch, capsys):
     script = load_script("train_prime.py", tmp_path, **SMALL_RUN)
-    monkeypatch.setattr(roles, "load_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(sharding, "load_model", refuse_to_load)
     script.main(["--estimate=8x80", "SHARD=True"])
     output = capsys.readouterr().out
     assert f"{SFT_MODEL}, 0.00 B parameters, 8 process(es) on cuda" in output

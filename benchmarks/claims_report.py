@@ -25,7 +25,7 @@ Accuracy is that of sampled responses, in %, before the filter. "Last fifth" mea
 the iterations. Figures are means over seeds ± half the 95 % interval (Student); differences are
 taken seed by seed. The baseline of an arm is the same arm without process rewards, or else RLOO.
 The trend is the moving average of the accuracy over a fifth of the iterations. The deviation from
-it is a root mean square. benchmarks/claims.py defines the arms.
+it is a root mean square. benchmarks/claims_arms.py defines the arms.
 """
 
 Runs = dict[tuple[str, int], list[dict]]  # metrics of complete runs, by arm and seed

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 import credit_tasks
-from claims import HARD
+from claims_arms import HARD
 from claims_report import read_metrics
 from credit_rules_report import (
     Results,

@@ -18,6 +18,7 @@ from embedded import arithmetic
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import claims  # noqa: E402
+import claims_arms  # noqa: E402
 import claims_report  # noqa: E402
 import claims_run  # noqa: E402
 import tables_sft  # noqa: E402
@@ -100,7 +101,7 @@ def test_deviation_is_from_the_trend():
 def test_a_row_compares_seed_by_seed():
     runs = {("RLOO", seed): make_run([0.5 + seed / 10] * 20) for seed in range(3)}
     runs |= {("PRIME", seed): make_run([0.6 + seed / 10] * 20, prm=0.75) for seed in range(3)}
-    [_, _, rloo, prime] = claims_report.tabulate(runs, claims.ARMS).splitlines()
+    [_, _, rloo, prime] = claims_report.tabulate(runs, claims_arms.ARMS).splitlines()
     cells = [cell.strip() for cell in prime.split("|")[1:-1]]
     assert cells[:2] == ["PRIME", "3"] and cells[4] == "10.0 ± 0.0"  # whatever the seeds' spread
     assert cells[3] == "70.0 ± 24.8" and cells[5] == "-" and cells[8] == "75 75 75"
@@ -119,7 +120,7 @@ def test_arms_are_compared_with_their_like_without_process_rewards():
         "PRIME, 8 PRM steps": "RLOO",  # has no like
     }
     assert {arm: claims_report.baseline(arm, expected) for arm in expected} == expected
-    for part in claims.PARTS:
+    for part in claims_arms.PARTS:
         for arm, own in part.arms.items():
             name = claims_report.baseline(arm, part.arms)
             if name != "RLOO" or arm == "PRIME":  # an arm's like differs in nothing else
@@ -152,7 +153,7 @@ def test_the_oracle_blames_the_line_that_is_wrong(place, monkeypatch):
 
 
 def test_arms_run_resume_and_are_reported(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(claims.HARD, "EVAL_PROMPTS", 4)
+    monkeypatch.setitem(claims_arms.HARD, "EVAL_PROMPTS", 4)
     options = f"claims.py --parts hard --seeds 1 --iterations 1 --out {tmp_path}".split()
     arms = ["PRIME", "RLOO", "oracle", "frozen PRM"]
     monkeypatch.setattr(sys, "argv", [*options, "--arms", *arms])
@@ -184,7 +185,7 @@ def test_arms_run_resume_and_are_reported(tmp_path, monkeypatch, capsys):
 
 
 def test_a_run_that_fails_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(claims.ARMS, "RLOO", {"PROCESS_COEF": -1})
+    monkeypatch.setitem(claims_arms.ARMS, "RLOO", {"PROCESS_COEF": -1})
     arguments = f"claims.py --parts hard --arms RLOO --seeds 7 --out {tmp_path}".split()
     monkeypatch.setattr(sys, "argv", arguments)
     with pytest.raises(SystemExit, match="RLOO, seed 7"):

@@ -20,6 +20,7 @@ import random
 import re
 import zlib
 from collections.abc import Sequence
+from functools import cache
 
 from datasets import Dataset
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -94,16 +95,23 @@ def make_chain(rng: random.Random) -> tuple[int, list[Operation]]:
     total = first = rng.randint(1, 9)
     operations = []
     for _ in range(rng.randint(_MIN_OPERATIONS, _MAX_OPERATIONS)):
-        choices = {
-            symbol: [n for n in range(1, 10) if 0 <= apply([(symbol, n)], total) <= _MAX_TOTAL]
-            for symbol in "+-*/"
-        }
-        choices["*"] = [n for n in choices["*"] if n > 1 and total]
-        choices["/"] = [n for n in choices["/"] if n > 1 and total % n == 0 and total]
+        choices = _list_operands(total)
         symbol = rng.choice([symbol for symbol, operands in choices.items() if operands])
         operations.append((symbol, rng.choice(choices[symbol])))
         total = apply(operations[-1:], total)
     return first, operations
+
+
+@cache
+def _list_operands(total: int) -> dict[str, list[int]]:
+    """Return for each symbol the operands 1 to 9 with which the next total is in range."""
+    operands = {
+        symbol: [n for n in range(1, 10) if 0 <= apply([(symbol, n)], total) <= _MAX_TOTAL]
+        for symbol in "+-*/"
+    }
+    operands["*"] = [n for n in operands["*"] if n > 1 and total]
+    operands["/"] = [n for n in operands["/"] if n > 1 and total % n == 0 and total]
+    return operands
 
 
 def apply(operations: list[Operation], total: int) -> int:

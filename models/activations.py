@@ -60,7 +60,7 @@ def extrapolate_activations(
 ) -> int:
     """Return a model's activation bytes, extrapolated from models with few of its layers."""
     all_layers = config.get_text_config().num_hidden_layers
-    few, more = (min(all_layers, layers) for layers in TRIED_LAYERS)
+    few, more = TRIED_LAYERS if all_layers > TRIED_LAYERS[1] else (all_layers, all_layers)
     sizes = {}
     for layers in {few, more}:
         run = _generate_once if phase == "generate" else partial(_train_once, phase=phase)

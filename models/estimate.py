@@ -136,7 +136,12 @@ def estimate_memory(
             own["cache"] = _size_cache(c, config, num_processes)
         elif c["SHARD"]:
             own["gathered layers"] = _size_gathered(c, config)
-        own["activations"] = extrapolate_activations(c, config, phase, num_processes, device_type)
+        if phase == "policy" and config is configs.get("PRM"):  # the same passes
+            own["activations"] = estimate["PRM"]["activations"]
+        else:
+            own["activations"] = extrapolate_activations(
+                c, config, phase, num_processes, device_type
+            )
         if phase == "generate" and c["MIXED_PRECISION"] == "bf16" and generating == "policy":
             # Autocast keeps a bfloat16 copy of weights that are trained, of no frozen ones.
             if c["ROLLOUT_DTYPE"] == "float32" and not c["LORA_RANK"]:

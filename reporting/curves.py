@@ -22,6 +22,7 @@ _PHASES = {  # key of metrics.jsonl: its name in the figure
 }
 _FUNCTION = "reward_"  # before the name of a function that VERIFIERS weighs
 _COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]  # Okabe and Ito
+_LEGEND_COLUMNS = 3  # of the runs' names
 _LINES = ["-", "--", ":"]  # styles of the first, second and third metric of a panel
 
 
@@ -37,7 +38,17 @@ def draw_curves(runs: dict[str, Metrics], path: Path) -> None:
     keys = dict.fromkeys(key for lines in runs.values() for line in lines for key in line)
     functions = {key: key.removeprefix(_FUNCTION) for key in keys if key.startswith(_FUNCTION)}
     rows = 6 if functions else 5
-    figure = Figure(figsize=(8, 2.5 * rows), dpi=100, layout="constrained")
+    legend_rows = math.ceil(len(runs) / _LEGEND_COLUMNS) if len(runs) > 1 else 0
+    height = 2.5 * rows + 0.25 * legend_rows  # inches
+    figure = Figure(figsize=(8, height), dpi=100)
+    figure.subplots_adjust(  # matplotlib's own layouts take as long as the drawing
+        left=0.09,
+        right=0.98,
+        bottom=0.3 / height,
+        top=1 - (0.3 + 0.25 * legend_rows) / height,
+        wspace=0.24,
+        hspace=0.3,
+    )
     panels = figure.subplots(rows, 2).ravel()
     _draw(panels[0], runs, "accuracy", "%", train_accuracy="sampled", eval_accuracy="held-out")
     _draw(panels[1], runs, "prompts that pass the filter", "%", kept_fraction="kept")
@@ -53,6 +64,7 @@ def draw_curves(runs: dict[str, Metrics], path: Path) -> None:
     if any(line.get("reference_kl") is not None for lines in runs.values() for line in lines):
         title, kls = "policy: KL from sampler and MODEL", {**kls, "reference_kl": "MODEL"}
     _draw(panels[7], runs, title, "nats", **kls)
+    panels[7].ticklabel_format(axis="y", scilimits=(-3, 4))
     _draw(panels[8], runs, "tokens with a capped weight", "%", capped_fraction="capped")
     _draw_seconds(panels[9], runs)
     if functions:
@@ -65,7 +77,7 @@ def draw_curves(runs: dict[str, Metrics], path: Path) -> None:
     if len(runs) > 1:
         handles = [panels[0].plot([], [], color=color)[0] for _, color in zip(runs, _cycle(runs))]
         labels = [_plain(name) for name in runs]
-        figure.legend(handles, labels, loc="outside upper center", ncols=min(3, len(runs)))
+        figure.legend(handles, labels, loc="upper center", ncols=_LEGEND_COLUMNS)
     with writing(path):
         figure.savefig(path, format="png")
 
@@ -119,12 +131,14 @@ def _draw_seconds(panel: Axes, runs: dict[str, Metrics]) -> None:
                 sum(line.get(phase) or 0.0 for line in lines) / len(lines)
                 for lines in runs.values()
             ]
-            panel.barh(range(len(runs)), means, left=done, color=color, label=_PHASES[phase])
+            style = dict(color=color, alpha=0.6, label=_PHASES[phase])
+            panel.barh(range(len(runs)), means, left=done, **style)
             done = [a + b for a, b in zip(done, means)]
-        panel.set_yticks(range(len(runs)), [_plain(name) for name in runs])
-        panel.invert_yaxis()
+        panel.set_yticks(range(len(runs)), [_plain(name) for name in runs], ha="left")
+        panel.tick_params(axis="y", pad=-6)  # names stand on the bars
+        panel.set_ylim(len(runs) - 0.5, -0.5 - 0.4 * len(runs))  # the legend has the top
     panel.set_title("seconds per iteration", fontsize=10)
-    panel.legend(fontsize=7, frameon=False, ncols=2)
+    panel.legend(fontsize=7, frameon=False, ncols=3, loc="upper left")
 
 
 def _cycle(runs: dict[str, Metrics]) -> list[str]:

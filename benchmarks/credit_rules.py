@@ -1,12 +1,12 @@
 """The bench of credit rules: `python benchmarks/credit_rules.py [--quick]`.
 
 Does any use of a process reward model beat outcome-only RLOO where RLOO is at its best? On one seed
-RLOO tries learning rates of the policy, then at the best of them what else may help it (BASES).
-Every rule takes what RLOO has chosen from BASES, and tries the same rates, then its variants at the
-best of them: seven runs, RLOO eight, and one more for each rate that the best one adds beyond the
-grid. The best setting runs on five other seeds, at its own rate and at RLOO's. The second task
-takes over what the first has chosen, for the main rules and the best of the others. So nothing is
-chosen there but RLOO's own setting, the baseline.
+RLOO and the oracle try four learning rates of the policy. RLOO then tries, at the best of them,
+what else may help it (BASES). All rules take over what it has chosen there. The others try RLOO's
+rate and its two neighbours, then their variants at the best of these: six runs, RLOO eight, and one
+more for each rate beyond while the highest is best. The best setting runs on five other seeds, at
+its own rate and at RLOO's. The second task takes over what the first has chosen, for the main rules
+and the best of the others. So nothing is chosen there but RLOO's own setting, the baseline.
 
 Every complete run leaves a line in results.jsonl and is not repeated while its constants stay.
 --quick compares the main rules on two seeds. It tries only settings that the record of this
@@ -67,7 +67,9 @@ BASES = (  # of all rules: RLOO chooses
 )
 _FROZEN = {"PRM_UPDATE": "none"}  # no PRM is trained
 _LESS, _MORE, _NEAR = {"PROCESS_COEF": 1.0}, {"PROCESS_COEF": 10.0}, {"GAMMA": 0.5}
-_FASTER = {"PRM_LR": 1e-3}
+_NEAR_FASTER = {"PRM_LR": 1e-3, "GAMMA": 0.5}
+_PRM_VARIANTS = (_LESS, _NEAR, _NEAR_FASTER)
+_TRUST_VARIANTS = (_MORE, _NEAR, _NEAR_FASTER)
 
 
 class Rule(NamedTuple):
@@ -80,19 +82,24 @@ class Rule(NamedTuple):
 RULES = {
     "RLOO": Rule({"source": None, "PROCESS_COEF": 0}),
     "oracle": Rule({"source": "oracle", **_FROZEN}, [_LESS, _MORE, _NEAR]),
-    "PRIME": Rule({}, [_LESS, _NEAR, _FASTER]),
-    "PRIME, pairs": Rule({"loss": "pairs"}, [_LESS, _NEAR, _FASTER]),
-    "PRIME, trust": Rule({"trust": True}, [_MORE, _NEAR, _FASTER]),
-    "PRIME, all sampled": Rule({"learns": "sampled"}, [_LESS, _NEAR, _FASTER]),
-    "PRIME, three iterations": Rule({"learns": 3}, [_LESS, _NEAR, _FASTER]),
-    "PRIME, trust, all sampled": Rule(
-        {"trust": True, "learns": "sampled"}, [_MORE, _NEAR, _FASTER]
+    "PRIME": Rule({}, _PRM_VARIANTS),
+    "PRIME, pairs": Rule({"loss": "pairs"}, _PRM_VARIANTS),
+    "PRIME, trust": Rule({"trust": True}, _TRUST_VARIANTS),
+    "PRIME, all sampled": Rule({"learns": "sampled"}, _PRM_VARIANTS),
+    "PRIME, three iterations": Rule({"learns": 3}, _PRM_VARIANTS),
+    "PRIME, trust, all sampled": Rule({"trust": True, "learns": "sampled"}, _TRUST_VARIANTS),
+    "value": Rule(
+        {"use": "value"}, [{"lambda": 0.95}, {"lambda": 0.8}, {"lambda": 0.95, "PRM_LR": 1e-3}]
     ),
-    "value": Rule({"use": "value"}, [{"lambda": 0.95}, {"lambda": 0.8}, _FASTER]),
-    "progress": Rule({"use": "progress"}, [_LESS, _NEAR, _FASTER]),
-    "progress, prefix loss": Rule({"use": "progress", "loss": "prefix"}, [_LESS, _NEAR, _FASTER]),
-    "least to come": Rule({"use": "min"}, [_LESS, _MORE, _FASTER]),
-    "steps": Rule({"use": "step", "loss": "pairs"}, [_LESS, {"PROCESS_COEF": 0.3}, _FASTER]),
+    "progress": Rule({"use": "progress"}, _PRM_VARIANTS),
+    "progress, prefix loss": Rule({"use": "progress", "loss": "prefix"}, _PRM_VARIANTS),
+    "progress, trust, three iterations": Rule(
+        {"use": "progress", "trust": True, "learns": 3}, _TRUST_VARIANTS
+    ),
+    "least to come": Rule({"use": "min"}, [_LESS, _MORE, {"PRM_LR": 1e-3}]),
+    "steps": Rule(
+        {"use": "step", "loss": "pairs"}, [_LESS, {"PROCESS_COEF": 0.3}, {"PRM_LR": 1e-3}]
+    ),
     "SPRO": Rule({"source": "self", "use": "masked", **_FROZEN}, [_LESS, _MORE]),
     "VinePPO": Rule(
         {"source": "vine", "use": "spread", **_FROZEN, "OUTCOME_COEF": 0.0, "PROCESS_COEF": 1.0},
@@ -198,7 +205,9 @@ class Bench:
         for together in (["RLOO"], rules):
             base = 0 if "RLOO" in together else self.find_best(task, "RLOO").base
             plain = [
-                Job(task, rule, base, 0, rate, TRIAL_SEED) for rule in together for rate in RATES
+                Job(task, rule, base, 0, rate, TRIAL_SEED)
+                for rule in together
+                for rate in self.list_rates(task, rule)
             ]
             self.run(plain)
             for rule in together:
@@ -213,6 +222,14 @@ class Bench:
                 if rule == "RLOO":
                     jobs += [best._replace(base=n) for n in range(len(BASES))]
             self.run(jobs)
+
+    def list_rates(self, task: str, rule: str) -> Sequence[float]:
+        """Return the rates to try at first: all for RLOO and the oracle, else those near RLOO's."""
+        if rule in ("RLOO", "oracle"):
+            return RATES
+        rates = (*RATES, *BEYOND)
+        place = rates.index(self.find_best(task, "RLOO").rate)
+        return rates[max(0, place - 1) : place + 2]
 
     def trials(self, task: str, rule: str) -> list[Job]:
         """Return a rule's runs on the trial seed with the base that RLOO has chosen; RLOO's all."""

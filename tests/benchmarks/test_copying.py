@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import subprocess
 import sys
 
 import pytest
@@ -54,12 +53,11 @@ def test_responses_are_counted_strictly_in_both_arms(tmp_path):
     assert "10 → 0" in strict and "30 → 80" in strict
 
 
-def test_a_small_run_resumes_and_draws(tmp_path):
-    command = [sys.executable, "benchmarks/copying.py", "--quick", "--out", str(tmp_path)]
+def test_a_small_run_resumes_and_draws(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["copying.py", "--quick", "--out", str(tmp_path)])
     for runs in (2, 0):  # started: none is repeated
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert done.stdout.count(": done") == runs
+        copying.main()
+        assert capsys.readouterr().out.count(": done") == runs
         assert (tmp_path / "copying.png").stat().st_size > 0
         (tmp_path / "copying.png").unlink()
     lengths = [len(copying.list_files(tmp_path, strict, 300)) for strict in (False, True)]

@@ -62,6 +62,10 @@ def test_all_rules_get_the_base_that_rloo_chose_and_rates_go_on_while_the_highes
     assert {job.base for job in own["oracle"]} == {4}
     assert max(job.rate for job in own["oracle"]) == 3e-3 and len(own["oracle"]) == 4 + 2 + 3
     assert bench.find_best("exam", "oracle") == Job("exam", "oracle", 4, 3, 3e-3, 1)
+    assert bench.list_rates("exam", "oracle") == (1e-5, 3e-5, 1e-4, 3e-4)
+    assert bench.list_rates("exam", "PRIME") == (3e-5, 1e-4, 3e-4)
+    fill(bench, {Job("walk", "RLOO", 0, 0, 1e-5, 1): 50})
+    assert bench.list_rates("walk", "PRIME") == (1e-5, 3e-5)
 
 
 def test_a_line_of_other_constants_is_not_used(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ extra_info. Rows of the benchmark schema {problem, answer} are read as plain mat
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from datasets import (
@@ -22,9 +22,10 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from checks.errors import UserError
+from checks.rows import keep_short, map_rows, raise_first_fault
 from embedded import arithmetic, word_problems
 from embedded.eurus import CODE_TEMPLATE, MATH_TEMPLATE, SYSTEM_PROMPTS
-from verifiers import ABILITIES, collect_judges
+from verifiers import ABILITIES, collect_judges, list_judges
 from verifiers.code.program import find_ground_truth_fault
 
 TEMPLATES = {"math": MATH_TEMPLATE, "code": CODE_TEMPLATE}
@@ -70,7 +71,7 @@ def load_rows(source: str, split: str, constant: str, config: str | None = None)
             rows = load_dataset(reader, data_files=str(path), split="train")
         elif path.is_file():
             raise UserError(f"{constant} = {source!r}: use a .parquet, .json or .jsonl file.")
-        elif not path.is_dir() and (reader or source.startswith((".", "/", "~"))):
+        elif not path.is_dir() and (reader or source[:1] in "./~" or source.count("/") > 1):
             raise UserError(f"{constant} = {source!r}: there is no such file or folder.")
         else:
             rows = load_dataset(source, config, split=split)
@@ -232,36 +233,6 @@ def _check_columns(columns: set[str], verifiers: dict, constant: str) -> None:
         )
 
 
-def map_rows(rows: Dataset, encode: Callable, features: Features, constant: str) -> Dataset:
-    return rows.map(
-        encode,
-        with_indices=True,
-        remove_columns=rows.column_names,
-        features=features,
-        desc=f"encode {constant}",
-    )
-
-
-def raise_first_fault(encoded: Dataset, constant: str) -> None:
-    for number, fault in zip(encoded["row"], encoded["fault"]):
-        if fault:
-            raise UserError(f"{constant}: row {number} {fault}")
-
-
-def keep_short(
-    encoded: Dataset, lengths: list[int], limit_constant: str, limit: int, constant: str
-) -> tuple[Dataset, int]:
-    """Return the rows of at most limit tokens, and how many were longer."""
-    short = [i for i, length in enumerate(lengths) if length <= limit]
-    if not short:
-        raise UserError(
-            f"{constant}: every row is longer than {limit_constant} = {limit} "
-            f"(the shortest has {min(lengths)} tokens): raise it."
-        )
-    kept = encoded.select(short).remove_columns(["fault", "row"])
-    return kept, len(lengths) - len(short)
-
-
 def encode_prompt(
     prompt: list[dict] | str,
     template: str,
@@ -288,7 +259,9 @@ def encode_prompt(
 
 def choose_templates(verifiers: dict, templates: dict) -> dict[str, str]:
     """Return the template of every ability that something judges, from the two constants."""
-    return {**dict.fromkeys(verifiers, "{question}"), **TEMPLATES, **templates}
+    first = {ability: list_judges(verifiers, ability)[0][0] for ability in verifiers}
+    own = {ability: TEMPLATES.get(judge, "{question}") for ability, judge in first.items()}
+    return {**own, **TEMPLATES, **templates}
 
 
 def explain_unknown_ability(ability: object, known: Iterable[str]) -> str:

@@ -159,9 +159,11 @@ def _make_batches(
     If the model takes siblings, that is one batch, in which prompts wait for room.
     """
     lengths = [len(prompt["prompt_ids"]) for prompt in prompts]
-    together = takes_siblings(model, max(lengths, default=0) + T)
-    budget = sys.maxsize if together else rollout_tokens
-    return cut_by_tokens(range(len(lengths)), lengths, [K * T] * len(lengths), budget)
+    generated = [K * T] * len(lengths)
+    if takes_siblings(model, max(lengths, default=0) + T):
+        return cut_by_tokens(range(len(lengths)), lengths, generated, sys.maxsize)
+    repeated = [K * length for length in lengths]  # each response has a prompt of its own
+    return cut_by_tokens(range(len(lengths)), repeated, generated, rollout_tokens)
 
 
 class _Submitted:

@@ -1,10 +1,11 @@
 """Scores responses with an implicit PRM: rewards of tokens and steps, P(correct) if learned.
 
 `python score.py --prm runs/NAME/prm [--reference MODEL] responses.jsonl` writes
-responses.scores.jsonl and responses.scores.html beside the file. A row holds `prompt` and
-`response`. The prompt is a list of messages, or a question, which gets the template of the row's
-`ability`, one of VERIFIERS as in the PRM's run. Rows of a run's rollouts/ or of evaluate.py's
-responses/ are scored as sampled. Rows of ProcessBench measure how well the PRM finds wrong steps.
+responses.scores.jsonl and responses.scores.html beside the file, or into the folder --output. A row
+holds `prompt` and `response`. The prompt is a list of messages, or a question, which gets the
+template of the row's `ability`, one of VERIFIERS as in the PRM's run. Rows of a run's rollouts/ or
+of evaluate.py's responses/ are scored as sampled. Rows of ProcessBench measure how well the PRM
+finds wrong steps.
 """
 
 import argparse
@@ -19,9 +20,8 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 import data
-from checks import model_files
+from checks import files, model_files
 from checks.errors import UserError, advising_on_memory
-from checks.files import replace_file
 from evaluation import process_bench, scoring
 from generation.ending import find_pad_token_id
 from reporting.page import ShownGroup, show_response, write_page
@@ -52,6 +52,12 @@ def main() -> None:
     longest = max(len(prompt) + len(ids) for prompt, ids in zip(prompts, responses))
     config = model_files.load_config(arguments.prm, "--prm")
     model_files.check_length(config, longest, f"The rows of {arguments.file}")
+    stem = arguments.file.with_suffix(".scores")
+    if not arguments.file.exists():  # on the hub
+        stem = Path(f"{arguments.file.name}-{arguments.split}.scores")
+    if arguments.output:
+        stem = arguments.output / stem.name
+    files.check_folder(stem.parent, "--output")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scorer = scoring.load_scorer(settings, getattr(torch, arguments.dtype), device)
     torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every shape
@@ -67,15 +73,12 @@ def main() -> None:
             batch_tokens=arguments.batch_tokens,
             on_rows=bar.update,
         )
-    stem = arguments.file.with_suffix(".scores")
-    if not arguments.file.exists():  # on the hub
-        stem = Path(f"{arguments.file.name}-{arguments.split}.scores")
     lines = [
         make_line(row, ids, rewards, tokenizer, settings.loss)
         for row, ids, rewards in zip(rows, responses, token_rewards)
     ]
     scores_path, page_path = stem.with_suffix(".scores.jsonl"), stem.with_suffix(".scores.html")
-    replace_file(scores_path, "".join(json.dumps(line) + "\n" for line in lines))
+    files.replace_file(scores_path, "".join(json.dumps(line) + "\n" for line in lines))
     write_scores_page(page_path, settings, rows, responses, token_rewards, tokenizer)
     print(scores_path)
     print(page_path)
@@ -88,6 +91,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("file", type=Path, help="responses: jsonl, json or parquet file, or hub id")
+    parser.add_argument("--output", type=Path, help="folder of the scores; default: the file's")
     parser.add_argument("--prm", required=True, help="folder or hub id of the implicit PRM")
     parser.add_argument("--reference", help="model the PRM started from; default: as recorded")
     parser.add_argument("--beta", type=float, help="weight of the log-ratio; default: as recorded")

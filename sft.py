@@ -55,9 +55,10 @@ GRADIENT_CHECKPOINTING = False  # recompute activations in backward: less memory
 SEED = 0
 LOG_EVERY = 50  # optimizer steps
 SAVE_EVERY = 500  # optimizer steps between checkpoints, in OUTPUT + ".checkpoint"
-LOG_WITH = None  # None, "tensorboard", "wandb", "trackio"
+LOG_WITH = None  # None, "tensorboard", "wandb", "trackio"; files go to OUTPUT + ".log"
 CPU_THREADS = None  # torch threads per process without GPU; None: cores / processes
 
+_BESIDE = (".checkpoint", ".log")  # folders beside OUTPUT: until the end; of LOG_WITH
 # Constants that may change when training resumes: none of them changes what is learned.
 _FREE_TO_CHANGE = """
     MICRO_BATCH_TOKENS GRADIENT_CHECKPOINTING SHARD LOG_EVERY SAVE_EVERY LOG_WITH CPU_THREADS
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     if request:
         print(estimate.describe(constants, request, {"model": load_config()}))
         return
-    folder = Path(OUTPUT).with_name(Path(OUTPUT).name + ".checkpoint")  # deleted at the end
+    folder, logs = (Path(OUTPUT).with_name(Path(OUTPUT).name + end) for end in _BESIDE)
     saved = checkpoint.find_checkpoint(folder)
     state = checkpoint.read_loop_state(saved) if saved else {}
     if state:
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     size = model_files.count_parameters(config)
     model_files.check_length(config, MAX_TOKENS, "MAX_TOKENS")
     files.check_folder(folder, "OUTPUT", trained=[size], exported=[size])
-    accelerator = processes.make_accelerator(MIXED_PRECISION, LOG_WITH, folder, CPU_THREADS)
+    accelerator = processes.make_accelerator(MIXED_PRECISION, LOG_WITH, logs, CPU_THREADS)
     with first_on_each_machine(accelerator):
         rows, dropped = data.encode_demonstrations(
             eurus.read_conversations(data.load_rows(DATA, SPLIT, "DATA")),
@@ -92,6 +93,8 @@ def main(arguments: Sequence[str] = ()) -> None:
             max_tokens=MAX_TOKENS,
             constant="DATA",
         )
+    lock, saved = processes.claim_folder(accelerator, folder, saved)
+    state = checkpoint.read_loop_state(saved) if saved else {}
     trainee = make_trainee(
         accelerator,
         "model",
@@ -120,6 +123,8 @@ def main(arguments: Sequence[str] = ()) -> None:
         shutil.rmtree(folder)
     accelerator.print(f"saved in {OUTPUT}")
     accelerator.end_training()
+    if lock:
+        lock.close()
 
 
 def load_config() -> PretrainedConfig:

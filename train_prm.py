@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         f"{accelerator.device.type}"
     )
     if LOG_WITH:
-        accelerator.init_trackers("prm", config={k: str(v) for k, v in constants.items()})
+        accelerator.init_trackers("log", config={k: str(v) for k, v in constants.items()})
     train(learner, stream, held_out, folder, first)
     record = make_record(reference, BETA, settings.temperature, LOSS, settings.templates)
     module = learner.trainee.module

@@ -14,9 +14,11 @@ import argparse
 import os
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
@@ -42,6 +44,7 @@ MADE = {  # models that are made when first used, with these arguments of tables
 QUICK = ("PRIME", "RLOO", "frozen PRM", "oracle")  # of the hard task
 OFFLINE = {"POLICY_LR": 0.0, "EVAL_DATA": None}  # trains the PRM alone, on other rollouts
 _OFFLINE_SEED = 10_000  # added to an arm's seed
+_RUNNING: dict[Path, Lock] = defaultdict(Lock)  # by folder of the run
 
 
 def main() -> None:
@@ -109,7 +112,15 @@ def run_arm(folder: Path, part: Part, arm: str, seed: int) -> bool:
 
 
 def run(folder: Path, script: Sequence[str], constants: dict) -> bool:
-    """Start a script (with its first arguments) unless its run is complete; return success."""
+    """Start a script (with its first arguments) unless its run is complete; return success.
+
+    Arms may share a run: the second one waits for it.
+    """
+    with _RUNNING[folder]:
+        return _run(folder, script, constants)
+
+
+def _run(folder: Path, script: Sequence[str], constants: dict) -> bool:
     settings = {**constants, "RUN_NAME": folder.name, "OUTPUT_DIR": str(folder.parent)}
     if is_complete(folder, constants["NUM_ITERATIONS"]):
         return has_same_constants(folder, settings)

@@ -24,6 +24,7 @@ _LEGEND = """\
 Accuracy is that of sampled responses, in %, before the filter. "Last fifth" means the last fifth of
 the iterations. Figures are means over seeds ± half the 95 % interval (Student); differences are
 taken seed by seed. The baseline of an arm is the same arm without process rewards, or else RLOO.
+A run that never reaches the baseline's last fifth counts with all its iterations.
 The trend is the moving average of the accuracy over a fifth of the iterations. The deviation from
 it is a root mean square. benchmarks/claims_arms.py defines the arms.
 """

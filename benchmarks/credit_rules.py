@@ -11,7 +11,7 @@ and the best of the others. So nothing is chosen there but RLOO's own setting, t
 Every complete run leaves a line in results.jsonl and is not repeated while its constants stay.
 --quick compares the main rules on two seeds. It tries only settings that the record of this
 repository, docs/credit-rules.jsonl, does not have. To add a rule, write a pure function in
-rules.py, a line in rules_run.py that calls it, and a line in RULES.
+rules.py, a line in rules_run.py that calls it, and a line in credit_arms.py.
 """
 
 import argparse
@@ -34,6 +34,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 import credit_tasks
 from claims_arms import HARD
 from claims_report import read_metrics
+from credit_arms import BASES, RULES
 from credit_rules_report import (
     Results,
     by_seed,
@@ -57,54 +58,6 @@ COMMON = {  # a run that learns nothing any more goes on
     "EVAL_DATA": None,
     "SAVE_EVERY": ITERATIONS,
     "MAX_EMPTY_ITERATIONS": ITERATIONS,
-}
-BASES = (  # of all rules: RLOO chooses
-    {},
-    {"WHITEN": False},
-    {"POLICY_WARMUP_STEPS": 0},
-    {"POLICY_SCHEDULE": "cosine"},
-    {"OPTIMIZER_STEPS": 2},
-)
-_FROZEN = {"PRM_UPDATE": "none"}  # no PRM is trained
-_LESS, _MORE, _NEAR = {"PROCESS_COEF": 1.0}, {"PROCESS_COEF": 10.0}, {"GAMMA": 0.5}
-_NEAR_FASTER = {"PRM_LR": 1e-3, "GAMMA": 0.5}
-_PRM_VARIANTS = (_LESS, _NEAR, _NEAR_FASTER)
-_TRUST_VARIANTS = (_MORE, _NEAR, _NEAR_FASTER)
-
-
-class Rule(NamedTuple):
-    """Names in capitals are constants of train_prime.py, others are settings of rules_run.py."""
-
-    own: dict
-    variants: Sequence[dict] = ()  # tried at the best rate, three at most
-
-
-RULES = {
-    "RLOO": Rule({"source": None, "PROCESS_COEF": 0}),
-    "oracle": Rule({"source": "oracle", **_FROZEN}, [_LESS, _MORE, _NEAR]),
-    "PRIME": Rule({}, _PRM_VARIANTS),
-    "PRIME, pairs": Rule({"loss": "pairs"}, _PRM_VARIANTS),
-    "PRIME, trust": Rule({"trust": True}, _TRUST_VARIANTS),
-    "PRIME, all sampled": Rule({"learns": "sampled"}, _PRM_VARIANTS),
-    "PRIME, three iterations": Rule({"learns": 3}, _PRM_VARIANTS),
-    "PRIME, trust, all sampled": Rule({"trust": True, "learns": "sampled"}, _TRUST_VARIANTS),
-    "value": Rule(
-        {"use": "value"}, [{"lambda": 0.95}, {"lambda": 0.8}, {"lambda": 0.95, "PRM_LR": 1e-3}]
-    ),
-    "progress": Rule({"use": "progress"}, _PRM_VARIANTS),
-    "progress, prefix loss": Rule({"use": "progress", "loss": "prefix"}, _PRM_VARIANTS),
-    "progress, trust, three iterations": Rule(
-        {"use": "progress", "trust": True, "learns": 3}, _TRUST_VARIANTS
-    ),
-    "least to come": Rule({"use": "min"}, [_LESS, _MORE, {"PRM_LR": 1e-3}]),
-    "steps": Rule(
-        {"use": "step", "loss": "pairs"}, [_LESS, {"PROCESS_COEF": 0.3}, {"PRM_LR": 1e-3}]
-    ),
-    "SPRO": Rule({"source": "self", "use": "masked", **_FROZEN}, [_LESS, _MORE]),
-    "VinePPO": Rule(
-        {"source": "vine", "use": "spread", **_FROZEN, "OUTCOME_COEF": 0.0, "PROCESS_COEF": 1.0},
-        [{"OUTCOME_COEF": 1.0}],
-    ),
 }
 MAIN = ("RLOO", "PRIME", "oracle")  # in the figure, and those of --quick
 
@@ -211,9 +164,10 @@ class Bench:
             ]
             self.run(plain)
             for rule in together:
-                for rate in BEYOND:  # while the best rate is the highest
+                for rate in (*RATES, *BEYOND):  # while the best rate is the highest
                     best = self.find_best(task, rule)
-                    if best.rate == max(j.rate for j in self.trials(task, rule)):
+                    highest = max(job.rate for job in self.trials(task, rule))
+                    if best.rate == highest < rate:
                         self.run([best._replace(rate=rate)])
             jobs = []
             for rule in together:
@@ -340,7 +294,10 @@ def main() -> None:
     arguments = parser.parse_args()
     bench = Bench(arguments.out.resolve())
     if arguments.quick:
-        bench.take_over(RECORD, only_trials=True)
+        if RECORD.exists():
+            bench.take_over(RECORD, only_trials=True)
+        else:
+            print(f"there is no {RECORD}: all trials are run")
         bench.choose(FIRST, MAIN)
         confirm(bench, MAIN, FIRST, SEEDS[:2])
     else:

@@ -60,6 +60,11 @@ def check_training_constants(constants: dict) -> None:
     check_divides(constants, "PROMPTS_PER_ITERATION", "PRM_OPTIMIZER_STEPS")
     check_divides(constants, "PROMPTS_PER_ITERATION", "VALUE_OPTIMIZER_STEPS")
     _check_value(constants)
+    if constants["KEEP_BEST"] and not constants["EVAL_DATA"]:
+        raise UserError(
+            "KEEP_BEST = True needs held-out prompts to tell the best policy: set EVAL_DATA, or "
+            "KEEP_BEST = False."
+        )
     _check_room(constants)
     _check_tracker(constants["LOG_WITH"])
 
@@ -119,6 +124,11 @@ def _check_value(constants: dict) -> None:
         raise UserError(
             f"VALUE_WARMUP_ITERATIONS = {c['VALUE_WARMUP_ITERATIONS']} trains a value model alone: "
             'set VALUE = "head" and ADVANTAGE_ESTIMATOR = "gae", or VALUE_WARMUP_ITERATIONS = 0.'
+        )
+    if c["VALUE_WARMUP_ITERATIONS"] >= c["NUM_ITERATIONS"]:
+        raise UserError(
+            f"VALUE_WARMUP_ITERATIONS = {c['VALUE_WARMUP_ITERATIONS']} leaves the policy none of "
+            f"the NUM_ITERATIONS = {c['NUM_ITERATIONS']}: lower it."
         )
 
 

@@ -112,7 +112,7 @@ def check_shared(folder: Path, mark: str) -> None:
     path = folder / _LOCK
     if not path.exists() or path.read_text() != mark:
         raise UserError(
-            f"OUTPUT_DIR: {folder} of the main process cannot be seen on {os.uname().nodename}: "
+            f"The folder {folder} of the main process cannot be seen on {os.uname().nodename}: "
             "all machines of a run need one folder that they share."
         )
 

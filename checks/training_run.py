@@ -10,7 +10,8 @@ from checks.errors import UserError
 from checks.prm_record import find_reference, is_own_reference
 from checks.saved_constants import check_same_constants, read_saved_constants
 
-# Constants that may change when a run resumes: none of them changes what is learned.
+# Constants that may change when a run resumes: none of them changes what is learned (but
+# ROLLOUT_TOKENS says which random numbers a response gets where generation is plain).
 FREE_TO_CHANGE = """
     GRADIENT_CHECKPOINTING SHARD LORA_MERGE OFFLOAD_MODELS OFFLOAD_OPTIMIZERS MICRO_BATCH_TOKENS
     ROLLOUT_TOKENS VERIFIER_WORKERS MAX_EMPTY_ITERATIONS ALLOW_UNSANDBOXED_CODE CPU_THREADS
@@ -40,7 +41,8 @@ def check_training_run(constants: dict, folder: Path, saved: Path | None) -> dic
 
     Args:
         folder: folder of the run.
-        saved: its checkpoint, None if there is none.
+        saved: its checkpoint, None if there is none. What a run logged before its first one is
+            not lost to other constants either.
 
     Raises:
         UserError: folder or models do not fit the constants.
@@ -52,7 +54,8 @@ def check_training_run(constants: dict, folder: Path, saved: Path | None) -> dic
             f"RESUME = False, but {folder} holds a run: set RESUME = True, choose another "
             "RUN_NAME, or delete the folder."
         )
-    if saved:
+    metrics = folder / "metrics.jsonl"
+    if saved or (metrics.exists() and metrics.stat().st_size):  # starting again would delete it
         old = translate_earlier(old_constants or {}, c)
         # Along a cosine, the number of iterations says how fast the rate falls.
         fixed = ["NUM_ITERATIONS"] if c["POLICY_SCHEDULE"] == "cosine" else []

@@ -24,14 +24,14 @@ def bootstrap(sets: Sequence[Sequence[float]]) -> Figure:
     Args:
         sets: for each benchmark one value per problem. Each benchmark is resampled on its own.
     """
-    resampled = np.mean([_resampled_means(values) for values in sets], axis=0)
+    resampled = np.mean([_resampled_means(own, number) for number, own in enumerate(sets)], axis=0)
     low, high = np.quantile(resampled, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return Figure(float(np.mean([np.mean(values) for values in sets])), float(low), float(high))
 
 
-def _resampled_means(values: Sequence[float]) -> np.ndarray:
-    """Return the means of resamples (_RESAMPLES,), the same on every call."""
-    counts = np.random.default_rng(0).multinomial(
+def _resampled_means(values: Sequence[float], seed: int) -> np.ndarray:
+    """Return the means of resamples (_RESAMPLES,), the same on every call with a seed."""
+    counts = np.random.default_rng(seed).multinomial(
         len(values), [1 / len(values)] * len(values), size=_RESAMPLES
     )  # (_RESAMPLES, problems): how often each problem is drawn
     return counts @ np.asarray(values, dtype=float) / len(values)

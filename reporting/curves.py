@@ -84,8 +84,8 @@ def draw_curves(runs: dict[str, Metrics], path: Path) -> None:
 
 def _draw(panel: Axes, runs: dict[str, Metrics], title: str, unit: str, **metrics: str) -> None:
     """Draw some metrics of every run into a panel; metrics maps keys of metrics.jsonl to labels."""
-    scale = 100 if unit == "%" else 1
-    for (name, lines), color in zip(runs.items(), _cycle(runs)):
+    scale, labelled = 100 if unit == "%" else 1, set()  # once for all runs
+    for lines, color in zip(runs.values(), _cycle(runs)):
         for number, (key, label) in enumerate(metrics.items()):
             points = [point for line in lines for point in _points(line, key)]
             if points:
@@ -95,7 +95,8 @@ def _draw(panel: Axes, runs: dict[str, Metrics], title: str, unit: str, **metric
                 style = dict(
                     color=own, linestyle=_LINES[number % len(_LINES)], marker=mark, markersize=4
                 )
-                panel.plot(xs, ys, label=label if name == next(iter(runs)) else None, **style)
+                panel.plot(xs, ys, label=None if label in labelled else label, **style)
+                labelled.add(label)
     panel.set_title(title, fontsize=10)
     panel.set_ylabel(unit, fontsize=8)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from checks.errors import advising_on_memory
+from checks.errors import UserError, advising_on_memory
 from checks.files import replace_file, writing
 from checks.saved_constants import write_constants
 from generation.groups import Collected
@@ -44,6 +44,12 @@ UPDATE_METRICS = """
     capped_fraction policy_gradient_norm policy_clipped_steps
 """.split()  # null in metrics.jsonl if nothing was updated
 
+_UNJUDGED = {  # verdicts that say little about the model, and what to do
+    "no_answer": "the prompts must ask for what the verifier reads (maths: \\boxed{}), and "
+    "MAX_RESPONSE_TOKENS must leave room for it.",
+    "error": "mend the function of VERIFIERS, whose first traceback is printed above.",
+    "timeout": "raise VERIFIER_TIMEOUT, or mend what the verifier runs.",
+}
 _MORE_ON_MEMORY = (
     "python train_prime.py --estimate shows what else takes memory. The run goes on from its last "
     "checkpoint when it is started again."
@@ -165,7 +171,7 @@ class RunLog:
         try:
             run = run_report.read_run(self.folder, tokenizer)
             run_report.write_report([run], self.folder, reloads=not ends)
-        except Exception as error:  # of any kind: training matters more
+        except (Exception, UserError) as error:  # of any kind: training matters more
             self.print(f"  WARNING: no report was written: {error!r}")
 
     def print(self, text: str) -> None:
@@ -247,6 +253,12 @@ class RunLog:
                 f"  {masked} response(s) of the batch were cut off, and no loss counts them "
                 '(TRUNCATED = "mask")'
             )
+        unread, verdicts = metrics["verdicts_no_answer"], _count_verdicts(metrics)
+        if 2 * unread > verdicts:
+            self.print(
+                f"  verifier: {unread} of {verdicts} responses hold no answer that it can read "
+                "(of maths: no \\boxed{}), given reward 0"
+            )
         timeouts, errors = metrics["verdicts_timeout"], metrics["verdicts_error"]
         if timeouts or errors:
             self.print(f"  verifier: {timeouts} time-outs and {errors} errors, given reward 0")
@@ -263,25 +275,43 @@ def duration(seconds: float) -> str:
 
 def explain_giving_up(metrics: dict, accuracy_low: float, accuracy_high: float) -> str:
     """Return why the run stops and what to do, when no prompt passes the filter any more."""
-    accuracy, cut = metrics["train_accuracy"], metrics["prompts_truncated"]
-    advice = (
-        f"{cut} prompts of the last iteration did not pass only because a response was cut off: "
-        'raise MAX_RESPONSE_TOKENS, or set TRUNCATED = "mask".'
-        if cut
-        else "The prompts are too hard for this model: use easier ones, train it with sft.py "
-        "first, raise MAX_RESPONSE_TOKENS if truncated_fraction is high, or raise "
-        "SAMPLES_PER_PROMPT."
-        if accuracy < accuracy_low
-        else "The prompts are too easy for this model: use harder ones."
-        if accuracy > accuracy_high
-        else "Each prompt is always or never solved: raise SAMPLES_PER_PROMPT or TEMPERATURE."
-    )
     return (
         f"Stopped after iteration {metrics['iteration']}: no prompt of the last iterations was "
         f"solved at a rate within [{accuracy_low}, {accuracy_high}]; the accuracy of all sampled "
-        f"responses is {accuracy:.3f}. {advice} What was learned is saved. To start a new run "
-        "from it, set MODEL to this run's folder policy/ (adapters: LORA_MERGE = True writes it)."
+        f"responses is {metrics['train_accuracy']:.3f}. "
+        f"{_advise(metrics, accuracy_low, accuracy_high)} What was learned is saved. To start a "
+        "new run from it, set MODEL to this run's folder policy/ (adapters: LORA_MERGE = True "
+        "writes it)."
     )
+
+
+def _advise(metrics: dict, accuracy_low: float, accuracy_high: float) -> str:
+    """Return what to do about prompts none of which passes."""
+    accuracy, cut, verdicts = (
+        metrics["train_accuracy"],
+        metrics["prompts_truncated"],
+        _count_verdicts(metrics),
+    )
+    if cut:
+        return (
+            f"{cut} prompts of the last iteration did not pass only because a response was cut "
+            'off: raise MAX_RESPONSE_TOKENS, or set TRUNCATED = "mask".'
+        )
+    for status, advice in _UNJUDGED.items():
+        if 2 * (count := metrics[f"verdicts_{status}"]) > verdicts:
+            return f"{count} of {verdicts} responses had the verdict {status}: {advice}"
+    if accuracy < accuracy_low:
+        return (
+            "The prompts are too hard for this model: use easier ones, train it with sft.py first, "
+            "raise MAX_RESPONSE_TOKENS if truncated_fraction is high, or raise SAMPLES_PER_PROMPT."
+        )
+    if accuracy > accuracy_high:
+        return "The prompts are too easy for this model: use harder ones."
+    return "Each prompt is always or never solved: raise SAMPLES_PER_PROMPT or TEMPERATURE."
+
+
+def _count_verdicts(metrics: dict) -> int:
+    return sum(count for name, count in metrics.items() if name.startswith("verdicts_"))
 
 
 def _is_missing(value: float | None) -> bool:

@@ -20,7 +20,7 @@ def describe_run(
     accelerator: Accelerator,
     folder: Path,
     parameters: dict[str, int],
-    counts: tuple[int, int, int],
+    counts: tuple[int, int, int, int],
     first: int,
     memory: str,
 ) -> dict[str, str]:
@@ -29,11 +29,11 @@ def describe_run(
     Args:
         folder: of the run.
         parameters: of the policy and of each other role that is trained.
-        counts: prompts to train on, dropped for their length, held out.
+        counts: prompts to train on, dropped for their length, held out, dropped there.
         first: the iteration that comes next.
         memory: the estimate, as text.
     """
-    c, (prompts, dropped, held_out) = constants, counts
+    c, (prompts, dropped, held_out, too_long) = constants, counts
     responses = c["PROMPTS_PER_ITERATION"] * c["SAMPLES_PER_PROMPT"]
     per_step = responses // c["OPTIMIZER_STEPS"]
     per_process = -(-per_step // accelerator.num_processes)
@@ -41,7 +41,8 @@ def describe_run(
     lines = {
         **_describe_models(c, parameters, accelerator.num_processes),
         "data": f"{prompts} prompts of {c['TRAIN_DATA']} ({dropped} too long, dropped), "
-        f"{held_out} held out of {c['EVAL_DATA']}",
+        f"{held_out} held out of {c['EVAL_DATA']}"
+        + (f" ({too_long} too long, dropped)" if too_long else ""),
         "sampling": f"{c['SAMPLES_PER_PROMPT']} responses per prompt of up to "
         f"{c['MAX_RESPONSE_TOKENS']} tokens, temperature {c['TEMPERATURE']}, no top-k or top-p",
         "filter": f"accuracy within [{c['ACCURACY_LOW']}, {c['ACCURACY_HIGH']}]"
@@ -56,6 +57,12 @@ def describe_run(
         if first < c["NUM_ITERATIONS"]
         else f"{folder} is complete: {longer}choose another RUN_NAME",
     }
+    reference = find_reference(c)
+    if c["PUSH_TO"] and reference and Path(reference).exists():
+        lines["push"] = (
+            f"the PRM on the hub will name its reference {reference}, a folder of this machine: "
+            "others cannot score with it. Name a MODEL of the hub"
+        )
     if c["VERIFIERS"]:
         judges = ", ".join(f"{ability!r} by {own}" for ability, own in c["VERIFIERS"].items())
         lines["rewards"] = f"{judges}; not sandboxed"

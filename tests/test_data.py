@@ -4,10 +4,11 @@ import copy
 import json
 
 import pytest
-from datasets import Dataset, load_from_disk
+from datasets import Dataset, Features, Value, load_from_disk
 from tokenizers.processors import TemplateProcessing
 
 import data
+from checks import rows as checked_rows
 from checks.errors import UserError
 from embedded import arithmetic
 from training.start import count_copyable
@@ -72,6 +73,15 @@ def test_plain_questions_get_the_template_and_messages_do_not(tokenizer):
     text = tokenizer.decode(prompts[0]["prompt_ids"])
     assert text == "<|im_start|>user\n7+8<|im_end|>\n<|im_start|>assistant\n"
     assert prompts[0]["ground_truth"] == "15" and prompts[0]["ability"] == "math"
+
+
+def test_an_ability_of_ones_own_has_the_template_of_its_first_verifier():
+    verifiers = {"sums": (("math", 1.0), ("mine.py:brief", 0.1)), "poems": "mine.py:rhymes"}
+    chosen = data.choose_templates(verifiers, {})
+    assert chosen["sums"] == chosen["math"] == data.MATH_TEMPLATE
+    assert chosen["poems"] == "{question}"
+    assert data.choose_templates(verifiers, {"sums": "2*{question}"})["sums"] == "2*{question}"
+    assert data.choose_templates({"math": "mine.py:f"}, {})["math"] == data.MATH_TEMPLATE
 
 
 def test_benchmark_rows_are_plain_maths_questions(tokenizer):
@@ -243,6 +253,9 @@ def test_sources_that_are_not_there_are_named(tmp_path):
         data.load_rows("none.jsonl", "train", "TRAIN_DATA")
     with pytest.raises(UserError, match="EVAL_DATA = 'arithmetic', split 'nonsense'"):
         data.load_rows("arithmetic", "nonsense", "EVAL_DATA")
+    for lost in ("data/mine/train", "none.jsonl", "/none"):  # no hub id has two slashes
+        with pytest.raises(UserError, match=f"DATA = '{lost}': there is no such file or folder"):
+            data.load_rows(lost, "train", "DATA")
     (tmp_path / "notes.txt").write_text("7+8")
     with pytest.raises(UserError, match="use a .parquet, .json or .jsonl file"):
         data.load_rows(str(tmp_path / "notes.txt"), "train", "TRAIN_DATA")
@@ -285,3 +298,23 @@ def test_faulty_demonstrations_are_named(tokenizer):
         encode_chat([{"text": "7"}], tokenizer)
     rows = [{"prompt": "7", "response": "7"}, {"prompt": "7", "response": "7+" * 99}]
     assert encode_chat(rows, tokenizer, max_tokens=50)[1] == 1
+
+
+def test_encoded_rows_are_cached_until_the_code_changes(tmp_path, monkeypatch):
+    (tmp_path / "rows.jsonl").write_text('{"a": 1}\n')
+    loaded = data.load_rows(str(tmp_path / "rows.jsonl"), "train", "DATA")
+    calls = tmp_path / "calls"
+
+    def encode(row: dict, number: int) -> dict:
+        calls.open("a").write("x")
+        return {"b": row["a"] + 1}
+
+    def count() -> int:
+        encoded = checked_rows.map_rows(loaded, encode, Features(b=Value("int64")), "DATA")
+        assert encoded.to_list() == [{"b": 2}]
+        return len(calls.read_text())
+
+    assert [count(), count()] == [1, 1]
+    (tmp_path / "data.py").write_text("# another version")
+    monkeypatch.setattr(checked_rows, "_ROOT", tmp_path)
+    assert [count(), count()] == [2, 2]

@@ -293,7 +293,7 @@ def test_each_response_gets_its_own_verdict_whenever_it_ended(model, plain, monk
         prompts,
         range(5),
         samples_per_prompt=4,
-        rollout_tokens=400,
+        rollout_tokens=420,
         max_response_tokens=40,
         temperature=1.0,
         eos_token_ids=[2],
@@ -301,8 +301,8 @@ def test_each_response_gets_its_own_verdict_whenever_it_ended(model, plain, monk
         progress=lambda **_: tqdm(disable=True),
     )
     assert len(groups) == 5
-    # Plainly, batch by batch, the long prompts first: each needs 50 + 4 x 40 tokens.
-    assert batches == ([(n, 400) for n in (1, 1, 2, 1)] if plain else [(5, 400)])
+    # Plainly, batch by batch, the long prompts first: each needs 4 x (50 + 40) tokens.
+    assert batches == ([(n, 420) for n in (1, 1, 2, 1)] if plain else [(5, 420)])
     assert any(ids[-1] == 2 for group in groups for ids in group.response_ids)
     assert len(verifier.questions) == 20
     asked = {row[1] for row, text in zip(verifier.rows, verifier.questions) if text}

@@ -9,7 +9,7 @@ import pytest
 import torch
 from datasets import Dataset
 from pages import Page
-from small_runs import SFT_MODEL, run_out_of_memory
+from small_runs import SFT_MODEL, refuse_to_load, run_out_of_memory
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import data
@@ -193,6 +193,18 @@ def test_solutions_of_one_kind(run):
 def test_rows_that_cannot_be_scored(run, row, words):
     with pytest.raises(UserError, match=words):
         run([row])
+
+
+def test_scores_go_where_they_are_wanted_and_can_be_written(run, tmp_path, monkeypatch):
+    run([QUESTION])
+    argv = [*sys.argv[:-1], "--output", str(tmp_path / "elsewhere"), sys.argv[-1]]
+    monkeypatch.setattr(sys, "argv", argv)
+    score.main()
+    names = {path.name for path in (tmp_path / "elsewhere").iterdir()}
+    assert names == {"rows.scores.jsonl", "rows.scores.html"}
+    monkeypatch.setattr(score.scoring, "load_scorer", refuse_to_load)
+    with pytest.raises(UserError, match="--output: cannot write to /proc/scores"):
+        run([QUESTION], "--output", "/proc/scores")
 
 
 def test_arguments_that_make_no_sense(run, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from datasets import Dataset
 from small_runs import ROOT, SFT_MODEL, load_script, run_out_of_memory
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from checks import files
 from checks.errors import UserError
 from embedded import arithmetic, eurus
 from training import optimizer_steps
@@ -111,6 +112,20 @@ def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path, monkeypatch):
         script.main()
         weights[name] = (tmp_path / name / "model.safetensors").read_bytes()
     assert weights["whole"] == weights["stopped"]
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path, monkeypatch):
+    locked = []
+
+    def refuse(folder: Path) -> None:
+        locked.append(folder)
+        raise UserError("Another process is running")
+
+    monkeypatch.setattr(files, "lock_folder", refuse)
+    script = load_script("sft.py", tmp_path, **SMALL, OUTPUT=str(tmp_path / "model"))
+    with pytest.raises(UserError, match="Another process is running"):
+        script.main()
+    assert locked == [tmp_path / "model.checkpoint"]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_no_loss_counts_the_rows_that_were_cut_off():
 
 
 GOOD = dict(prompts=2, verdicts_timeout=0, verdicts_error=0, verdicts_copied=0, prompts_expired=0)
-GOOD |= dict(prompts_truncated=0, responses_masked=0)
+GOOD |= dict(prompts_truncated=0, responses_masked=0, verdicts_correct=8, verdicts_no_answer=0)
 
 
 def test_what_was_cut_off_is_said(tmp_path, capsys):
@@ -85,7 +85,7 @@ def test_what_was_cut_off_is_said(tmp_path, capsys):
         '3 prompt(s) did not pass, because a response to them was cut off (TRUNCATED = "f' in said
     )
     assert "7 response(s) of the batch were cut off, and no loss counts them" in said
-    metrics = {"iteration": 7, "train_accuracy": 0.1, "prompts_truncated": 5}
+    metrics = {**GOOD, "iteration": 7, "train_accuracy": 0.1, "prompts_truncated": 5}
     text = explain_giving_up(metrics, 0.2, 0.8)
     assert "5 prompts of the last iteration did not pass only because" in text
     assert "raise MAX_RESPONSE_TOKENS" in text and "too hard" not in text

@@ -46,6 +46,7 @@ class Bookkeeper:
                 "and did not record with what log-probabilities"
             )
         self.kept_fraction = state["kept_fraction"]
+        self.empty_iterations = state.get("empty_iterations", 0)  # earlier versions have none
         return int(saved.name)
 
     def conclude(
@@ -71,7 +72,7 @@ class Bookkeeper:
         """
         c = self.constants
         self.empty_iterations = 0 if collected.kept else self.empty_iterations + 1
-        gives_up = self.empty_iterations == c["MAX_EMPTY_ITERATIONS"]
+        gives_up = self.empty_iterations >= c["MAX_EMPTY_ITERATIONS"]
         is_last = gives_up or iteration + 1 == c["NUM_ITERATIONS"]
         accuracy_after = evaluate_after() if is_last else None
         metrics = {
@@ -95,12 +96,7 @@ class Bookkeeper:
         if is_last or stops or (iteration + 1) % c["EVAL_EVERY"] == 0:
             self.log.write_report(self.saver.tokenizer, ends=is_last or stops)
         if is_last or stops or (iteration + 1) % c["SAVE_EVERY"] == 0:
-            state = {
-                "surplus": [asdict(group) for group in self.surplus],
-                "kept_fraction": self.kept_fraction,
-                "stream": self.stream.state_dict(),
-            }
-            self.saver.save(iteration + 1, state)
+            self.saver.save(iteration + 1, self._state_dict())
             if gives_up or (not stops and iteration + 1 < c["NUM_ITERATIONS"]):
                 self.saver.push(iteration + 1, is_last=gives_up)
         if stops:
@@ -108,3 +104,13 @@ class Bookkeeper:
         if gives_up:  # raised last, so that log, report and checkpoint are written
             bounds = c["ACCURACY_LOW"], c["ACCURACY_HIGH"]
             raise UserError(run_log.explain_giving_up(metrics, *bounds))
+
+    def _state_dict(self) -> dict:
+        """Return what resume() restores. A run that has given up may try as often again."""
+        gives_up = self.empty_iterations >= self.constants["MAX_EMPTY_ITERATIONS"]
+        return {
+            "surplus": [asdict(group) for group in self.surplus],
+            "kept_fraction": self.kept_fraction,
+            "empty_iterations": 0 if gives_up else self.empty_iterations,
+            "stream": self.stream.state_dict(),
+        }

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 import data
 from checks.errors import UserError
+from checks.rows import keep_short, map_rows, raise_first_fault
 from generation.ending import count_token_ids
 from reporting.response_files import list_iterations
 
@@ -66,11 +67,11 @@ def load_responses(
         ids = {"prompt_ids": prompt_ids, "response_ids": response_ids}
         return {**ids, "label": label, "row": number, "fault": fault or label_fault}
 
-    encoded = data.map_rows(rows, encode, _ENCODED_FEATURES, constant)
-    data.raise_first_fault(encoded, constant)
+    encoded = map_rows(rows, encode, _ENCODED_FEATURES, constant)
+    raise_first_fault(encoded, constant)
     pairs = zip(encoded["prompt_ids"], encoded["response_ids"])
     lengths = [len(prompt) + len(response) for prompt, response in pairs]
-    return data.keep_short(encoded, lengths, "MAX_TOKENS", max_tokens, constant)
+    return keep_short(encoded, lengths, "MAX_TOKENS", max_tokens, constant)
 
 
 def encode_pair(

@@ -32,7 +32,7 @@ def plan_micro_batches(
 
     Args:
         rows: of whole prompts, in order.
-        token_cost: of pays_together(). Infinite: siblings are always computed as one.
+        token_cost: of pays_together(). Infinite: siblings are computed as one if they fit.
 
     Returns:
         for each micro-batch, its rows and how many consecutive ones are computed as one.

@@ -45,7 +45,8 @@ class Saver:
                 checkpoint.load_trainee(self.accelerator, saved, trainee)
         self.roles.refresh_rollout_model()
         loop_state = checkpoint.read_loop_state(saved)
-        self.best_accuracy = loop_state["best_accuracy"]
+        if self._find_best().exists() or not self.constants["KEEP_BEST"]:
+            self.best_accuracy = loop_state["best_accuracy"]
         is_complete = int(saved.name) >= self.constants["NUM_ITERATIONS"]
         if is_complete and self.constants["LORA_RANK"] and self.constants["LORA_MERGE"]:
             self.export_all()
@@ -99,6 +100,9 @@ class Saver:
             merge = merge_value_adapter if trainee is self.roles.value else merge_adapter
             settings = folder, self.tokenizer, merged, extras, card
             checkpoint.export_merged(self.accelerator, merge, *settings)
+
+    def _find_best(self) -> Path:
+        return self.folder / ("best_policy" + "_adapter" * bool(self.constants["LORA_RANK"]))
 
     def _find_folder(self, name: str) -> Path:
         """Return the folder of a model: without LORA_MERGE, that of its adapter."""

@@ -69,7 +69,7 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
     )
     machine.check_offloading(c, accelerator.num_processes)
     with first_on_each_machine(accelerator):
-        prompts, dropped, eval_prompts = load_prompts(c, tokenizer)
+        prompts, dropped, eval_prompts, eval_dropped = load_prompts(c, tokenizer)
     has_code = needs_sandbox(c, {*prompts["ability"], *(row["ability"] for row in eval_prompts)})
     with make_verifier(c, has_code) as verifier:
         memory = estimate.check_run(accelerator, c)
@@ -94,7 +94,7 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
         )
         first = run.bookkeeper.resume(saved)
         log.start(c, str(accelerator.device), first)
-        counts = len(prompts), dropped, len(eval_prompts)
+        counts = len(prompts), dropped, len(eval_prompts), eval_dropped
         log.print_summary(describe_run(c, accelerator, folder, parameters, counts, first, memory))
         log.print_copyable(*count_copyable(c, prompts), c["STRICT_FORM"])
         if has_code:
@@ -112,13 +112,14 @@ def start_run(constants: dict) -> Iterator[tuple[Run, int]]:
 
 def load_prompts(
     constants: dict, tokenizer: PreTrainedTokenizerBase
-) -> tuple[Dataset, int, list[dict]]:
-    """Return the prompts to train on, how many were dropped, and those held out."""
+) -> tuple[Dataset, int, list[dict], int]:
+    """Return the prompts to train on and how many were dropped, and the same of those held out."""
     prompts, dropped = data.load_prompts(constants, "TRAIN", tokenizer)
     if not constants["EVAL_DATA"]:
-        return prompts, dropped, []
-    held_out, _ = data.load_prompts(constants, "EVAL", tokenizer)
-    return prompts, dropped, list(itertools.islice(held_out, constants["EVAL_PROMPTS"]))
+        return prompts, dropped, [], 0
+    held_out, too_long = data.load_prompts(constants, "EVAL", tokenizer)
+    first = itertools.islice(held_out, constants["EVAL_PROMPTS"])
+    return prompts, dropped, list(first), too_long
 
 
 def needs_sandbox(constants: dict, abilities: Iterable[str]) -> bool:

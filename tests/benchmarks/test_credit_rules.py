@@ -8,6 +8,7 @@ from small_runs import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import credit_arms  # noqa: E402
 import credit_rules  # noqa: E402
 import credit_rules_report as report  # noqa: E402
 import rules_run  # noqa: E402
@@ -84,7 +85,7 @@ def test_a_line_of_other_constants_is_not_used(tmp_path, monkeypatch):
     walk = credit_rules.credit_tasks.TASKS["walk"]._replace(misremembered=0.1)
     monkeypatch.setitem(credit_rules.credit_tasks.TASKS, "walk", walk)
     assert set(credit_rules.Bench(tmp_path).results) == set(jobs[:1])
-    monkeypatch.setitem(credit_rules.RULES, "PRIME", credit_rules.Rule({"GAMMA": 0.1}))
+    monkeypatch.setitem(credit_rules.RULES, "PRIME", credit_arms.Rule({"GAMMA": 0.1}))
     assert not credit_rules.Bench(tmp_path).results
 
 

@@ -53,6 +53,18 @@ def test_along_a_cosine_the_number_of_iterations_is_fixed(tmp_path):
         check_training_run(longer, tmp_path, tmp_path)
 
 
+def test_what_was_logged_before_the_first_checkpoint_is_not_lost_to_other_constants(tmp_path):
+    names = vars(load_script("train_prime.py", tmp_path, NUM_ITERATIONS=4))
+    constants = {name: value for name, value in names.items() if name.isupper()}
+    other = {**constants, "POLICY_LR": 0.5}
+    write_constants(tmp_path / "constants.json", constants)
+    check_training_run(other, tmp_path, None)  # it ended before an iteration did
+    (tmp_path / "metrics.jsonl").write_text('{"iteration": 0}\n')
+    check_training_run(constants, tmp_path, None)
+    with pytest.raises(UserError, match="POLICY_LR: was .*, is 0.5"):
+        check_training_run(other, tmp_path, None)
+
+
 def test_names_that_meant_another_estimator_are_not_taken_for_today_s(tmp_path):
     now = {**EARLIER, **dict(VALUE_LR=1e-3, GAE_LAMBDA=1.0, PROCESS_COEF=1.0)}
     before = dict(PROCESS_GRANULARITY="token", PROCESS_COEF=1.0)

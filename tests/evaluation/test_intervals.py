@@ -30,6 +30,13 @@ def test_an_average_weighs_benchmarks_alike_whatever_their_size():
     assert (figure.low, figure.high) == (0.0, 0.5)  # all the doubt is about the small one
 
 
+def test_benchmarks_of_one_size_are_resampled_apart():
+    """Where one has 1, the other has 0: of problems drawn together the average never changes."""
+    values = [1.0, 0.0] * 200
+    figure = bootstrap([values, [1 - value for value in values]])
+    assert figure.high - figure.low == pytest.approx(2 * 1.96 * 0.5 / math.sqrt(800), rel=0.1)
+
+
 def weigh(outcome: tuple, chances: list[float]) -> float:
     """Return the probability of K values per problem, each 1 with its problem's chance."""
     factors = [p if value else 1 - p for own, p in zip(outcome, chances) for value in own]

@@ -18,6 +18,10 @@ from reporting.response_files import make_iteration_records
 from reporting.run_log import PhaseTimer, RunLog, explain_giving_up
 from reporting.summary import describe_run
 
+GOOD = dict(prompts=4, verdicts_timeout=0, verdicts_error=0, verdicts_copied=0)
+GOOD |= dict(prompts_expired=0, prompts_truncated=0, responses_masked=0)
+GOOD |= dict(verdicts_correct=8, verdicts_no_answer=0)
+
 
 def test_a_phase_adds_up_however_often_it_is_entered(monkeypatch):
     clock = iter([0.0, 2.0, 10.0, 13.0, 20.0, 21.0])
@@ -48,9 +52,22 @@ def test_where_memory_runs_out_the_constant_to_lower_is_named(phase):
     ],
 )
 def test_the_advice_on_giving_up_is_for_what_happened(accuracy, words):
-    metrics = {"iteration": 7, "train_accuracy": accuracy, "prompts_truncated": 0}
+    metrics = {**GOOD, "iteration": 7, "train_accuracy": accuracy}
     text = explain_giving_up(metrics, 0.2, 0.8)
     assert words in text and "after iteration 7" in text and f"{accuracy:.3f}" in text
+
+
+@pytest.mark.parametrize(
+    "status, words",
+    [("no_answer", "must ask for"), ("error", "VERIFIERS"), ("timeout", "VERIFIER_TIMEOUT")],
+)
+def test_where_most_responses_were_not_judged_the_prompts_are_not_blamed(status, words):
+    metrics = {**GOOD, "iteration": 7, "train_accuracy": 0.0, f"verdicts_{status}": 9}
+    text = explain_giving_up(metrics, 0.2, 0.8)
+    assert f"9 of 17 responses had the verdict {status}" in text and words in text
+    assert "too hard" not in text
+    text = explain_giving_up({**metrics, f"verdicts_{status}": 8}, 0.2, 0.8)
+    assert "too hard" in text
 
 
 def test_every_response_is_written_once_with_values_of_its_own():
@@ -73,16 +90,26 @@ def test_every_response_is_written_once_with_values_of_its_own():
     assert [record["sampling_logprobs"] for record in records] == 3 * drawn
 
 
-GOOD = dict(prompts=4, verdicts_timeout=0, verdicts_error=0, verdicts_copied=0)
-GOOD |= dict(prompts_expired=0, prompts_truncated=0, responses_masked=0)
-
-
 def test_a_surplus_that_is_too_old_is_said(tmp_path, capsys):
     RunLog(tmp_path, True).print_warnings({**GOOD, "prompts_expired": 3}, 4)
     said = "3 surplus prompt(s) dropped: their responses were sampled more than MAX_SURPLUS_AGE"
     assert said in capsys.readouterr().out
-    RunLog(tmp_path, True).print_warnings(GOOD, 4)
+    RunLog(tmp_path, True).print_warnings({**GOOD, "verdicts_no_answer": 8}, 4)
     assert capsys.readouterr().out == ""
+
+
+def test_it_is_said_if_most_responses_hold_no_answer(tmp_path, capsys):
+    RunLog(tmp_path, True).print_warnings({**GOOD, "verdicts_no_answer": 9}, 4)
+    assert "9 of 17 responses hold no answer that it can read" in capsys.readouterr().out
+
+
+def test_a_report_that_cannot_be_written_stops_nothing(tmp_path, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise UserError("Could not write curves.png")
+
+    monkeypatch.setattr(run_log.run_report, "read_run", fail)
+    RunLog(tmp_path, True).write_report(None, ends=False)
+    assert "no report was written: UserError('Could not write" in capsys.readouterr().out
 
 
 def test_the_summary_names_the_models_and_how_a_complete_run_can_go_on(
@@ -92,18 +119,20 @@ def test_the_summary_names_the_models_and_how_a_complete_run_can_go_on(
     constants = {name: value for name, value in names.items() if name.isupper()}
     accelerator = SimpleNamespace(num_processes=1, device=SimpleNamespace(type="cpu"))
     another = {"PROCESS_COEF": 1.0, "PRM_MODEL": "other"}
-    frozen = {"PROCESS_COEF": 1.0, "PRM_UPDATE": "none"}
+    frozen = {"PROCESS_COEF": 1.0, "PRM_UPDATE": "none", "PUSH_TO": "me/mine"}
     sizes, said = {"policy": 7_000_000, "prm": 14_000_000}, []
     monkeypatch.setattr(summary, "explain_prm", lambda c: "its start")
     for changes in ({}, {"KL_COEF": 0.1, "POLICY_SCHEDULE": "cosine"}, another, frozen):
         own = {**constants, **changes}
-        lines = describe_run(own, accelerator, tmp_path, sizes, (1, 0, 0), 3, "")
+        lines = describe_run(own, accelerator, tmp_path, sizes, (1, 0, 2, 7), 3, "")
         RunLog(tmp_path, True).print_summary(lines)
         said.append(capsys.readouterr().out)
     assert "models  policy, reference, each 7.00 M parameters" in said[2]
     assert "PRM  14.00 M parameters, from its start" in said[2] and "note" not in said[2]
     assert "models  policy, PRM, reference, each" in said[3]
     assert "note  the frozen PRM is its own reference" in said[3]
+    assert "2 held out of arithmetic (7 too long, dropped)" in said[3]
+    assert "push  the PRM on the hub will name its reference" in said[3] and "push" not in said[0]
     assert "policy (outcome alone: no PRM), each" in said[0]
     assert "policy (outcome alone: no PRM), reference, each" in said[1]
     assert "is complete: raise NUM_ITERATIONS, or choose another RUN_NAME" in said[0]

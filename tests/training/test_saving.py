@@ -40,10 +40,17 @@ def test_a_resumed_run_has_its_best_accuracy_and_generates_with_what_was_loaded(
     )
     state = {"best_accuracy": 0.5, "stream": {}}
     monkeypatch.setattr(checkpoint, "read_loop_state", lambda saved: state)
-    constants = {"NUM_ITERATIONS": 9, "LORA_RANK": 0}
+    constants = {"NUM_ITERATIONS": 9, "LORA_RANK": 0, "KEEP_BEST": False}
     saver, saved = Saver(None, constants, None, roles, tmp_path), tmp_path / "000003"
     assert saver.resume(saved) == state and saver.best_accuracy == 0.5
     assert calls == [(saved, "policy"), (saved, "PRM"), "refresh"]
+    constants["KEEP_BEST"] = True
+    saver = Saver(None, constants, None, roles, tmp_path)
+    saver.resume(saved)
+    assert saver.best_accuracy == -1  # the policy that reached 0.5 was not kept
+    (tmp_path / "best_policy").mkdir()
+    saver.resume(saved)
+    assert saver.best_accuracy == 0.5
 
 
 @pytest.mark.parametrize(

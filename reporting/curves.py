@@ -84,7 +84,8 @@ def draw_curves(runs: dict[str, Metrics], path: Path) -> None:
 
 def _draw(panel: Axes, runs: dict[str, Metrics], title: str, unit: str, **metrics: str) -> None:
     """Draw some metrics of every run into a panel; metrics maps keys of metrics.jsonl to labels."""
-    scale, labelled = 100 if unit == "%" else 1, set()  # once for all runs
+    scale = 100 if unit == "%" else 1
+    labelled: set[str] = set()  # once for all runs
     for lines, color in zip(runs.values(), _cycle(runs)):
         for number, (key, label) in enumerate(metrics.items()):
             points = [point for line in lines for point in _points(line, key)]

@@ -7,6 +7,22 @@ MISTAKES = f"{LOADING}::test_mistakes_in_constants"
 
 FAULTS = [
     *faults(
+        "checks/rows.py",
+        "test_data.py",
+        (
+            "a prompt of exactly the limit is dropped",
+            "enumerate(lengths) if length <= limit]",
+            "enumerate(lengths) if length < limit]",
+        ),
+        ("a cache outlives the code", "encode, code]", "encode]"),
+        ("a cache outlives encode()", "[rows._fingerprint, encode, code]", "code"),
+    ),
+    *faults(
+        "checks/training_run.py",
+        "checks/test_saved_constants.py",
+        ("what was logged is lost to other constants", "if saved or (", "if saved and ("),
+    ),
+    *faults(
         "checks/constants.py",
         f"checks/test_constants.py {MISTAKES}",
         (

@@ -191,4 +191,10 @@ FAULTS = [
         ),
         ("SYSTEM_PROMPT is ignored", "system_prompt=SYSTEM_PROMPT,", "system_prompt=None,"),
     ),
+    *faults(
+        "reporting/run_log.py",
+        "reporting/test_run_log.py",
+        ("prompts are blamed for errors", "2 * (count :=", "0 * (count :="),
+        ("a report ends the run", "except (Exception, UserError)", "except Exception"),
+    ),
 ]

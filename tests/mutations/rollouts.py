@@ -129,11 +129,6 @@ FAULTS = [
             'encode_prompt(prompt, by_ability["math"],',
         ),
         (
-            "a prompt of exactly the limit is dropped",
-            "enumerate(lengths) if length <= limit]",
-            "enumerate(lengths) if length < limit]",
-        ),
-        (
             "a demonstration that ends in EOS gets another",
             "if not response_ids or response_ids[-1] not in eos_token_ids:",
             "if True:",
@@ -192,6 +187,24 @@ FAULTS = [
             "a response that has ended goes on beyond the last position",
             "(self.lengths + self.steps).minimum(self.last_positions)",
             "self.lengths + self.steps",
+        ),
+    ),
+    *faults(
+        "sft.py",
+        "test_sft.py::test_two_trainings_do_not_share_a_folder",
+        (
+            "two trainings share a folder",
+            "lock, saved = processes.claim_folder(accelerator, folder, saved)",
+            "lock = None",
+        ),
+    ),
+    *faults(
+        "rollout.py",
+        "test_rollout.py",
+        (
+            "a prompt counts once where every response has its own",
+            "repeated = [K * length for length in lengths]",
+            "repeated = lengths",
         ),
     ),
 ]

@@ -172,6 +172,11 @@ FAULTS = [
         "training/saving.py",
         "training/test_saving.py",
         (
+            "a best accuracy whose policy was not kept counts",
+            'if self._find_best().exists() or not self.constants["KEEP_BEST"]:',
+            "if True:",
+        ),
+        (
             "a resumed run forgets its best accuracy",
             'self.best_accuracy = loop_state["best_accuracy"]',
             "self.best_accuracy = -1.0",
@@ -307,5 +312,19 @@ FAULTS = [
         "training/test_accelerator.py::"
         "test_what_generates_computes_as_training_does_unless_it_is_set",
         ("ROLLOUT_DTYPE is float32 unless set", '"bf16": "bfloat16"}', '"bf16": "float32"}'),
+    ),
+    *faults(
+        "training/bookkeeping.py",
+        "training/test_bookkeeping.py",
+        (
+            "a resumed run has had no empty iteration",
+            'self.empty_iterations = state.get("empty_iterations", 0)',
+            "self.empty_iterations = 0",
+        ),
+        (
+            "a run that gave up gives up at once",
+            '"empty_iterations": 0 if gives_up else self.empty_iterations',
+            '"empty_iterations": self.empty_iterations',
+        ),
     ),
 ]

@@ -305,16 +305,17 @@ def test_encoded_rows_are_cached_until_the_code_changes(tmp_path, monkeypatch):
     loaded = data.load_rows(str(tmp_path / "rows.jsonl"), "train", "DATA")
     calls = tmp_path / "calls"
 
-    def encode(row: dict, number: int) -> dict:
-        calls.open("a").write("x")
-        return {"b": row["a"] + 1}
+    def count(step: int) -> int:
+        def encode(row: dict, number: int) -> dict:
+            calls.open("a").write("x")
+            return {"b": row["a"] + step}
 
-    def count() -> int:
-        encoded = checked_rows.map_rows(loaded, encode, Features(b=Value("int64")), "DATA")
-        assert encoded.to_list() == [{"b": 2}]
+        features = Features(b=Value("int64"))
+        encoded = checked_rows.map_rows(loaded, encode, features, "DATA")
+        assert encoded.to_list() == [{"b": 1 + step}]
         return len(calls.read_text())
 
-    assert [count(), count()] == [1, 1]
+    assert [count(1), count(1), count(2)] == [1, 1, 2]
     (tmp_path / "data.py").write_text("# another version")
     monkeypatch.setattr(checked_rows, "_ROOT", tmp_path)
-    assert [count(), count()] == [2, 2]
+    assert [count(1), count(1)] == [3, 3]

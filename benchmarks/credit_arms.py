@@ -26,22 +26,29 @@ class Rule(NamedTuple):
     variants: Sequence[dict] = ()  # tried at the best rate, three at most
 
 
+ORACLE = Rule({"source": "oracle", **_FROZEN}, [_LESS, _MORE, _NEAR])
+ERRING = {  # where a share of the oracle's verdicts is wrong
+    "oracle": "at random",
+    "oracle, same facts": "on the same facts for the whole run",
+}
 RULES = {
     "RLOO": Rule({"source": None, "PROCESS_COEF": 0}),
-    "oracle": Rule({"source": "oracle", **_FROZEN}, [_LESS, _MORE, _NEAR]),
+    "oracle": ORACLE,
+    "oracle, same facts": ORACLE._replace(own={**ORACLE.own, "fixed": True}),
     "PRIME": Rule({}, _PRM_VARIANTS),
     "PRIME, pairs": Rule({"loss": "pairs"}, _PRM_VARIANTS),
     "PRIME, trust": Rule({"trust": True}, _TRUST_VARIANTS),
     "PRIME, all sampled": Rule({"learns": "sampled"}, _PRM_VARIANTS),
     "PRIME, three iterations": Rule({"learns": 3}, _PRM_VARIANTS),
+    "PRIME, replay": Rule({"learns": "replay"}, _PRM_VARIANTS),
     "PRIME, trust, all sampled": Rule({"trust": True, "learns": "sampled"}, _TRUST_VARIANTS),
     "value": Rule(
         {"use": "value"}, [{"lambda": 0.95}, {"lambda": 0.8}, {"lambda": 0.95, "PRM_LR": 1e-3}]
     ),
     "progress": Rule({"use": "progress"}, _PRM_VARIANTS),
     "progress, prefix loss": Rule({"use": "progress", "loss": "prefix"}, _PRM_VARIANTS),
-    "progress, trust, three iterations": Rule(
-        {"use": "progress", "trust": True, "learns": 3, **_NO_SURPLUS}, _TRUST_VARIANTS
+    "progress, trust, replay": Rule(
+        {"use": "progress", "trust": True, "learns": "replay", **_NO_SURPLUS}, _TRUST_VARIANTS
     ),
     "least to come": Rule({"use": "min"}, [_LESS, _MORE, {"PRM_LR": 1e-3}]),
     "steps": Rule(

@@ -34,7 +34,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 import credit_tasks
 from claims_arms import HARD
 from claims_report import read_metrics
-from credit_arms import BASES, RULES
+from credit_arms import BASES, ERRING, RULES
 from credit_rules_report import (
     Results,
     by_seed,
@@ -59,6 +59,7 @@ COMMON = {  # a run that learns nothing any more goes on
     "SAVE_EVERY": ITERATIONS,
     "MAX_EMPTY_ITERATIONS": ITERATIONS,
 }
+COMPARED = [rule for rule in RULES if rule == "oracle" or rule not in ERRING]
 MAIN = ("RLOO", "PRIME", "oracle")  # in the figure, and those of --quick
 
 
@@ -257,9 +258,18 @@ def go_wild(bench: Bench, rules: Sequence[str]) -> None:
 def flip(bench: Bench, rules: Sequence[str]) -> None:
     """Run the oracle with a share of its verdicts inverted."""
     bench.choose(FIRST, ["oracle"])
-    job, _, _ = bench.settings_of(FIRST, "oracle")
-    jobs = [job._replace(flipped=share) for share in FLIPPED]
+    jobs = [job for own in list_flips(bench).values() for job in own.values()]
     bench.run([job._replace(seed=seed) for job in jobs for seed in SEEDS])
+
+
+def list_flips(bench: Bench) -> dict[str, dict[float, Job]]:
+    """Return the jobs of the oracle's best setting, by what it errs on and by the share."""
+    job, _, _ = bench.settings_of(FIRST, "oracle")
+    perfect, flips = {0.0: job}, {}
+    for rule, name in ERRING.items():
+        erring = {share: job._replace(rule=rule, flipped=share) for share in FLIPPED if share}
+        flips[name] = perfect | erring
+    return flips
 
 
 PARTS = {"search": search, "compare": compare, "unstable": go_wild, "flipped": flip}
@@ -269,17 +279,14 @@ def report(bench: Bench) -> str:
     """Write table.md and credit-rules.png; return the tables."""
     results, tables = bench.results, []
     known = {job[:2] for job in results if job.seed == TRIAL_SEED}
-    rules = [rule for rule in RULES if (FIRST, rule) in known]
+    rules = [rule for rule in COMPARED if (FIRST, rule) in known]
     for task in [task for task in (FIRST, SECOND) if {(FIRST, "RLOO"), (task, "RLOO")} <= known]:
         compared = {rule: bench.settings_of(task, rule) for rule in rules}
         tables.append(f"## {task}\n\n{tabulate(results, compared)}")
     tables.append(f"## Trials, seed {TRIAL_SEED}\n\n{list_trials(results, TRIAL_SEED)}")
     if "RLOO" in rules:
         arms = [bench.settings_of(FIRST, rule)[0] for rule in MAIN if rule in rules]
-        flips = {}
-        if "oracle" in rules:
-            job = bench.settings_of(FIRST, "oracle")[0]
-            flips = {share: job._replace(flipped=share) for share in FLIPPED}
+        flips = list_flips(bench) if "oracle" in rules else {}
         draw(bench.out / "credit-rules.png", results, arms, flips)
     (bench.out / "table.md").write_text("\n".join(tables))
     return "\n".join(tables)
@@ -290,7 +297,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/credit-rules"), metavar="FOLDER")
     parser.add_argument("--quick", action="store_true", help="the main rules, two seeds")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES))
+    parser.add_argument("--rules", nargs="+", choices=COMPARED, default=COMPARED)
     arguments = parser.parse_args()
     bench = Bench(arguments.out.resolve())
     if arguments.quick:

@@ -117,12 +117,14 @@ def list_trials(results: Results, seed: int) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
-def draw(path: Path, results: Results, arms: Sequence[tuple], flips: dict[float, tuple]) -> None:
+def draw(
+    path: Path, results: Results, arms: Sequence[tuple], flips: dict[str, dict[float, tuple]]
+) -> None:
     """Draw accuracy by iteration, and by the share of an oracle's verdicts that are wrong.
 
     Args:
         arms: jobs, of which all seeds are drawn together; RLOO's is the first.
-        flips: jobs by that share.
+        flips: jobs by what it errs on and by that share.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), constrained_layout=True)
     for number, job in enumerate(arms):
@@ -139,18 +141,16 @@ def draw(path: Path, results: Results, arms: Sequence[tuple], flips: dict[float,
             left.fill_between(iterations, *ends, color=f"C{number}", alpha=0.15, lw=0)
     left.set(xlabel="iteration", title="accuracy of sampled responses, %")
     left.legend(frameon=False)
-    ends = {
-        share: [r["last_fifth"] for r in by_seed(results, j).values()] for share, j in flips.items()
-    }
-    there = {100 * share: values for share, values in ends.items() if len(values) > 1}
-    if there:
-        means, widths = (
-            [np.mean(v) for v in there.values()],
-            [half_width(v) for v in there.values()],
-        )
-        right.errorbar(
-            list(there), means, yerr=widths, fmt="o-", capsize=3, color="C2", label="oracle"
-        )
+    for number, (name, jobs) in enumerate(flips.items()):
+        ends = {
+            100 * share: [run["last_fifth"] for run in by_seed(results, job).values()]
+            for share, job in jobs.items()
+        }
+        there = {share: values for share, values in ends.items() if len(values) > 1}
+        means, widths = map(np.mean, there.values()), map(half_width, there.values())
+        style = dict(fmt="o-", capsize=3, color=f"C{2 + number}", label=f"wrong {name}")
+        if there:
+            right.errorbar(list(there), list(means), yerr=list(widths), **style)
     if len(rloo := [run["last_fifth"] for run in by_seed(results, arms[0]).values()]) > 1:
         mean, width = np.mean(rloo), half_width(rloo)
         right.axhline(mean, color="C0", label="RLOO")

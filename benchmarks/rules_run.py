@@ -44,13 +44,16 @@ DEFAULTS = {
     "use": "reward",  # "reward", "value", "progress", "min", "step", "spread", "masked"
     "lambda": 1.0,  # of "value"
     "loss": "ce",  # of the PRM: "ce", "pairs", "prefix"
-    "learns": "kept",  # from these prompts; "sampled": from all; n: all of the last n iterations
+    "learns": "kept",  # from these prompts; "sampled": from all; n: all of the last n iterations;
+    # "replay": all of this one and twice as many of all before
     "trust": False,  # the coefficient is multiplied by rules.trust()
     "flipped": 0.0,  # share of the oracle's verdicts that are wrong
+    "fixed": False,  # True: it is wrong about the same facts for the whole run
     "scale": 200.0,  # of rules.prefix_logits(): 10 / 0.05
     "margin": 5.0,
     "vines": 4,  # continuations at each step of "vine"
 }
+_REPLAYED = 2  # prompts of before for each of this iteration
 _AGE = 0.9  # weight of the past in the running pair accuracy of "trust"
 
 
@@ -60,8 +63,9 @@ class Credit:
     def __init__(self, settings: dict, task: str):
         self.settings = DEFAULTS | settings
         self.task = task
-        memory = self.settings["learns"]
-        self.past: deque[list[Group]] = deque(maxlen=memory - 1 if isinstance(memory, int) else 0)
+        memory = {"kept": 1, "sampled": 1, "replay": None}
+        iterations = memory.get(self.settings["learns"], self.settings["learns"])
+        self.past: deque[list[Group]] = deque(maxlen=iterations and iterations - 1)
         self.accuracy = 0.5  # running, of fresh responses
 
     def learn(self, run, timer: PhaseTimer, iteration: int, collected: Collected) -> dict:
@@ -81,7 +85,8 @@ class Credit:
             if source == "prm":
                 rewards, metrics = self.update_prm(run, rollouts, collected)
             elif source == "oracle":
-                rewards = place(self.flip(verdicts, iteration), texts, steps, rewards)
+                told = self.flip(verdicts, texts, steps, iteration)
+                rewards = place(told, texts, steps, rewards)
             elif source == "self":
                 rewards = self.compare(run, run.roles.policy.module, rollouts)
             elif source == "vine":
@@ -114,10 +119,18 @@ class Credit:
             verdicts.append(judged)
         return verdicts
 
-    def flip(self, verdicts: list[list[bool | None]], iteration: int) -> list[list[bool | None]]:
-        """Return the verdicts with a share of them inverted, at random."""
-        rng, share = random.Random(f"{train_prime.SEED} {iteration}"), self.settings["flipped"]
-        return [[v if v is None else v != (rng.random() < share) for v in own] for own in verdicts]
+    def flip(self, verdicts, texts, steps, iteration: int) -> list[list[bool | None]]:
+        """Return the verdicts with a share of them inverted: at random, or those on some facts."""
+        share, seed = self.settings["flipped"], train_prime.SEED
+        rng, told = random.Random(f"{seed} {iteration}"), []
+        for own, row, spans in zip(verdicts, texts, steps):
+            facts = ["".join(row[start:end]).partition("=")[0] for start, end in spans]
+            chances = [
+                random.Random(f"{seed} {fact}").random() if self.settings["fixed"] else rng.random()
+                for fact in facts
+            ]
+            told.append([v if v is None else v != (c < share) for v, c in zip(own, chances)])
+        return told
 
     def branch(self, run, timer, iteration: int, kept: list[Group], steps, verdicts) -> Tensor:
         """Return what each step adds to the value (VinePPO, arXiv 2410.01679), as rewards (B, T).
@@ -171,11 +184,7 @@ class Credit:
         """
         prm, reference, learns = run.roles.prm, run.roles.reference, self.settings["learns"]
         fresh = list(collected.kept if learns == "kept" else collected.sampled)
-        older = []
-        if isinstance(learns, int):
-            older = [group for groups in self.past for group in groups]
-            random.Random(f"{train_prime.SEED} {len(older)}").shuffle(older)
-            self.past.append(fresh)
+        older = self.recall(fresh)
         before = None
         if self.settings["use"] in ("value", "progress") and learns != "kept":
             before = self.compare(run, prm.module, rollouts)
@@ -205,6 +214,13 @@ class Credit:
             return seen if learns == "kept" else before, metrics
         ref = known if learns == "kept" else None
         return self.compare(run, prm.module, rollouts, ref), metrics
+
+    def recall(self, fresh: list[Group]) -> list[Group]:
+        """Return prompts of before to learn from again, in a random order; remember the fresh."""
+        older = [group for groups in self.past for group in groups]
+        random.Random(f"{train_prime.SEED} {len(older)}").shuffle(older)
+        self.past.append(fresh)  # nothing stays where only fresh ones are learned from
+        return older[: _REPLAYED * len(fresh)] if self.settings["learns"] == "replay" else older
 
     def compare(self, run, module, rollouts: Rollouts, ref: Tensor | None = None) -> Tensor:
         """Return beta times the log-ratio of a model to the reference (B, T).

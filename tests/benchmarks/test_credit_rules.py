@@ -143,3 +143,40 @@ def test_every_rule_names_settings_that_exist():
         for own in (rule.own, *rule.variants):
             for name in own:
                 assert name in (constants if name.isupper() else rules_run.DEFAULTS)
+
+
+def test_an_oracle_errs_at_random_or_on_the_same_facts():
+    texts = [["7+8=", "15"], ["7+8=", "16"], ["9-", "2=7"]]
+    steps, verdicts = [[(0, 2)]] * 3, [[True], [False], [True]]
+    facts, anew = (
+        rules_run.Credit({"source": "oracle", "flipped": 0.5, "fixed": fixed}, "hard")
+        for fixed in (True, False)
+    )
+    told = [facts.flip(verdicts, texts, steps, n) for n in range(20)]
+    assert all(own == told[0] for own in told)
+    assert (told[0][0] == [True]) == (told[0][1] == [False])  # 7+8, whatever it is said to be
+    several = [[f"{n}+1=", "2"] for n in range(400)]
+    own = facts.flip([[True]] * 400, several, [[(0, 2)]] * 400, 0)
+    assert 160 < sum(row == [False] for row in own) < 240
+    drawn = [anew.flip(verdicts, texts, steps, n)[0] for n in range(20)]
+    assert 3 < drawn.count([False]) < 17
+    assert facts.flip([[None]], [["7"]], [[(0, 1)]], 0) == [[None]]
+
+
+@pytest.mark.parametrize(
+    "learns, wanted",
+    [
+        ("kept", [0, 0, 0, 0]),
+        ("sampled", [0, 0, 0, 0]),
+        (3, [0, 2, 4, 4]),  # of the two iterations before
+        ("replay", [0, 2, 4, 4]),  # twice as many, of all before
+    ],
+)
+def test_what_a_reward_model_learns_from_again(learns, wanted):
+    credit, seen = rules_run.Credit({"learns": learns}, "hard"), []
+    for number, count in enumerate(wanted):
+        fresh = [f"{number}a", f"{number}b"]
+        older = credit.recall(fresh)
+        assert len(older) == len(set(older)) == count and set(older) <= set(seen)
+        assert learns != 3 or set(older) == set(seen[-4:])
+        seen += fresh

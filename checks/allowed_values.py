@@ -125,11 +125,6 @@ def _check_value(constants: dict) -> None:
             f"VALUE_WARMUP_ITERATIONS = {c['VALUE_WARMUP_ITERATIONS']} trains a value model alone: "
             'set VALUE = "head" and ADVANTAGE_ESTIMATOR = "gae", or VALUE_WARMUP_ITERATIONS = 0.'
         )
-    if c["VALUE_WARMUP_ITERATIONS"] >= c["NUM_ITERATIONS"]:
-        raise UserError(
-            f"VALUE_WARMUP_ITERATIONS = {c['VALUE_WARMUP_ITERATIONS']} leaves the policy none of "
-            f"the NUM_ITERATIONS = {c['NUM_ITERATIONS']}: lower it."
-        )
 
 
 def _check_room(constants: dict) -> None:

@@ -57,6 +57,8 @@ def describe_run(
         if first < c["NUM_ITERATIONS"]
         else f"{folder} is complete: {longer}choose another RUN_NAME",
     }
+    if c["VALUE_WARMUP_ITERATIONS"] >= c["NUM_ITERATIONS"]:
+        lines["warm-up"] = "every iteration trains the value model alone: VALUE_WARMUP_ITERATIONS"
     reference = find_reference(c)
     if c["PUSH_TO"] and reference and Path(reference).exists():
         lines["push"] = (

@@ -101,15 +101,6 @@ def start(tmp_path, monkeypatch):
         (dict(MAX_PROMPT_TOKENS=2000), "allow sequences of 2048 tokens, but the model knows 1024"),
         (dict(ACCURACY_LOW=0.9), "ACCURACY_LOW is above ACCURACY_HIGH"),
         (dict(KEEP_BEST=True, EVAL_DATA=None), "KEEP_BEST = True needs held-out prompts"),
-        (
-            dict(
-                ADVANTAGE_ESTIMATOR="gae",
-                VALUE="head",
-                VALUE_WARMUP_ITERATIONS=2,
-                NUM_ITERATIONS=2,
-            ),
-            "VALUE_WARMUP_ITERATIONS = 2 leaves the policy none of the NUM_ITERATIONS = 2",
-        ),
         (dict(MODEL="models/none"), "MODEL = 'models/none': there is no such folder"),
         (dict(MODEL="models/tables-sft"), "has moved. It is 'embedded/tables-sft' now"),
         (dict(PRM_MODEL="models/arithmetic-sft"), "It is 'embedded/arithmetic-sft' now"),

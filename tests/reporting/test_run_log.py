@@ -118,7 +118,7 @@ def test_the_summary_names_the_models_and_how_a_complete_run_can_go_on(
     names = vars(load_script("train_prime.py", tmp_path, NUM_ITERATIONS=3, PROCESS_COEF=0))
     constants = {name: value for name, value in names.items() if name.isupper()}
     accelerator = SimpleNamespace(num_processes=1, device=SimpleNamespace(type="cpu"))
-    another = {"PROCESS_COEF": 1.0, "PRM_MODEL": "other"}
+    another = {"PROCESS_COEF": 1.0, "PRM_MODEL": "other", "VALUE_WARMUP_ITERATIONS": 3}
     frozen = {"PROCESS_COEF": 1.0, "PRM_UPDATE": "none", "PUSH_TO": "me/mine"}
     sizes, said = {"policy": 7_000_000, "prm": 14_000_000}, []
     monkeypatch.setattr(summary, "explain_prm", lambda c: "its start")
@@ -131,6 +131,7 @@ def test_the_summary_names_the_models_and_how_a_complete_run_can_go_on(
     assert "PRM  14.00 M parameters, from its start" in said[2] and "note" not in said[2]
     assert "models  policy, PRM, reference, each" in said[3]
     assert "note  the frozen PRM is its own reference" in said[3]
+    assert "every iteration trains the value model alone" in said[2] and "warm-up" not in said[3]
     assert "2 held out of arithmetic (7 too long, dropped)" in said[3]
     assert "push  the PRM on the hub will name its reference" in said[3] and "push" not in said[0]
     assert "policy (outcome alone: no PRM), each" in said[0]

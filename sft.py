@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] = ()) -> None:
             constant="DATA",
         )
     lock, saved = processes.claim_folder(accelerator, folder, saved)
-    state = checkpoint.read_loop_state(saved) if saved else {}
+    state = checkpoint.read_loop_state(saved) if saved else {}  # the main process's
     trainee = make_trainee(
         accelerator,
         "model",

@@ -287,11 +287,8 @@ def explain_giving_up(metrics: dict, accuracy_low: float, accuracy_high: float) 
 
 def _advise(metrics: dict, accuracy_low: float, accuracy_high: float) -> str:
     """Return what to do about prompts none of which passes."""
-    accuracy, cut, verdicts = (
-        metrics["train_accuracy"],
-        metrics["prompts_truncated"],
-        _count_verdicts(metrics),
-    )
+    accuracy, cut = metrics["train_accuracy"], metrics["prompts_truncated"]
+    verdicts = _count_verdicts(metrics)
     if cut:
         return (
             f"{cut} prompts of the last iteration did not pass only because a response was cut "

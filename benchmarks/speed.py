@@ -43,12 +43,14 @@ def main() -> None:
     parser.add_argument(
         "--model", help="rollouts, iteration: another causal LM, whose EOS has the number 2"
     )
+    parser.add_argument("--prompts", type=int, default=4, help="iteration with --model: prompts")
+    parser.add_argument("--tokens", type=int, default=96, help="and tokens of each response")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path("runs/growth.png"), help="growth: plot")
     arguments = parser.parse_args()
     parts = {
         "rollouts": lambda: compare_rollouts(arguments.model, arguments.repeats),
-        "iteration": lambda: compare_iterations(arguments.model, arguments.repeats),
+        "iteration": lambda: compare_iterations(arguments),
         "growth": lambda: measure_growth(arguments.repeats, arguments.output),
         "bandwidth": measure_bandwidth,
     }
@@ -136,20 +138,21 @@ def print_rollouts(name: str, model, prompts: list, lengths: torch.Tensor, repea
     print(f"{name:<58}{speeds[0]:>10,.0f}{speeds[1]:>10,.0f}  {ratio}", flush=True)
 
 
-def compare_iterations(model: str | None, repeats: int) -> None:
+def compare_iterations(arguments: argparse.Namespace) -> None:
     """Print seconds per iteration of PRIME, outcome-only RLOO and TRL's RLOO, and shares."""
-    sizes = f"{4 if model else 64} x 4 responses, {model or 'embedded model'}"
+    model, prompts = arguments.model, arguments.prompts
+    sizes = f"{prompts if model else 64} x 4 responses, {model or 'embedded model'}"
     print(f"{sizes:<34}{'PRIME':>8}{'outcome':>9}{'TRL':>8}", end="")
     print(f"{'PRIME/TRL':>19}{'PRIME/outcome':>20}  shares: generate, verify, PRM, policy")
     lengths = {"all of 40 tokens": 40, "as they come, up to 96 tokens": None}
     own, options = [], []
     if model:
-        lengths = {"all of 96 tokens": 96}
-        own = [f"MODEL={model}", "PROMPTS_PER_ITERATION=4", "NUM_ITERATIONS=2"]
-        options = ["--prompts", "4", "--iterations", "2"]
+        lengths = {f"all of {arguments.tokens} tokens": arguments.tokens}
+        own = [f"MODEL={model}", f"PROMPTS_PER_ITERATION={prompts}", "NUM_ITERATIONS=2"]
+        options = ["--prompts", str(prompts), "--iterations", "2"]
     for name, tokens in lengths.items():
         rounds = []
-        for _ in range(repeats):
+        for _ in range(arguments.repeats):
             prime, length, shares = run_ours(tokens, *own)
             outcome, _, _ = run_ours(tokens, *own, "PROCESS_COEF=0")
             trl, trl_length = run_trl(model or EMBEDDED, tokens, *options)
@@ -182,6 +185,7 @@ def run_ours(tokens: int | None, *overrides: str) -> tuple[float, float, list[fl
             "PRM_OPTIMIZER_STEPS": 1,
             "MIXED_PRECISION": "bf16" if DEVICE.type == "cuda" else "no",
             "ROLLOUT_DTYPE": "bfloat16" if DEVICE.type == "cuda" else "float32",
+            "MICRO_BATCH_TOKENS": 16_384 if DEVICE.type == "cuda" else 4096,
         }
         forced = [str(ROOT / "benchmarks" / "forced_run.py"), str(tokens)]
         command = [sys.executable, *(forced if tokens else [str(ROOT / "train_prime.py")])]

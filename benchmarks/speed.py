@@ -144,8 +144,7 @@ def compare_iterations(arguments: argparse.Namespace) -> None:
     sizes = f"{prompts if model else 64} x 4 responses, {model or 'embedded model'}"
     print(f"{sizes:<34}{'PRIME':>8}{'outcome':>9}{'TRL':>8}", end="")
     print(f"{'PRIME/TRL':>19}{'PRIME/outcome':>20}  shares: generate, verify, PRM, policy")
-    lengths = {"all of 40 tokens": 40, "as they come, up to 96 tokens": None}
-    own, options = [], []
+    own, options, lengths = [], [], {"all of 40 tokens": 40, "as they come, up to 96 tokens": None}
     if model:
         lengths = {f"all of {arguments.tokens} tokens": arguments.tokens}
         own = [f"MODEL={model}", f"PROMPTS_PER_ITERATION={prompts}", "NUM_ITERATIONS=2"]

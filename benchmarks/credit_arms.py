@@ -35,6 +35,10 @@ RULES = {
     "RLOO": Rule({"source": None, "PROCESS_COEF": 0}),
     "oracle": ORACLE,
     "oracle, same facts": ORACLE._replace(own={**ORACLE.own, "fixed": True}),
+    "regression": Rule(
+        {"source": "regression", **_FROZEN},
+        [_LESS, {"use": "progress"}, {"use": "value", "lambda": 0.9}],
+    ),
     "PRIME": Rule({}, _PRM_VARIANTS),
     "PRIME, pairs": Rule({"loss": "pairs"}, _PRM_VARIANTS),
     "PRIME, trust": Rule({"trust": True}, _TRUST_VARIANTS),

@@ -7,6 +7,7 @@ The first argument is a JSON object: see DEFAULTS. The second is a task of credi
 import itertools
 import json
 import random
+import re
 import sys
 from collections import deque
 from functools import partial
@@ -21,6 +22,7 @@ import numpy as np
 import rules
 import torch
 from claims_run import find_result
+from outcome_regression import OutcomeRegression
 from torch import Tensor
 
 import train_prime
@@ -40,7 +42,7 @@ from training.optimizer_steps import compute_logprobs, take_step
 from training.prm_pass import pass_rows
 
 DEFAULTS = {
-    "source": "prm",  # of process rewards: "prm", "oracle", "self" (SPRO), "vine", None
+    "source": "prm",  # of process rewards: or "oracle", "regression", "self" (SPRO), "vine", None
     "use": "reward",  # "reward", "value", "progress", "min", "step", "spread", "masked"
     "lambda": 1.0,  # of "value"
     "loss": "ce",  # of the PRM: "ce", "pairs", "prefix"
@@ -67,6 +69,7 @@ class Credit:
         iterations = memory.get(self.settings["learns"], self.settings["learns"])
         self.past: deque[list[Group]] = deque(maxlen=iterations and iterations - 1)
         self.accuracy = 0.5  # running, of fresh responses
+        self.regression = OutcomeRegression()
 
     def learn(self, run, timer: PhaseTimer, iteration: int, collected: Collected) -> dict:
         """Replace train_prime.learn()."""
@@ -87,6 +90,8 @@ class Credit:
             elif source == "oracle":
                 told = self.flip(verdicts, texts, steps, iteration)
                 rewards = place(told, texts, steps, rewards)
+            elif source == "regression":
+                rewards = place(self.regress(run, collected, texts, steps), texts, steps, rewards)
             elif source == "self":
                 rewards = self.compare(run, run.roles.policy.module, rollouts)
             elif source == "vine":
@@ -131,6 +136,19 @@ class Credit:
             ]
             told.append([v if v is None else v != (c < share) for v, c in zip(own, chances)])
         return told
+
+    def regress(self, run, collected: Collected, texts, steps) -> list[list[float | None]]:
+        """Return what each line is worth by the outcomes of before; then learn from the fresh."""
+        lines = [read_lines(*own) for own in zip(texts, steps)]
+        worth = [[self.regression.weigh(line) if line else None for line in own] for own in lines]
+        fresh = [
+            [line for line in read_lines(own, split_steps(own)) if line]
+            for group in collected.sampled
+            for own in (token_texts(run.tokenizer, ids) for ids in group.response_ids)
+        ]
+        outcomes = [outcome for group in collected.sampled for outcome in group.outcome_rewards]
+        self.regression.learn(fresh, outcomes)
+        return worth
 
     def branch(self, run, timer, iteration: int, kept: list[Group], steps, verdicts) -> Tensor:
         """Return what each step adds to the value (VinePPO, arXiv 2410.01679), as rewards (B, T).
@@ -273,14 +291,22 @@ class Credit:
         return whitened(advantages, mask) if c.WHITEN else advantages
 
 
-def place(verdicts, texts, steps, like: Tensor) -> Tensor:
-    """Return the oracle's rewards (B, T): 1 or -1 at the last token of a step that is not blank."""
+def place(values, texts, steps, like: Tensor) -> Tensor:
+    """Return rewards (B, T) at the last token of each step that is not blank: a number, or of a
+    verdict 1 or -1. A step of value None has none.
+    """
     rewards = torch.zeros_like(like)
-    for row, (own, spans) in enumerate(zip(verdicts, steps)):
-        for (start, end), right in zip(spans, own):
-            if right is not None:
-                rewards[row, find_result(texts[row], start, end)] = 1.0 if right else -1.0
+    for row, (own, spans) in enumerate(zip(values, steps)):
+        for (start, end), value in zip(spans, own):
+            if value is not None:
+                reward = {True: 1.0, False: -1.0}[value] if isinstance(value, bool) else value
+                rewards[row, find_result(texts[row], start, end)] = reward
     return rewards
+
+
+def read_lines(texts: list[str], steps) -> list[str]:
+    """Return the text of each step, without special tokens and white space."""
+    return [re.sub(r"<\|\w+\|>|\s", "", "".join(texts[start:end])) for start, end in steps]
 
 
 def measure_steps(verdicts, steps, rewards: Tensor | None) -> dict:

@@ -1,9 +1,12 @@
 """The bench of credit rules: what it chooses, what it reports, and a run of a rule."""
 
 import json
+import random
 import sys
+from types import SimpleNamespace
 
 import pytest
+import torch
 from small_runs import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -13,6 +16,7 @@ import credit_rules  # noqa: E402
 import credit_rules_report as report  # noqa: E402
 import rules_run  # noqa: E402
 from credit_rules import Job  # noqa: E402
+from outcome_regression import OutcomeRegression  # noqa: E402
 
 import train_prime  # noqa: E402
 from checks.constants import read_constants  # noqa: E402
@@ -180,3 +184,39 @@ def test_what_a_reward_model_learns_from_again(learns, wanted):
         assert len(older) == len(set(older)) == count and set(older) <= set(seen)
         assert learns != 3 or set(older) == set(seen[-4:])
         seen += fresh
+
+
+def test_a_regression_learns_from_outcomes_which_lines_are_right():
+    generator = random.Random(0)
+    right, wrong = [f"{n}+1=2" for n in range(6)], [f"{n}+1=3" for n in range(6)]
+    responses = [[generator.choice(pair) for pair in zip(right, wrong)] for _ in range(400)]
+    outcomes = [float(sum(line in right for line in own) >= 4) for own in responses]
+    regression = OutcomeRegression()
+    assert regression.weigh("0+1=2") == 0.0
+    for start in range(0, 400, 100):  # each time from what is known so far
+        regression.learn(responses[start : start + 100], outcomes[start : start + 100])
+    for one, other in zip(right, wrong):
+        assert regression.weigh(one) > 0.5 and regression.weigh(other) < -0.5
+    again = OutcomeRegression()
+    again.learn(responses, outcomes)
+    for line in (*right, *wrong):  # converged, so in one go it says the same
+        assert again.weigh(line) == pytest.approx(regression.weigh(line), abs=0.02)
+
+
+def test_the_worth_of_lines_comes_from_outcomes_of_before():
+    texts = [["[ADV]", "\n", "1", "+1", "=2", "\n", "3*1", "=4", "<|im_end|>"]]
+    group = SimpleNamespace(response_ids=[[0], [1]], outcome_rewards=[1.0, 0.0])
+    spoken = {0: texts[0], 1: ["[ADV]", "\n", "1", "+1", "=5", "\n", "3*1", "=4", "<|im_end|>"]}
+    credit = rules_run.Credit({"source": "regression"}, "exam")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rules_run, "token_texts", lambda _, ids: spoken[ids[0]])
+        steps = [rules_run.split_steps(texts[0])]
+        collected = SimpleNamespace(sampled=[group])
+        first, second = (
+            credit.regress(SimpleNamespace(tokenizer=None), collected, texts, steps)
+            for _ in range(2)
+        )
+    assert set(first[0]) <= {0.0, None}
+    places = rules_run.place(second, texts, steps, torch.zeros(1, 9))[0]
+    assert places[4] > 0.1 and places[[1, 2, 3, 5, 6]].abs().sum() == 0
+    assert abs(places[8]) < 0.1 * places[4]  # 3*1=4 is in both

@@ -4,9 +4,10 @@ Does any use of a process reward model beat outcome-only RLOO where RLOO is at i
 RLOO and the oracle try four learning rates of the policy. RLOO then tries, at the best of them,
 what else may help it (BASES). All rules take over what it has chosen there. The others try RLOO's
 rate and its two neighbours, then their variants at the best of these: six runs, RLOO eight, and one
-more for each rate beyond while the highest is best. The best setting runs on five other seeds, at
-its own rate and at RLOO's. The second task takes over what the first has chosen, for the main rules
-and the best of the others. So nothing is chosen there but RLOO's own setting, the baseline.
+more for each rate beyond while the last is best. The best setting runs on five other seeds, at its
+own rate and at RLOO's. On the second task the main rules and the best of the others run as the
+first has chosen them, with RLOO's rate and base there. So nothing is chosen there but RLOO's own
+setting, the baseline.
 
 Every complete run leaves a line in results.jsonl and is not repeated while its constants stay.
 --quick compares the main rules on two seeds. It tries only settings that the record of this
@@ -34,7 +35,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 import credit_tasks
 from claims_arms import HARD
 from claims_report import read_metrics
-from credit_arms import BASES, ERRING, RULES
+from credit_arms import BASES, ERRING, RULES, WEIGHTS
 from credit_rules_report import (
     Results,
     by_seed,
@@ -48,7 +49,7 @@ from credit_rules_report import (
 RECORD = ROOT / "docs/credit-rules.jsonl"
 FIRST, SECOND = "exam", "walk"
 CANDIDATES = ("hard", "walk", "exam")  # among which the search looks
-FLIPPED = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+FLIPPED = (0.05, 0.1, 0.2, 0.3, 0.5)
 ITERATIONS = 80
 RATES, BEYOND = (1e-5, 3e-5, 1e-4, 3e-4), (1e-3, 3e-3)
 COLLAPSE = re.compile("The gradient of the .* is (nan|inf)")
@@ -165,10 +166,10 @@ class Bench:
             ]
             self.run(plain)
             for rule in together:
-                for rate in (*RATES, *BEYOND):  # while the best rate is the highest
+                for rate in (*RATES, *BEYOND, *reversed(RATES)):  # while the last one is best
                     best = self.find_best(task, rule)
-                    highest = max(job.rate for job in self.trials(task, rule))
-                    if best.rate == highest < rate:
+                    tried = [job.rate for job in self.trials(task, rule)]
+                    if best.rate == max(tried) < rate or best.rate == min(tried) > rate:
                         self.run([best._replace(rate=rate)])
             jobs = []
             for rule in together:
@@ -203,10 +204,12 @@ class Bench:
 
     def settings_of(self, task: str, rule: str) -> tuple[Job, Job, Job]:
         """Return the jobs, on any seed, that the table compares: at the rule's own rate, at RLOO's,
-        at ten times its own. What the first task has chosen holds on the second too, but for RLOO.
+        at ten times its own. The second task takes over the first's variants, not their rates.
         """
-        own = self.find_best(task if rule == "RLOO" else FIRST, rule)._replace(task=task)
-        rloo = self.find_best(FIRST, "RLOO")
+        rloo = self.find_best(task, "RLOO")
+        own = rloo if rule == "RLOO" else self.find_best(FIRST, rule)
+        if task != FIRST:
+            own = own._replace(task=task, base=rloo.base, rate=rloo.rate)
         return own, own._replace(rate=rloo.rate), own._replace(rate=10 * own.rate)
 
     def mean_end(self, rule: str) -> float:
@@ -256,19 +259,35 @@ def go_wild(bench: Bench, rules: Sequence[str]) -> None:
 
 
 def flip(bench: Bench, rules: Sequence[str]) -> None:
-    """Run the oracle with a share of its verdicts inverted."""
+    """Run the oracle with a share of its verdicts inverted, at each share with its best weight."""
     bench.choose(FIRST, ["oracle"])
-    jobs = [job for own in list_flips(bench).values() for job in own.values()]
+    bench.run([job for own in list_flips(bench).values() for jobs in own.values() for job in jobs])
+    jobs = [job for own in find_flips(bench).values() for job in own.values()]
     bench.run([job._replace(seed=seed) for job in jobs for seed in SEEDS])
 
 
-def list_flips(bench: Bench) -> dict[str, dict[float, Job]]:
-    """Return the jobs of the oracle's best setting, by what it errs on and by the share."""
-    job, _, _ = bench.settings_of(FIRST, "oracle")
-    perfect, flips = {0.0: job}, {}
-    for rule, name in ERRING.items():
-        erring = {share: job._replace(rule=rule, flipped=share) for share in FLIPPED if share}
-        flips[name] = perfect | erring
+def list_flips(bench: Bench) -> dict[str, dict[float, list[Job]]]:
+    """Return the jobs on the trial seed, by what the oracle errs on and by the share."""
+    best = bench.find_best(FIRST, "oracle")
+    weights = [best._replace(variant=number) for number in WEIGHTS]
+    return {
+        name: {
+            share: [job._replace(rule=rule, flipped=share) for job in weights] for share in FLIPPED
+        }
+        for rule, name in ERRING.items()
+    }
+
+
+def find_flips(bench: Bench) -> dict[str, dict[float, Job]]:
+    """Return the best of these jobs, as far as they have run; without errors, the oracle's."""
+    flips = {}
+    for name, shares in list_flips(bench).items():
+        flips[name] = {0.0: bench.find_best(FIRST, "oracle")}
+        for share, jobs in shares.items():
+            tried = [job for job in jobs if job in bench.results]
+            if tried:
+                ends = {job: bench.results[job]["last_fifth"] for job in tried}
+                flips[name][share] = max(ends, key=ends.get)
     return flips
 
 
@@ -286,7 +305,7 @@ def report(bench: Bench) -> str:
     tables.append(f"## Trials, seed {TRIAL_SEED}\n\n{list_trials(results, TRIAL_SEED)}")
     if "RLOO" in rules:
         arms = [bench.settings_of(FIRST, rule)[0] for rule in MAIN if rule in rules]
-        flips = list_flips(bench) if "oracle" in rules else {}
+        flips = find_flips(bench) if "oracle" in rules else {}
         draw(bench.out / "credit-rules.png", results, arms, flips)
     (bench.out / "table.md").write_text("\n".join(tables))
     return "\n".join(tables)

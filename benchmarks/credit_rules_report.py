@@ -108,12 +108,14 @@ def tabulate(results: Results, confirmed: dict[str, tuple]) -> str:
 
 def list_trials(results: Results, seed: int) -> str:
     """Return a Markdown table of all runs on the trial seed, the best of a rule first."""
-    rows = [["task", "rule", "variant", "rate", "last fifth", "all iterations"], ["---"] * 6]
+    heads = ["task", "rule", "base", "variant", "rate", "flipped", "last fifth", "all iterations"]
+    rows = [heads, ["---"] * len(heads)]
     tried = [job for job in results if job.seed == seed]
     for job in sorted(tried, key=lambda job: (*job[:2], -results[job]["last_fifth"])):
         run = results[job]
         figures = [f"{run['last_fifth']:.1f}", f"{run['all']:.1f}"]
-        rows.append([job.task, job.rule, str(job.variant), f"{job.rate:g}", *figures])
+        own = [job.task, job.rule, str(job.base), str(job.variant), f"{job.rate:g}"]
+        rows.append([*own, f"{job.flipped:g}", *figures])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 

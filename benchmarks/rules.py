@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from advantage import rloo
+from advantage import process_returns
 
 _SHRINKAGE = 0.5  # right and wrong responses that are added to the others of a prompt
 
@@ -33,6 +33,14 @@ def prefix_logits(process_rewards: Tensor, response_mask: Tensor, scale: float) 
     sums = (process_rewards * response_mask).cumsum(-1)  # (B, T)
     counts = response_mask.cumsum(-1).clamp(min=1)  # (B, T)
     return scale * sums / counts * response_mask
+
+
+def without_margin(values: Tensor, margin: float) -> Tensor:
+    """Return the logit of the probability at which prefix_loss() has its least at these values:
+
+    log sigma(v + margin) - log sigma(margin - v)
+    """
+    return F.logsigmoid(values + margin) - F.logsigmoid(margin - values)
 
 
 def prefix_loss(
@@ -111,16 +119,16 @@ def sum_steps(process_rewards: Tensor, steps: Steps) -> list[Tensor]:
 def least_to_come(
     process_rewards: Tensor, response_mask: Tensor, samples_per_prompt: int, steps: Steps
 ) -> Tensor:
-    """Return the response's least step reward (PURE, arXiv 2504.15275) up to the step that has it,
-    and 0 after that step; each against the leave-one-out baseline of rloo(), (B, T).
+    """Return the returns-to-go (B, T) of one reward a response: its least step's (PURE, arXiv
+    2504.15275), at that step's last token, against the siblings' mean per token as in Eq. 5.
 
     PURE weights steps by a softmin; this is its limit.
     """
-    returns = torch.zeros_like(process_rewards)
+    least = torch.zeros_like(process_rewards)
     for row, (own, rewards) in enumerate(zip(steps, sum_steps(process_rewards, steps))):
         worst = int(rewards.argmin())
-        returns[row, : own[worst][1]] = rewards[worst]
-    return rloo(returns, response_mask, samples_per_prompt)
+        least[row, own[worst][1] - 1] = rewards[worst]
+    return process_returns(least, response_mask, samples_per_prompt, gamma=1.0)
 
 
 def step_advantages(

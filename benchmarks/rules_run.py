@@ -7,7 +7,6 @@ The first argument is a JSON object: see DEFAULTS. The second is a task of credi
 import itertools
 import json
 import random
-import re
 import sys
 from collections import deque
 from functools import partial
@@ -16,13 +15,12 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent)]
 
 import checks.openmp  # noqa: F401  # isort: skip  (before torch)
-import credit
 import credit_tasks
 import numpy as np
 import rules
 import torch
-from claims_run import find_result
 from outcome_regression import OutcomeRegression
+from step_rewards import measure_steps, place, read_lines
 from torch import Tensor
 
 import train_prime
@@ -43,11 +41,11 @@ from training.prm_pass import pass_rows
 
 DEFAULTS = {
     "source": "prm",  # of process rewards: or "oracle", "regression", "self" (SPRO), "vine", None
-    "use": "reward",  # "reward", "value", "progress", "min", "step", "spread", "masked"
+    "use": "reward",  # or "value", "raw value", "progress", "min", "step", "spread", "masked"
     "lambda": 1.0,  # of "value"
     "loss": "ce",  # of the PRM: "ce", "pairs", "prefix"
-    "learns": "kept",  # from these prompts; "sampled": from all; n: all of the last n iterations;
-    # "replay": all of this one and twice as many of all before
+    "learns": "kept",  # from these prompts; "sampled": and from those that the filter drops;
+    # n: all of the last n iterations; "replay": all of this one and twice as many of all before
     "trust": False,  # the coefficient is multiplied by rules.trust()
     "flipped": 0.0,  # share of the oracle's verdicts that are wrong
     "fixed": False,  # True: it is wrong about the same facts for the whole run
@@ -68,7 +66,7 @@ class Credit:
         memory = {"kept": 1, "sampled": 1, "replay": None}
         iterations = memory.get(self.settings["learns"], self.settings["learns"])
         self.past: deque[list[Group]] = deque(maxlen=iterations and iterations - 1)
-        self.accuracy = 0.5  # running, of fresh responses
+        self.accuracy, self.measured = 0.5, 0  # running, of fresh responses; how often
         self.regression = OutcomeRegression()
 
     def learn(self, run, timer: PhaseTimer, iteration: int, collected: Collected) -> dict:
@@ -143,10 +141,10 @@ class Credit:
         worth = [[self.regression.weigh(line) if line else None for line in own] for own in lines]
         fresh = [
             [line for line in read_lines(own, split_steps(own)) if line]
-            for group in collected.sampled
+            for group in list_used(collected)
             for own in (token_texts(run.tokenizer, ids) for ids in group.response_ids)
         ]
-        outcomes = [outcome for group in collected.sampled for outcome in group.outcome_rewards]
+        outcomes = [own for group in list_used(collected) for own in group.outcome_rewards]
         self.regression.learn(fresh, outcomes)
         return worth
 
@@ -201,22 +199,19 @@ class Credit:
         value must not know its response's own label: it comes from these passes too.
         """
         prm, reference, learns = run.roles.prm, run.roles.reference, self.settings["learns"]
-        fresh = list(collected.kept if learns == "kept" else collected.sampled)
+        fresh = list(collected.kept) if learns == "kept" else list_used(collected)
         older = self.recall(fresh)
         before = None
         if self.settings["use"] in ("value", "progress") and learns != "kept":
             before = self.compare(run, prm.module, rollouts)
-        if not fresh:  # the surplus was enough
-            return before if before is not None else self.compare(run, prm.module, rollouts), {}
         pad, K = find_pad_token_id(run.tokenizer), train_prime.SAMPLES_PER_PROMPT
         data = make_rollouts([*older, *fresh], pad, run.accelerator.device, run.siblings)
         prompts = number_prompts(data.outcome_rewards, K)
         seen, known = (torch.zeros_like(data.response_mask, dtype=torch.float32) for _ in range(2))
-        wanted = train_prime.PRM_OPTIMIZER_STEPS * len([*older, *fresh]) // len(collected.kept)
         common = dict(beta=train_prime.BETA, temperature=train_prime.TEMPERATURE)
         common["micro_batch_tokens"] = train_prime.MICRO_BATCH_TOKENS
         loss = "pairs" if self.settings["loss"] == "pairs" else "ce"
-        for rows in split_rows(len(seen), K, max(1, wanted)):
+        for rows in split_rows(len(seen), K, train_prime.PRM_OPTIMIZER_STEPS):
             args = (run.accelerator, prm, reference, data, rows, prompts)
             own, ref_logprobs = pass_rows(*args, loss=loss, **common)
             seen, known = seen + own, known + ref_logprobs
@@ -226,7 +221,9 @@ class Credit:
         margins = pair_margins(*columns, prompts[new])
         accuracy = pair_accuracy(margins)
         if len(margins):
-            self.accuracy = _AGE * self.accuracy + (1 - _AGE) * accuracy
+            age = min(_AGE, self.measured / (self.measured + 1))  # a mean, as long as there are few
+            self.accuracy = age * self.accuracy + (1 - age) * accuracy
+            self.measured += 1
         metrics = {"prm_accuracy": accuracy, "trust": rules.trust(self.accuracy)}
         if self.settings["use"] in ("value", "progress"):
             return seen if learns == "kept" else before, metrics
@@ -263,10 +260,15 @@ class Credit:
         if not self.settings["source"]:
             rewards, coefficient = torch.zeros_like(rewards), 0.0
         scale = c.PROCESS_SCALE
+        if use == "raw value":
+            values = rules.running_logits(rewards, mask)[:, :-1]
+            own = gae(outcomes, values, mask, 1.0, self.settings["lambda"])
+            return whitened(own, mask) if c.WHITEN else own
         if use in ("value", "progress"):
             logits = rules.running_logits(rewards, mask)
             if self.settings["loss"] == "prefix":
                 values = rules.prefix_logits(rewards, mask, self.settings["scale"])
+                values = rules.without_margin(values, self.settings["margin"])
                 logits = torch.cat([torch.zeros_like(values[:, :1]), values], dim=1)
             values = rules.calibrated_values(logits, outcomes, mask, K)
             if use == "value":
@@ -291,42 +293,14 @@ class Credit:
         return whitened(advantages, mask) if c.WHITEN else advantages
 
 
-def place(values, texts, steps, like: Tensor) -> Tensor:
-    """Return rewards (B, T) at the last token of each step that is not blank: a number, or of a
-    verdict 1 or -1. A step of value None has none.
+def list_used(collected: Collected) -> list[Group]:
+    """Return the prompts that are kept, and those that the filter has dropped for good.
+
+    Those that wait in the surplus are learned from when they are trained on: nothing may know their
+    labels before.
     """
-    rewards = torch.zeros_like(like)
-    for row, (own, spans) in enumerate(zip(values, steps)):
-        for (start, end), value in zip(spans, own):
-            if value is not None:
-                reward = {True: 1.0, False: -1.0}[value] if isinstance(value, bool) else value
-                rewards[row, find_result(texts[row], start, end)] = reward
-    return rewards
-
-
-def read_lines(texts: list[str], steps) -> list[str]:
-    """Return the text of each step, without special tokens and white space."""
-    return [re.sub(r"<\|\w+\|>|\s", "", "".join(texts[start:end])) for start, end in steps]
-
-
-def measure_steps(verdicts, steps, rewards: Tensor | None) -> dict:
-    """Return the share of right steps. If there are rewards, also return how well they tell right
-    steps from wrong ones: credit.py's two measures.
-    """
-    every = [right for row in verdicts for right in row if right is not None]
-    measures = {"step_accuracy": float(np.mean(every)) if every else None}
-    if rewards is None:
-        return measures
-    sums = rules.sum_steps(rewards, steps)
-    judged = [
-        [(float(reward), right) for reward, right in zip(own, row) if right is not None]
-        for own, row in zip(sums, verdicts)
-    ]
-    located = [row for row in judged if len(row) > 1 and not all(right for _, right in row)]
-    found = [credit.find_lowest(row) == credit.find_first_wrong(row) for row in located]
-    measures["step_auc"] = credit.auc([judged]) if 0 < sum(every) < len(every) else None
-    measures["first_wrong_found"] = float(np.mean(found)) if found else None
-    return measures
+    other = {id(group) for group in (*collected.kept, *collected.surplus)}
+    return [*collected.kept, *(group for group in collected.sampled if id(group) not in other)]
 
 
 if __name__ == "__main__":

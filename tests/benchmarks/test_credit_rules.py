@@ -15,6 +15,7 @@ import credit_arms  # noqa: E402
 import credit_rules  # noqa: E402
 import credit_rules_report as report  # noqa: E402
 import rules_run  # noqa: E402
+import step_rewards  # noqa: E402
 from credit_rules import Job  # noqa: E402
 from outcome_regression import OutcomeRegression  # noqa: E402
 
@@ -43,11 +44,12 @@ def test_the_best_rate_is_chosen_then_the_best_base_or_variant_at_it(tmp_path):
     assert bench.find_best("exam", "RLOO") == Job("exam", "RLOO", 2, 0, 3e-5, 1)
     own = {(2, 0, 1e-5): 40, (2, 0, 3e-5): 35, (2, 1, 1e-5): 41, (0, 0, 1e-4): 90}
     fill(bench, {Job("exam", "PRIME", b, v, rate, 1): last for (b, v, rate), last in own.items()})
-    own, at_rloo, tenfold = bench.settings_of("walk", "PRIME")
-    assert own == Job("walk", "PRIME", 2, 1, 1e-5, 1)
+    own, at_rloo, tenfold = bench.settings_of("exam", "PRIME")
+    assert own == Job("exam", "PRIME", 2, 1, 1e-5, 1)
     assert at_rloo == own._replace(rate=3e-5) and tenfold.rate == pytest.approx(1e-4)
     fill(bench, {Job("walk", "RLOO", 0, 0, 1e-4, 1): 50})
-    assert bench.settings_of("walk", "RLOO")[0].rate == 1e-4  # its own there
+    assert bench.settings_of("walk", "RLOO")[0].rate == 1e-4  # its own there, and all others'
+    assert bench.settings_of("walk", "PRIME")[0] == Job("walk", "PRIME", 0, 1, 1e-4, 1)
 
 
 def test_all_rules_get_the_base_that_rloo_chose_and_rates_go_on_while_the_highest_wins(
@@ -71,6 +73,40 @@ def test_all_rules_get_the_base_that_rloo_chose_and_rates_go_on_while_the_highes
     assert bench.list_rates("exam", "PRIME") == (3e-5, 1e-4, 3e-4)
     fill(bench, {Job("walk", "RLOO", 0, 0, 1e-5, 1): 50})
     assert bench.list_rates("walk", "PRIME") == (1e-5, 3e-5)
+    fill(bench, {Job("hard", "RLOO", 0, 0, 3e-4, 1): 50})
+
+    def fall(jobs):
+        bench.results.update({job: make_line(50 - 1e4 * job.rate) for job in jobs})
+
+    monkeypatch.setattr(bench, "run", fall)
+    bench.choose("hard", ["PRIME"])  # 1e-4, 3e-4 and 1e-3 at first
+    assert min(job.rate for job in bench.trials("hard", "PRIME")) == 1e-5
+
+
+def test_an_oracle_that_errs_gets_its_best_weight_at_each_share(tmp_path):
+    bench = credit_rules.Bench(tmp_path)
+    fill(bench, {Job("exam", "RLOO", 0, 0, 1e-4, 1): 60})
+    fill(bench, {Job("exam", "oracle", 0, number, 1e-4, 1): 80 + number for number in range(4)})
+    for share, ends in {0.05: (70, 75, 72), 0.2: (66, 60, 61)}.items():
+        for number, last in enumerate(ends):
+            fill(bench, {Job("exam", "oracle", 0, number, 1e-4, 1, share): last})
+    found = credit_rules.find_flips(bench)
+    assert {share: job.variant for share, job in found["at random"].items()} == {
+        0.0: 3,
+        0.05: 1,
+        0.2: 0,
+    }
+    assert list(found["on the same facts for the whole run"]) == [0.0]
+    for jobs in credit_rules.list_flips(bench)["on the same facts for the whole run"].values():
+        assert {job.rule for job in jobs} == {"oracle, same facts"} and len(jobs) == 3
+
+
+def test_a_prompt_that_waits_is_learned_from_when_its_turn_comes():
+    kept, dropped, waits = object(), object(), object()
+    before = SimpleNamespace(kept=[kept], surplus=[waits], sampled=[kept, dropped, waits])
+    after = SimpleNamespace(kept=[waits], surplus=[], sampled=[])
+    assert rules_run.list_used(before) == [kept, dropped]
+    assert rules_run.list_used(after) == [waits]
 
 
 def test_a_line_of_other_constants_is_not_used(tmp_path, monkeypatch):
@@ -211,12 +247,12 @@ def test_the_worth_of_lines_comes_from_outcomes_of_before():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rules_run, "token_texts", lambda _, ids: spoken[ids[0]])
         steps = [rules_run.split_steps(texts[0])]
-        collected = SimpleNamespace(sampled=[group])
+        collected = SimpleNamespace(sampled=[group], kept=[group], surplus=[])
         first, second = (
             credit.regress(SimpleNamespace(tokenizer=None), collected, texts, steps)
             for _ in range(2)
         )
     assert set(first[0]) <= {0.0, None}
-    places = rules_run.place(second, texts, steps, torch.zeros(1, 9))[0]
+    places = step_rewards.place(second, texts, steps, torch.zeros(1, 9))[0]
     assert places[4] > 0.1 and places[[1, 2, 3, 5, 6]].abs().sum() == 0
     assert abs(places[8]) < 0.1 * places[4]  # 3*1=4 is in both

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+import torch.nn.functional as F
 from small_runs import ROOT
 
 from advantage import gae, outcome_returns
@@ -47,6 +48,15 @@ def test_prefix_values_and_their_loss(rewards):
         assert not values[row, length:].any()
     loss = rules.prefix_loss(rewards, OUTCOMES, MASK, weights, 2.0, 0.7)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.7, 5.0])
+def test_the_margin_of_the_prefix_loss_is_taken_out_of_its_values(margin):
+    for share in (0.1, 0.5, 0.75):  # of right responses with this prefix: where is the loss least?
+        values = torch.linspace(-12, 12, 4801, dtype=torch.float64)
+        loss = share * F.softplus(margin - values) + (1 - share) * F.softplus(margin + values)
+        logit = rules.without_margin(values[loss.argmin()], margin)
+        assert float(logit.sigmoid()) == pytest.approx(share, abs=2e-3)
 
 
 def test_calibrated_values_by_hand(rewards):
@@ -114,17 +124,16 @@ def test_progress_sums_to_the_change_of_the_value(rewards):
 
 def test_the_least_step_to_come(rewards):
     found = rules.least_to_come(rewards, MASK, K, STEPS)
-    returns = []
+    least = []
     for row, own in zip(rewards, STEPS):
-        sums, tokens = [float(row[a:b].sum()) for a, b in own], []
-        for number, (start, end) in enumerate(own):
-            is_before = number <= sums.index(min(sums))
-            tokens += [min(sums) if is_before else 0.0] * (end - start)
-        returns.append(tokens)
-    for row, own in enumerate(returns):
+        sums = [float(row[a:b].sum()) for a, b in own]
+        tokens = [0.0] * own[-1][1]
+        tokens[own[sums.index(min(sums))][1] - 1] = min(sums)
+        least.append(tokens)
+    for row, own in enumerate(least):
         siblings = [r for r in range(row // K * K, row // K * K + K) if r != row]
-        baseline = sum(sum(returns[r]) / len(returns[r]) for r in siblings) / (K - 1)
-        expected = [value - baseline for value in own]
+        baseline = sum(sum(least[r]) / len(least[r]) for r in siblings) / (K - 1)
+        expected = [sum(own[t:]) - baseline * (len(own) - t) for t in range(len(own))]
         assert found[row, : len(own)].tolist() == pytest.approx(expected, abs=1e-6)
     assert not found[MASK == 0].any()
 

@@ -18,6 +18,7 @@ from accelerate.utils import set_seed
 from checks import files, machine, model_files, saved_constants
 from checks.allowed_values import check_evaluation_constants
 from checks.constants import read_constants
+from checks.errors import advising_on_memory
 from checks.files import make_file_name
 from evaluation import metrics, scoring, table
 from evaluation.notes import write_notes
@@ -185,7 +186,8 @@ def respond(accelerator: Accelerator, verifier: Verifier, tasks: Sequence[Task])
         own = [task for task in tasks if task.model == name and task.missing]
         if not own:
             continue
-        model = load_model(name, dtype=getattr(torch, DTYPE)).to(accelerator.device)
+        with advising_on_memory(f"Out of memory: {name} does not fit beside what else is there."):
+            model = load_model(name, dtype=getattr(torch, DTYPE)).to(accelerator.device)
         for task in own:
             missing = task.missing
             longest = max(len(task.prompts[number]["prompt_ids"]) for number in missing)

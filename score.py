@@ -10,6 +10,7 @@ finds wrong steps.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,6 +60,7 @@ def main() -> None:
         stem = arguments.output / stem.name
     files.check_folder(stem.parent, "--output")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")  # rows of many sizes
     scorer = scoring.load_scorer(settings, getattr(torch, arguments.dtype), device)
     torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every shape
     with (

@@ -51,13 +51,15 @@ _RUN = dict(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help="as above; none: all")
-    parser.add_argument("--size", choices=SIZES, default="1.5B", help="iteration: of the model")
+    parser.add_argument(
+        "--size", choices=SIZES, help="of iteration's model; else by the GPU's memory"
+    )
     parser.add_argument("--output", type=Path, default=Path("runs/gpu.md"))
     arguments = parser.parse_args()
     parts: dict[str, Callable[[], str]] = {
         "tests": run_tests,
         "attention": compare_attention,
-        "iteration": lambda: compare_iterations(arguments.size),
+        "iteration": lambda: compare_iterations(size),
         "decoding": measure_decoding,
         "repeats": compare_repeats,
         "processes": compare_processes,
@@ -68,6 +70,8 @@ def main() -> None:
     if not torch.cuda.is_available():
         sys.exit("This machine has no GPU that torch can use.")
     torch.backends.cuda.enable_cudnn_sdp(False)  # as training/processes.py sets it
+    is_large = torch.cuda.get_device_properties(0).total_memory > 64 * GIB
+    size = arguments.size or ("1.5B" if is_large else "0.5B")
     report = describe_machine()
     for name in arguments.parts or parts:
         started = time.monotonic()
@@ -154,7 +158,7 @@ def compare_iterations(size: str) -> str:
             MAX_PROMPT_TOKENS=256,
             MAX_RESPONSE_TOKENS=512,
             ROLLOUT_TOKENS=64 * (256 + 4 * 512),  # room for all
-            MICRO_BATCH_TOKENS=16_384,
+            MICRO_BATCH_TOKENS=16_384 if size == "1.5B" else 4096,
             PRM_OPTIMIZER_STEPS=2,
             OPTIMIZER_STEPS=2,
         )

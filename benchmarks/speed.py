@@ -2,7 +2,7 @@
 
     rollouts   tokens per second, against model.generate as TRL calls it; same model and lengths
     iteration  seconds per iteration of PRIME, of outcome-only RLOO, of TRL's RLOOTrainer (no PRM)
-    growth     seconds per iteration by responses, their length and model width; table and plot
+    growth     seconds per iteration by responses, their length and model width; and a plot
     bandwidth  share of the speed limit that reading weights and cache per token sets (GPU)
 
 The sides take turns in one run. Figures are medians over the repeats, with lowest and highest.
@@ -43,8 +43,8 @@ def main() -> None:
     parser.add_argument(
         "--model", help="rollouts, iteration: another causal LM, whose EOS has the number 2"
     )
-    parser.add_argument("--prompts", type=int, default=4, help="iteration with --model: prompts")
-    parser.add_argument("--tokens", type=int, default=96, help="and tokens of each response")
+    for name, default in (("--prompts", 4), ("--tokens", 96)):
+        parser.add_argument(name, type=int, default=default, help="iteration with --model")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path("runs/growth.png"), help="growth: plot")
     arguments = parser.parse_args()
@@ -140,10 +140,10 @@ def print_rollouts(name: str, model, prompts: list, lengths: torch.Tensor, repea
 
 def compare_iterations(arguments: argparse.Namespace) -> None:
     """Print seconds per iteration of PRIME, outcome-only RLOO and TRL's RLOO, and shares."""
-    model, prompts = arguments.model, arguments.prompts
-    sizes = f"{prompts if model else 64} x 4 responses, {model or 'embedded model'}"
-    print(f"{sizes:<34}{'PRIME':>8}{'outcome':>9}{'TRL':>8}", end="")
-    print(f"{'PRIME/TRL':>19}{'PRIME/outcome':>20}  shares: generate, verify, PRM, policy")
+    model, prompts = arguments.model, arguments.prompts if arguments.model else 64
+    sizes = f"{prompts} x 4 responses, {model or 'embedded model'}"
+    heads = f"{'PRIME':>8}{'outcome':>9}{'TRL':>8}{'PRIME/TRL':>19}{'PRIME/outcome':>20}"
+    print(f"{sizes:<34}{heads}  shares: generate, verify, PRM, policy")
     own, options, lengths = [], [], {"all of 40 tokens": 40, "as they come, up to 96 tokens": None}
     if model:
         lengths = {f"all of {arguments.tokens} tokens": arguments.tokens}
@@ -194,10 +194,8 @@ def run_ours(tokens: int | None, *overrides: str) -> tuple[float, float, list[fl
     metrics = [json.loads(line) for line in lines][1:]  # the first warms up
     seconds = statistics.median(line["seconds"] for line in metrics)
     phases = [f"seconds_{name}" for name in ("generate", "verify", "prm", "policy")]
-    shares = [
-        statistics.median(line.get(phase, 0.0) / line["seconds"] for line in metrics)
-        for phase in phases
-    ]
+    of_all = [[line.get(phase, 0.0) / line["seconds"] for line in metrics] for phase in phases]
+    shares = list(map(statistics.median, of_all))
     return seconds, statistics.fmean(line["response_tokens"] for line in metrics), shares
 
 

@@ -13,7 +13,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 import data
 from checks import model_files
-from checks.errors import UserError
+from checks.errors import UserError, advising_on_memory
 from checks.prm_record import read_record
 from models.batches import cut_by_tokens, pad_rows
 from models.loading import load_model
@@ -100,6 +100,7 @@ def encode_pairs(
     return prompts, responses
 
 
+@advising_on_memory("Out of memory while PRM and reference are loaded: they do not fit.")
 def load_scorer(settings: ScorerSettings, dtype: torch.dtype, device: torch.device) -> Scorer:
     """Load PRM and reference onto a device."""
     models = [

@@ -17,7 +17,7 @@ from generation.siblings import Batch
 
 _CAPTURING = ("cuda",)  # device types that can capture a graph
 _ROOM_STEPS = 128  # steps that there is room for at first; the room doubles when it is full
-_TOLERANCE = 1e-3  # of replayed logits, relative to the largest logit
+_TOLERANCE = 1e-3  # of replayed logits, relative to the largest logit; or a few roundings
 
 _log = logging.getLogger(__name__)
 _refused: WeakSet = WeakSet()  # models that run without a graph
@@ -77,7 +77,8 @@ class GraphedBatch(Batch):
                 return expected
             self.graph.replay()
             error = (self.logits - expected).abs().max()
-            if not error <= _TOLERANCE * expected.abs().max():  # NaN is an error too
+            allowed = max(_TOLERANCE, 4 * torch.finfo(expected.dtype).eps)
+            if not error <= allowed * expected.abs().max():  # NaN is an error too
                 _log.warning(
                     "A CUDA graph of %s gives other logits: not used. Generation goes on, slower.",
                     self.model.__class__,

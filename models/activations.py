@@ -29,10 +29,11 @@ TRIED_LAYERS = (2, 4)  # layers of the two models that are measured
 _DRAWING_BYTES = 12  # of a decoding step, for each logit: its probability, and that in float64
 
 
-def list_generated(constants: dict, num_processes: int) -> list[tuple[int, int]]:
-    """Return how many prompts, at most, a process generates for at once, and responses to each.
-
-    The first pair is for training, the second for evaluation, if there is any.
+def list_generated(
+    constants: dict, num_processes: int, prompt_tokens: int
+) -> list[tuple[int, int]]:
+    """Return how many prompts of a length, at most, a process generates for at once, and responses
+    to each. The first pair is for training, the second for evaluation, if there is any.
     """
     c = constants
     wanted = [(c["PROMPTS_PER_ITERATION"] / MIN_KEPT_FRACTION, c["SAMPLES_PER_PROMPT"])]
@@ -40,7 +41,7 @@ def list_generated(constants: dict, num_processes: int) -> list[tuple[int, int]]
         wanted.append((c["EVAL_PROMPTS"], 1))
     loads = []
     for prompts, samples in wanted:
-        fit = c["ROLLOUT_TOKENS"] // (c["MAX_PROMPT_TOKENS"] + samples * c["MAX_RESPONSE_TOKENS"])
+        fit = c["ROLLOUT_TOKENS"] // (prompt_tokens + samples * c["MAX_RESPONSE_TOKENS"])
         loads.append((max(1, min(fit, math.ceil(prompts / num_processes))), samples))
     return loads
 
@@ -113,7 +114,7 @@ def _generate_once(
     constants: dict, config: PretrainedConfig, num_processes: int, device_type: str
 ) -> int:
     """Return the most bytes alive at once while prompts are computed or tokens drawn."""
-    loads = list_generated(constants, num_processes)
+    loads = list_generated(constants, num_processes, constants["MAX_PROMPT_TOKENS"])
     prompts = max(prompts for prompts, _ in loads)
     bf16 = constants["ROLLOUT_DTYPE"] == "bfloat16"
 
@@ -121,7 +122,8 @@ def _generate_once(
     def forward(model: PreTrainedModel) -> None:
         _run_backbone(model, prompts, constants["MAX_PROMPT_TOKENS"], bf16)
 
-    rows = max(prompts * samples for prompts, samples in loads)
+    shortest = list_generated(constants, num_processes, 1)  # more of them fit at once
+    rows = max(prompts * samples for prompts, samples in shortest)
     logit_bytes = 2 if bf16 or constants["MIXED_PRECISION"] == "bf16" else 4
     drawing = rows * config.get_text_config().vocab_size * (logit_bytes + _DRAWING_BYTES)
     dtype = torch.bfloat16 if bf16 else torch.float32

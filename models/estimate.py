@@ -325,5 +325,9 @@ def _size_cache(constants: dict, config: PretrainedConfig, num_processes: int) -
     # Bytes of a column: a key and a value in each layer.
     column = 2 * text.num_hidden_layers * heads * width * _rollout_bytes(c)
     P, T = c["MAX_PROMPT_TOKENS"], c["MAX_RESPONSE_TOKENS"]
-    loads = list_generated(c, num_processes)
-    return column * max(prompts * (P + samples * T) for prompts, samples in loads)
+    columns = []
+    for prompts, samples in list_generated(c, num_processes, P):
+        apart = prompts * samples * (P + T)  # when few run, each gets a prompt of its own
+        together = prompts * (P + samples * T)
+        columns.append(max(together, min(apart, c["ROLLOUT_TOKENS"])))
+    return column * max(columns)

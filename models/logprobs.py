@@ -184,7 +184,7 @@ class ResponseLogprobs(nn.Module):
 @cache
 def _tell_padded(model_type: str, reason: str) -> None:
     """Warn once, not for every role."""
-    _log.warning("%s is trained on padded rows, which is slower: %s.", model_type, reason)
+    _log.warning("%s computes padded rows, which takes longer: %s.", model_type, reason)
 
 
 def put_back(values: Tensor, packed: Packed, shape: tuple[int, int]) -> Tensor:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from checks.constants import list_roles
+from checks.errors import advising_on_memory
 from checks.prm_record import find_reference
 from generation.siblings import takes_siblings
 from models.adapters import add_adapters
@@ -56,6 +57,9 @@ class Roles:
             copy_weights(policy, self.rollout_model)
 
 
+@advising_on_memory(
+    "Out of memory while the models are loaded. python train_prime.py --estimate shows their sizes."
+)
 def load_roles(accelerator: Accelerator, constants: dict) -> Roles:
     """Load the models that the constants of train_prime.py ask for, one after the other."""
     c = constants

@@ -70,12 +70,11 @@ class PhaseTimer:
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
         start = time.perf_counter()
-        samples = phase in ("seconds_generate", "seconds_evaluate")
-        constant = "ROLLOUT_TOKENS" if samples else "MICRO_BATCH_TOKENS"
-        advice = (
-            f"Out of memory in the phase {phase.removeprefix('seconds_')}: lower {constant}. "
-            + self.more
-        )
+        constants = {"seconds_generate": "ROLLOUT_TOKENS", "seconds_evaluate": "ROLLOUT_TOKENS"}
+        constants["seconds"] = "ROLLOUT_TOKENS or MICRO_BATCH_TOKENS"  # outside the other phases
+        name = phase.removeprefix("seconds_").replace("seconds", "between the phases")
+        constant = constants.get(phase, "MICRO_BATCH_TOKENS")
+        advice = f"Out of memory in the phase {name}: lower {constant}. " + self.more
         try:
             with advising_on_memory(advice):
                 yield

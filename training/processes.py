@@ -29,7 +29,7 @@ from checks import files
 from checks.errors import UserError
 from checks.machine import count_cores
 from generation.groups import Group
-from models.waiting import patient_group, wait_patiently
+from models.waiting import wait_patiently
 from reporting.progress import hide_library_bars, show_progress
 from verifiers import Verifier
 
@@ -69,8 +69,9 @@ def make_accelerator(
             DistributedDataParallelKwargs(gradient_as_bucket_view=True),  # no copy of gradients
         ],
     )
-    if accelerator.num_processes > 1:
-        patient_group()
+    # NCCL connects a group at its first use. That wait is bounded by the default group's patience,
+    # so it is here, where nobody is busy.
+    wait_patiently(accelerator)
     engine = accelerator.distributed_type.value
     if engine in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         raise UserError(

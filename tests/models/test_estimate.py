@@ -69,7 +69,8 @@ def test_weights_gradients_and_moments_are_counted():
     assert counted(estimate(2)["generate"])["gradients"] == 8 * SIZE  # buckets of both models
     # 3 prompts of 10 + 4 x 20 tokens, 2 layers, 2 heads of 8, keys and values, float32
     assert whole["generate"]["cache"] == 3 * 90 * 2 * 2 * 8 * 2 * 4
-    assert estimate(8)["generate"]["cache"] == 2 * 90 * 2 * 2 * 8 * 2 * 4  # of 4 / 0.25, 2 each
+    # 2 prompts each, of 4 / 0.25. Their 8 responses may end with a prompt each: 20 + 10 tokens.
+    assert estimate(8)["generate"]["cache"] == 8 * 30 * 2 * 2 * 8 * 2 * 4
     # greedy evaluation: 9 prompts of 10 + 20 tokens fit
     assert estimate(EVAL_DATA="x")["generate"]["cache"] == 9 * 30 * 2 * 2 * 8 * 2 * 4
     evaluated = estimate(EVAL_DATA="x")["generate"]["activations"]

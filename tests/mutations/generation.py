@@ -316,7 +316,7 @@ FAULTS = [
         ),
         (
             "a graph of wrong logits is used",
-            "if not error <= _TOLERANCE * expected",
+            "if not error <= allowed * expected",
             "if not error <= 1e9 * expected",
         ),
         (

@@ -54,6 +54,12 @@ _MORE_ON_MEMORY = (
     "python train_prime.py --estimate shows what else takes memory. The run goes on from its last "
     "checkpoint when it is started again."
 )
+_TO_LOWER = {
+    "seconds_generate": "ROLLOUT_TOKENS",
+    "seconds_evaluate": "ROLLOUT_TOKENS",
+    "seconds": "ROLLOUT_TOKENS or MICRO_BATCH_TOKENS",
+}
+_ELSE_LOWER = "MICRO_BATCH_TOKENS"
 
 
 class PhaseTimer:
@@ -70,11 +76,10 @@ class PhaseTimer:
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
         start = time.perf_counter()
-        constants = {"seconds_generate": "ROLLOUT_TOKENS", "seconds_evaluate": "ROLLOUT_TOKENS"}
-        constants["seconds"] = "ROLLOUT_TOKENS or MICRO_BATCH_TOKENS"  # outside the other phases
-        name = phase.removeprefix("seconds_").replace("seconds", "between the phases")
-        constant = constants.get(phase, "MICRO_BATCH_TOKENS")
-        advice = f"Out of memory in the phase {name}: lower {constant}. " + self.more
+        place = f"in the phase {phase.removeprefix('seconds_')}"
+        if phase == "seconds":  # the whole iteration, where no other phase is
+            place = "between the phases"
+        advice = f"Out of memory {place}: lower {_TO_LOWER.get(phase, _ELSE_LOWER)}. {self.more}"
         try:
             with advising_on_memory(advice):
                 yield

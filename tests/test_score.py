@@ -71,8 +71,13 @@ def test_rewards_of_tokens_and_steps(run, capsys):
 
 
 def test_where_memory_runs_out_the_option_to_lower_is_named(run, monkeypatch):
-    monkeypatch.setattr(scoring, "score_tokens", run_out_of_memory)
-    with pytest.raises(UserError, match="Out of memory: lower --batch-tokens.\ntried to allocate"):
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring, "score_tokens", run_out_of_memory)
+        words = "Out of memory: lower --batch-tokens.\ntried to allocate"
+        with pytest.raises(UserError, match=words):
+            run([QUESTION])
+    monkeypatch.setattr(scoring, "load_model", run_out_of_memory)
+    with pytest.raises(UserError, match="while PRM and reference are loaded: they do not fit"):
         run([QUESTION])
 
 

@@ -41,6 +41,9 @@ def test_where_memory_runs_out_the_constant_to_lower_is_named(phase):
         with timer("seconds"), timer(f"seconds_{phase}"):
             raise torch.OutOfMemoryError("tried to allocate")
     assert set(timer.totals) == {"seconds", f"seconds_{phase}"}
+    with pytest.raises(UserError, match="between the phases: lower ROLLOUT_TOKENS or MICRO_BATCH"):
+        with PhaseTimer()("seconds"):  # a model moves to its device there
+            raise torch.OutOfMemoryError("tried to allocate")
 
 
 @pytest.mark.parametrize(

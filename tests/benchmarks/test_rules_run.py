@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from small_runs import ROOT
+from small_runs import ROOT, load_script, read_metrics, without_seconds
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
@@ -183,3 +183,23 @@ def test_continuations_say_what_a_step_adds(monkeypatch):
     expected[2, 2] = 0 - others[2]
     expected[3, [1, 4]] = torch.tensor([first - others[3], 1 - first])
     torch.testing.assert_close(rewards, expected)
+
+
+def test_the_rule_prime_is_train_prime(tmp_path, monkeypatch):
+    constants = dict(MODEL=str(ROOT / "embedded/tables-sft"), PROMPTS_PER_ITERATION=3)
+    constants |= dict(NUM_ITERATIONS=2, PRM_UPDATE="before", PRM_OPTIMIZER_STEPS=3, PRM_LR=3e-4)
+    constants |= dict(GAMMA=GAMMA, PROCESS_COEF=COEFFICIENT, POLICY_LR=1e-3, WHITEN=True)
+    constants |= dict(POLICY_WARMUP_STEPS=0, EVAL_DATA=None, OUTPUT_DIR=str(tmp_path / "runs"))
+    for name in ("own", "rule"):
+        script = load_script("train_prime.py", tmp_path, **constants, RUN_NAME=name)
+        if name == "rule":
+            monkeypatch.setattr(rules_run, "train_prime", script)
+            script.learn = rules_run.Credit({}, "hard").learn
+        script.main()
+    own, rule = (without_seconds(read_metrics(tmp_path / "runs" / n)) for n in ("own", "rule"))
+    lacking = {"prm_loss", "prm_gradient_norm", "prm_clipped_steps"}
+    lacking |= {"process_reward_mean", "process_return_largest"}
+    for one, other in zip(own, rule, strict=True):
+        assert one["policy_gradient_norm"] > 0 and one["prm_accuracy"] is not None
+        for name in one.keys() - lacking:
+            assert one[name] == other[name], name

@@ -40,7 +40,7 @@ RULES = {
     "oracle, same facts": ORACLE._replace(own={**ORACLE.own, "fixed": True}),
     "regression": Rule(
         {"source": "regression", **_FROZEN},
-        [_LESS, {"use": "progress", **_MORE}, {"use": "value", "lambda": 0.99}],
+        [_LESS, _MORE, {"use": "value", "lambda": 0.99}],
     ),
     "PRIME": Rule({}, _PRM_VARIANTS),
     "PRIME, pairs": Rule({"loss": "pairs"}, _PRM_VARIANTS),

@@ -47,7 +47,7 @@ from credit_rules_report import (
 )
 
 RECORD = ROOT / "docs/credit-rules.jsonl"
-FIRST, SECOND = "walk", "exam"  # those with the largest lead of the oracle
+FIRST, SECOND = "exam", "walk"  # RLOO differs less between seeds on the first
 CANDIDATES = ("hard", "walk", "exam")  # among which the search looks
 FLIPPED = (0.05, 0.1, 0.2, 0.3, 0.5)
 ITERATIONS = 80

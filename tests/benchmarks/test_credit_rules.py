@@ -37,19 +37,19 @@ def fill(bench, tried: dict[Job, float]) -> None:
 def test_the_best_rate_is_chosen_then_the_best_base_or_variant_at_it(tmp_path):
     bench = credit_rules.Bench(tmp_path)
     rates = {1e-5: 50, 3e-5: 60, 1e-4: 55}
-    fill(bench, {Job("walk", "RLOO", 0, 0, rate, 1): last for rate, last in rates.items()})
+    fill(bench, {Job("exam", "RLOO", 0, 0, rate, 1): last for rate, last in rates.items()})
     bases = {(1, 3e-5): 58, (2, 3e-5): 61, (1, 1e-4): 70}  # the last one is of another rate
-    fill(bench, {Job("walk", "RLOO", n, 0, rate, 1): last for (n, rate), last in bases.items()})
-    fill(bench, {Job("walk", "RLOO", 0, 0, 3e-4, 100): 99})  # not a trial
-    assert bench.find_best("walk", "RLOO") == Job("walk", "RLOO", 2, 0, 3e-5, 1)
+    fill(bench, {Job("exam", "RLOO", n, 0, rate, 1): last for (n, rate), last in bases.items()})
+    fill(bench, {Job("exam", "RLOO", 0, 0, 3e-4, 100): 99})  # not a trial
+    assert bench.find_best("exam", "RLOO") == Job("exam", "RLOO", 2, 0, 3e-5, 1)
     own = {(2, 0, 1e-5): 40, (2, 0, 3e-5): 35, (2, 1, 1e-5): 41, (0, 0, 1e-4): 90}
-    fill(bench, {Job("walk", "PRIME", b, v, rate, 1): last for (b, v, rate), last in own.items()})
-    own, at_rloo, tenfold = bench.settings_of("walk", "PRIME")
-    assert own == Job("walk", "PRIME", 2, 1, 1e-5, 1)
+    fill(bench, {Job("exam", "PRIME", b, v, rate, 1): last for (b, v, rate), last in own.items()})
+    own, at_rloo, tenfold = bench.settings_of("exam", "PRIME")
+    assert own == Job("exam", "PRIME", 2, 1, 1e-5, 1)
     assert at_rloo == own._replace(rate=3e-5) and tenfold.rate == pytest.approx(1e-4)
-    fill(bench, {Job("exam", "RLOO", 0, 0, 1e-4, 1): 50})
-    assert bench.settings_of("exam", "RLOO")[0].rate == 1e-4  # its own there, and all others'
-    assert bench.settings_of("exam", "PRIME")[0] == Job("exam", "PRIME", 0, 1, 1e-4, 1)
+    fill(bench, {Job("walk", "RLOO", 0, 0, 1e-4, 1): 50})
+    assert bench.settings_of("walk", "RLOO")[0].rate == 1e-4  # its own there, and all others'
+    assert bench.settings_of("walk", "PRIME")[0] == Job("walk", "PRIME", 0, 1, 1e-4, 1)
 
 
 def test_all_rules_get_the_base_that_rloo_chose_and_rates_go_on_while_the_highest_wins(
@@ -63,16 +63,16 @@ def test_all_rules_get_the_base_that_rloo_chose_and_rates_go_on_while_the_highes
             bench.results[job] = make_line(50 + gains[job.rule] + job.variant)
 
     monkeypatch.setattr(bench, "run", run)
-    bench.choose("walk", ["oracle"])
+    bench.choose("exam", ["oracle"])
     own = {rule: [job for job in bench.results if job.rule == rule] for rule in ("RLOO", "oracle")}
-    assert len(own["RLOO"]) == 8 and bench.find_best("walk", "RLOO").base == 4
+    assert len(own["RLOO"]) == 8 and bench.find_best("exam", "RLOO").base == 4
     assert {job.base for job in own["oracle"]} == {4}
     assert max(job.rate for job in own["oracle"]) == 3e-3 and len(own["oracle"]) == 4 + 2 + 3
-    assert bench.find_best("walk", "oracle") == Job("walk", "oracle", 4, 3, 3e-3, 1)
-    assert bench.list_rates("walk", "oracle") == (1e-5, 3e-5, 1e-4, 3e-4)
-    assert bench.list_rates("walk", "PRIME") == (3e-5, 1e-4, 3e-4)
-    fill(bench, {Job("exam", "RLOO", 0, 0, 1e-5, 1): 50})
-    assert bench.list_rates("exam", "PRIME") == (1e-5, 3e-5)
+    assert bench.find_best("exam", "oracle") == Job("exam", "oracle", 4, 3, 3e-3, 1)
+    assert bench.list_rates("exam", "oracle") == (1e-5, 3e-5, 1e-4, 3e-4)
+    assert bench.list_rates("exam", "PRIME") == (3e-5, 1e-4, 3e-4)
+    fill(bench, {Job("walk", "RLOO", 0, 0, 1e-5, 1): 50})
+    assert bench.list_rates("walk", "PRIME") == (1e-5, 3e-5)
     fill(bench, {Job("hard", "RLOO", 0, 0, 3e-4, 1): 50})
 
     def fall(jobs):
@@ -85,11 +85,11 @@ def test_all_rules_get_the_base_that_rloo_chose_and_rates_go_on_while_the_highes
 
 def test_an_oracle_that_errs_gets_its_best_weight_at_each_share(tmp_path):
     bench = credit_rules.Bench(tmp_path)
-    fill(bench, {Job("walk", "RLOO", 0, 0, 1e-4, 1): 60})
-    fill(bench, {Job("walk", "oracle", 0, number, 1e-4, 1): 80 + number for number in range(4)})
+    fill(bench, {Job("exam", "RLOO", 0, 0, 1e-4, 1): 60})
+    fill(bench, {Job("exam", "oracle", 0, number, 1e-4, 1): 80 + number for number in range(4)})
     for share, ends in {0.05: (70, 75, 72), 0.2: (66, 60, 61)}.items():
         for number, last in enumerate(ends):
-            fill(bench, {Job("walk", "oracle", 0, number, 1e-4, 1, share): last})
+            fill(bench, {Job("exam", "oracle", 0, number, 1e-4, 1, share): last})
     found = credit_rules.find_flips(bench)
     assert {share: job.variant for share, job in found["at random"].items()} == {
         0.0: 3,

@@ -71,6 +71,8 @@ def test_weights_gradients_and_moments_are_counted():
     assert whole["generate"]["cache"] == 3 * 90 * 2 * 2 * 8 * 2 * 4
     # 2 prompts each, of 4 / 0.25. Their 8 responses may end with a prompt each: 20 + 10 tokens.
     assert estimate(8)["generate"]["cache"] == 8 * 30 * 2 * 2 * 8 * 2 * 4
+    # one prompt is generated for, though its responses need more than there is room for
+    assert estimate(ROLLOUT_TOKENS=50)["generate"]["cache"] == 90 * 2 * 2 * 8 * 2 * 4
     # greedy evaluation: 9 prompts of 10 + 20 tokens fit
     assert estimate(EVAL_DATA="x")["generate"]["cache"] == 9 * 30 * 2 * 2 * 8 * 2 * 4
     evaluated = estimate(EVAL_DATA="x")["generate"]["activations"]
@@ -82,6 +84,14 @@ def test_weights_gradients_and_moments_are_counted():
     assert counted(alone["policy"]) == dict(
         policy=4 * SIZE, gradients=4 * SIZE, optimizers=8 * SIZE
     )
+
+
+def test_more_responses_to_short_prompts_are_drawn_at_once(monkeypatch):
+    monkeypatch.setattr(activations, "_measure", lambda *_: 0)  # of the prompts
+    parts = estimate(MAX_PROMPT_TOKENS=100, ROLLOUT_TOKENS=360)["generate"]
+    # 360 tokens hold 2 prompts of 100 + 4 x 20 tokens, and 4 of 1 + 4 x 20: 16 rows of 16 bytes a
+    # logit, 4 of them the logit's own
+    assert parts["activations"] == 16 * CONFIG.vocab_size * 16
 
 
 def test_a_value_model_is_counted_as_what_it_is():

@@ -221,6 +221,16 @@ FAULTS = [
             "prompts * (P + T)",
         ),
         (
+            "responses that go on alone share a prompt",
+            'max(together, min(apart, c["ROLLOUT_TOKENS"]))',
+            "together",
+        ),
+        (
+            "they need more than ROLLOUT_TOKENS",
+            'min(apart, c["ROLLOUT_TOKENS"])',
+            "apart",
+        ),
+        (
             "an estimate too large ends the run",
             "if estimate.certain > available:",
             "if estimate.total > available:",
@@ -251,6 +261,11 @@ FAULTS = [
     *faults(
         "models/activations.py",
         "models/test_estimate.py",
+        (
+            "prompts are as long as they may be, where responses are drawn",
+            "list_generated(constants, num_processes, 1)",
+            "list_generated(constants, num_processes, 100)",
+        ),
         (
             "further layers cost nothing",
             "slope * (all_layers - few))",

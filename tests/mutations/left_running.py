@@ -38,6 +38,7 @@ FAULTS = [
         "reporting/run_log.py",
         "reporting/test_run_log.py",
         ("a warning is printed every iteration", "if warning not in self.warnings:", "if True:"),
+        ("memory between the phases has no name", 'if phase == "seconds":', "if False:"),
     ),
     *faults(
         "reporting/run_report.py",

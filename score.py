@@ -10,7 +10,6 @@ finds wrong steps.
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 import data
-from checks import files, model_files
+from checks import files, machine, model_files
 from checks.errors import UserError, advising_on_memory
 from evaluation import process_bench, scoring
 from generation.ending import find_pad_token_id
@@ -60,7 +59,7 @@ def main() -> None:
         stem = arguments.output / stem.name
     files.check_folder(stem.parent, "--output")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")  # rows of many sizes
+    machine.expand_segments()
     scorer = scoring.load_scorer(settings, getattr(torch, arguments.dtype), device)
     torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every shape
     with (

@@ -1,4 +1,4 @@
-"""The machine: its cores per process, and a check of its sandbox for generated programs."""
+"""The machine: its cores per process, its GPU's memory, its sandbox for generated programs."""
 
 import os
 
@@ -33,6 +33,15 @@ def check_offloading(constants: dict, num_processes: int) -> None:
             f"OFFLOAD_MODELS = True on {num_processes} processes needs SHARD = True: models that "
             "each process holds whole would no longer learn together."
         )
+
+
+def expand_segments() -> None:
+    """Let torch's first allocation on a GPU choose segments that grow.
+
+    Micro-batches of many sizes would leave holes in others. A choice of the user's stays.
+    """
+    if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:  # which torch would not read beside this
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 
 
 def count_cores() -> int:

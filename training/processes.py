@@ -27,7 +27,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 import rollout
 from checks import files
 from checks.errors import UserError
-from checks.machine import count_cores
+from checks.machine import count_cores, expand_segments
 from generation.groups import Group
 from models.waiting import wait_patiently
 from reporting.progress import hide_library_bars, show_progress
@@ -54,9 +54,7 @@ def make_accelerator(
     Raises:
         UserError: the accelerate configuration asks for FSDP, DeepSpeed or Megatron-LM.
     """
-    # Read at the first allocation on a GPU. Micro-batches of many sizes would leave holes.
-    if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:  # which torch would not read beside this
-        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    expand_segments()
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
         torch.use_deterministic_algorithms(True, warn_only=True)

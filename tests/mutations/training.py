@@ -294,7 +294,7 @@ FAULTS = [
         "training/test_accelerator.py",
         ("a process may hang for hours", "Kwargs(timeout=_PATIENCE)", "Kwargs()"),
         ("cuDNN's attention is used", "enable_cudnn_sdp(False)", "enable_cudnn_sdp(True)"),
-        ("segments of the allocator do not expand", '"expandable_segments:True"', '""'),
+        ("segments of the allocator do not expand", "    expand_segments()", "    pass"),
         ("DETERMINISTIC sets nothing", "    if deterministic:", "    if False:"),
     ),
     *faults(

@@ -4,7 +4,7 @@ First `pip install -r tests/requirements.txt`. What takes too long is ended, and
 
     tests      the tests that need a GPU
     attention  a layer's attention in training: padded rows with cuDNN and without, flat rows
-    iteration  an iteration of a random 1.5 B model by phase, with each attention; memory, estimate
+    iteration  an iteration of a random model by phase, with each attention; memory, estimate
     decoding   decoding's share of what the memory bandwidth allows
     repeats    whether a run repeats itself, as it is and with DETERMINISTIC = True
     processes  with several GPUs: runs on one and on two of them, whole, sharded, offloaded

@@ -139,12 +139,13 @@ class Credit:
         """Return what each line is worth by the outcomes of before; then learn from the fresh."""
         lines = [read_lines(*own) for own in zip(texts, steps)]
         worth = [[self.regression.weigh(line) if line else None for line in own] for own in lines]
+        used = list_used(collected)
         fresh = [
             [line for line in read_lines(own, split_steps(own)) if line]
-            for group in list_used(collected)
+            for group in used
             for own in (token_texts(run.tokenizer, ids) for ids in group.response_ids)
         ]
-        outcomes = [own for group in list_used(collected) for own in group.outcome_rewards]
+        outcomes = [own for group in used for own in group.outcome_rewards]
         self.regression.learn(fresh, outcomes)
         return worth
 

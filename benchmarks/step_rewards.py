@@ -21,8 +21,9 @@ def place(values, texts, steps, like: Tensor) -> Tensor:
     for row, (own, spans) in enumerate(zip(values, steps)):
         for (start, end), value in zip(spans, own):
             if value is not None:
-                reward = {True: 1.0, False: -1.0}[value] if isinstance(value, bool) else value
-                rewards[row, find_result(texts[row], start, end)] = reward
+                if isinstance(value, bool):
+                    value = 1.0 if value else -1.0
+                rewards[row, find_result(texts[row], start, end)] = value
     return rewards
 
 

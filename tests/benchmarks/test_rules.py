@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
+from ruled_rows import LENGTHS, MASK, OUTCOMES, STEPS, K, sigmoid
 from small_runs import ROOT
 
 from advantage import gae, outcome_returns
@@ -18,20 +19,10 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import credit_tasks  # noqa: E402
 import rules  # noqa: E402
 
-K, LENGTHS = 4, [5, 3, 6, 1, 2, 6, 4, 4]
-MASK = torch.tensor([[1.0] * n + [0.0] * (6 - n) for n in LENGTHS])
-OUTCOMES = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.5, 0.0])
-STEPS = [[(0, 2), (2, 5)], [(0, 3)], [(0, 1), (1, 4), (4, 6)], [(0, 1)], [(0, 2)], [(0, 6)]]
-STEPS += [[(0, 1), (1, 4)], [(0, 3), (3, 4)]]
-
 
 @pytest.fixture
 def rewards():
     return torch.randn(8, 6, generator=torch.Generator().manual_seed(0)) * MASK
-
-
-def sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x))
 
 
 def test_prefix_values_and_their_loss(rewards):

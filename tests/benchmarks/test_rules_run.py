@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from ruled_rows import LENGTHS, MASK, STEPS, K, T, sigmoid
+from ruled_rows import OUTCOMES as OUTCOME_REWARDS
 from small_runs import ROOT, load_script, read_metrics, without_seconds
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -13,11 +15,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import rules_run  # noqa: E402
 from rules_run import train_prime  # noqa: E402
 
-K, LENGTHS, T = 4, [5, 3, 6, 1, 2, 6, 4, 4], 6
-MASK = torch.tensor([[1.0] * n + [0.0] * (T - n) for n in LENGTHS])
-OUTCOMES = [1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.5, 0.0]
-STEPS = [[(0, 2), (2, 5)], [(0, 3)], [(0, 1), (1, 4), (4, 6)], [(0, 1)], [(0, 2)], [(0, 6)]]
-STEPS += [[(0, 1), (1, 4)], [(0, 3), (3, 4)]]
+OUTCOMES = OUTCOME_REWARDS.tolist()
 COEFFICIENT, GAMMA = 3.0, 0.9
 
 
@@ -26,10 +24,6 @@ def constants(monkeypatch):
     values = dict(SAMPLES_PER_PROMPT=K, GAMMA=GAMMA, OUTCOME_COEF=1.0, PROCESS_COEF=COEFFICIENT)
     for name, value in (values | dict(WHITEN=False, PROCESS_SCALE="batch")).items():
         monkeypatch.setattr(train_prime, name, value)
-
-
-def sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x))
 
 
 def siblings(row: int) -> list[int]:
@@ -110,7 +104,7 @@ def test_advantages_of_every_use(use, trust):
     rewards = torch.randn(8, T, generator=torch.Generator().manual_seed(0)) * MASK
     credit = rules_run.Credit({"use": use, "trust": trust, "lambda": 0.5}, "exam")
     credit.accuracy = 0.7
-    rollouts = SimpleNamespace(response_mask=MASK, outcome_rewards=torch.tensor(OUTCOMES))
+    rollouts = SimpleNamespace(response_mask=MASK, outcome_rewards=OUTCOME_REWARDS)
     found = credit.find_advantages(rollouts, rewards, STEPS)
     own = [row[:length].tolist() for row, length in zip(rewards, LENGTHS)]
     for row, expected in enumerate(expect(use, own, 0.4 if trust else 1.0)):
@@ -130,7 +124,7 @@ def test_advantages_of_every_use(use, trust):
 def test_advantages_of_steps_are_added_to_those_of_the_outcome(use, rule, monkeypatch):
     rewards = torch.randn(8, T, generator=torch.Generator().manual_seed(0)) * MASK
     credit = rules_run.Credit({"use": use}, "exam")
-    rollouts = SimpleNamespace(response_mask=MASK, outcome_rewards=torch.tensor(OUTCOMES))
+    rollouts = SimpleNamespace(response_mask=MASK, outcome_rewards=OUTCOME_REWARDS)
     found = credit.find_advantages(rollouts, rewards, STEPS)
     if use == "spread":
         own = torch.zeros_like(rewards)
@@ -151,7 +145,7 @@ def test_advantages_of_steps_are_added_to_those_of_the_outcome(use, rule, monkey
 
 def test_without_a_source_the_advantages_are_those_of_the_outcome():
     credit = rules_run.Credit({"source": None}, "exam")
-    rollouts = SimpleNamespace(response_mask=MASK, outcome_rewards=torch.tensor(OUTCOMES))
+    rollouts = SimpleNamespace(response_mask=MASK, outcome_rewards=OUTCOME_REWARDS)
     found = credit.find_advantages(rollouts, torch.ones(8, T), STEPS)
     torch.testing.assert_close(found, torch.tensor([[outcome(r)] for r in range(8)]) * MASK)
 

@@ -170,6 +170,14 @@ PAPER_TRIALS = {  # five of each; the arms of PAPER that are not here change PRI
         },
     ),
 }
+CONFIRMED = (  # trials that were ahead of their arm's own constants
+    "PPO + process, gamma 0.9, process 1",
+    "PPO, no warm-up",
+    "REINFORCE, no whitening, gradient clip 0.1",
+    "GRPO, no warm-up",
+    "RLOO, K 16, gradient clip 0.1",
+)
+PAPER |= {arm: PAPER_TRIALS[arm] for arm in CONFIRMED}
 DEFAULT = {  # arms of the embedded default
     "PRIME": {},
     "RLOO": {"PROCESS_COEF": 0},

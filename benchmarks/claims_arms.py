@@ -128,7 +128,7 @@ TRIALS = {
     "oracle, spread": {"PRM_UPDATE": "none"},
     "oracle, spread, gamma 0.5": {"PRM_UPDATE": "none", "GAMMA": 0.5},
 }
-PAPER_TRIALS = {  # five of each; the arms of PAPER that are not here change PRIME in one thing
+PAPER_TRIALS = {  # five of each or more; arms of PAPER that are not here change PRIME in one thing
     "REINFORCE": PAPER["REINFORCE"],
     **_try("REINFORCE, no whitening", _omit(_AS_RLOO, ", no whitening")),
     "REINFORCE + process": PAPER["REINFORCE + process"],
@@ -137,7 +137,10 @@ PAPER_TRIALS = {  # five of each; the arms of PAPER that are not here change PRI
     **_try("GRPO + process", _AS_PRIME),
     **_try("RLOO, K 16", _AS_RLOO),
     **_try("PRIME, K 16", _AS_PRIME),
-    **_try("pairs loss", _AS_PRIME),
+    **_try(
+        "pairs loss",
+        {**_AS_PRIME, ", PRM rate 1e-3": {"PRM_LR": 1e-3}, ", PRM rate 3e-3": {"PRM_LR": 3e-3}},
+    ),
     **_try("PRM trained beforehand", _AS_PRIME),
     **_try(
         "PPO",
@@ -147,6 +150,7 @@ PAPER_TRIALS = {  # five of each; the arms of PAPER that are not here change PRI
             ", value rate 1e-4": {"VALUE_LR": 1e-4},
             ", value warm-up": {"VALUE_WARMUP_ITERATIONS": 10},
             ", no warm-up": {"POLICY_WARMUP_STEPS": 0},
+            ", gamma 0.9": {"GAMMA": 0.9},
         },
     ),
     **_try(
@@ -170,8 +174,9 @@ PAPER_TRIALS = {  # five of each; the arms of PAPER that are not here change PRI
         },
     ),
 }
-CONFIRMED = (  # trials that were ahead of their arm's own constants
+CONFIRMED = (  # the best trial of an arm, where it was ahead of the arm's own constants
     "PPO + process, gamma 0.9, process 1",
+    "PPO, gamma 0.9",  # its twin without process rewards: gamma discounts the outcome too
     "PPO, no warm-up",
     "REINFORCE, no whitening, gradient clip 0.1",
     "GRPO, no warm-up",

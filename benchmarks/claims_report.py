@@ -6,6 +6,7 @@ Accuracy is that of sampled responses, before the filter, smoothed over a fifth 
 import csv
 import json
 import math
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -136,7 +137,7 @@ def tabulate(runs: Runs, arms: Collection[str]) -> str:
 
 def baseline(arm: str, arms: Collection[str]) -> str:
     """Return the arm that is the same without process rewards; RLOO if there is none."""
-    twin = arm.replace("PRIME", "RLOO").replace(" + process", "")
+    twin = re.sub(r" \+ process(.*?)(, process \d+)?$", r"\1", arm.replace("PRIME", "RLOO"))
     return twin if twin in arms and twin != arm else "RLOO"
 
 

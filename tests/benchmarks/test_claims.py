@@ -116,6 +116,10 @@ def test_arms_are_compared_with_their_like_without_process_rewards():
         "RLOO, no filter": "RLOO",
         "GRPO + process": "GRPO",
         "GRPO": "RLOO",
+        "GRPO + process, gamma 0.9, process 1": "GRPO, gamma 0.9",
+        "GRPO, gamma 0.9": "RLOO",
+        "pairs loss, process 10": "RLOO",
+        "pairs loss": "RLOO",
         "gamma 1": "RLOO",
         "PRIME, 8 PRM steps": "RLOO",  # has no like
     }

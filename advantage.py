@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 # In units of beta * nats, summed over a response. While the PRM still equals its reference, process
-# rewards are rounding noise below this. Divided by its own largest value, the noise would weigh as
-# much as the outcome.
+# rewards are rounding noise below this (in float32). Divided by its own largest value, the noise
+# would weigh as much as the outcome.
 _ROUNDING = 1e-4
 
 
@@ -116,6 +116,8 @@ def outcome_returns(
 
         r_o(y^i) - 1/(K-1) sum_{j != i} r_o(y^j)
 
+    Another estimator than "rloo" takes its own baseline: see grpo() and reinforce().
+
     Args:
         outcome_rewards: (B,).
         response_mask: (B, T) 1 on response tokens.
@@ -143,7 +145,7 @@ def process_returns(
         m^j = 1/|y^j| sum_t r_phi(y_t^j)
 
     Eq. 5 prints the sum r_phi(y^j) where m^j stands here. The paper's text says "averaged", and
-    its Eq. 7 has the mean, so this is the mean.
+    its Eq. 7 has the mean, so this is the mean. Another estimator takes its own baseline.
 
     Args:
         process_rewards: (B, T).
@@ -186,7 +188,7 @@ def prime_advantages(
         gamma: discount per token, of process rewards; with "gae" of the outcome reward too.
         whiten: subtract the mean and divide by the standard deviation over all response tokens.
         process_scale: "none", or "batch": process rewards are divided by their largest absolute
-            return-to-go in the batch.
+            return-to-go in the batch. GRPO has a scale of its own and leaves this one out.
         estimator: "rloo" (paper), "grpo", "reinforce", "gae": what rewards are compared with.
         values: (B, T) V(y_<t), for "gae" alone; process_scale does not touch them.
         gae_lambda: lambda of gae().
@@ -195,7 +197,7 @@ def prime_advantages(
         (B, T) advantages, 0 at padding.
     """
     scaled = process_rewards
-    if process_scale == "batch":
+    if process_scale == "batch" and estimator != "grpo":
         largest = largest_return(process_rewards, response_mask, gamma)
         scaled = process_rewards / torch.where(largest > _ROUNDING, largest, 1.0)
     from_process = process_returns(scaled, response_mask, samples_per_prompt, gamma, estimator)

@@ -52,6 +52,7 @@ MAX_TOKENS = 512  # prompt and response together; longer rows are dropped and co
 
 # Optimization
 BETA = 0.05  # beta of Eq. 3, weight of the log-ratio
+TEMPERATURE = 1.0  # divides all logits: that of the run that will use the PRM
 LOSS = "ce"  # "ce" (line 8), "pairs" (DPO on the right-wrong pairs of a prompt)
 EPOCHS = 3  # passes over the prompts
 PROMPTS_PER_STEP = 8  # prompts of an optimizer step, each with all its responses
@@ -87,11 +88,11 @@ def main(arguments: Sequence[str] = ()) -> None:
         return
     folder = Path(OUTPUT_DIR) / RUN_NAME
     saved = checkpoint.find_checkpoint(folder / "checkpoint")
-    if saved:
-        old_constants = read_saved_constants(folder) or {}
-        check_same_constants(constants, old_constants, folder, _FREE_TO_CHANGE)
-    if "TRAIN_DATA" in (read_saved_constants(folder) or {}):
+    old_constants = read_saved_constants(folder) or {}
+    if "TRAIN_DATA" in old_constants:
         raise UserError(f"{folder} holds a run of train_prime.py: name another RUN_NAME.")
+    if saved:
+        check_same_constants(constants, old_constants, folder, _FREE_TO_CHANGE)
     names = ("MODEL", name_reference(), "BETA")
     settings, tokenizer = scoring.read_settings(MODEL, reference, BETA, names)
     configs = load_configs(reference)
@@ -110,13 +111,15 @@ def main(arguments: Sequence[str] = ()) -> None:
             max_tokens=MAX_TOKENS,
             constant="DATA",
         )
-    if broadcast_object_list([len(responses)]) != [len(responses)]:  # on another process
+    checksum = labelled.compute_checksum(responses)
+    if broadcast_object_list([checksum]) != [checksum]:  # on another process
         raise UserError("DATA changed while it was read: start again when the run has ended.")
     groups = labelled.group_by_prompt(responses)
     trained, held_out = labelled.hold_out(groups, EVAL_FRACTION, SEED)
     labelled.check_labels(responses, trained, LOSS, "DATA")
     lock, saved = processes.claim_folder(accelerator, folder, saved)
-    learner = Learner(accelerator, settings, responses, find_pad_token_id(tokenizer), len(trained))
+    pad_token_id = find_pad_token_id(tokenizer)
+    learner = Learner(accelerator, settings, responses, checksum, pad_token_id, len(trained))
     stream = RowStream(trained, SEED)
     first = learner.resume(saved, stream) if saved else 0
     start_log(accelerator, folder, constants, first)
@@ -130,7 +133,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     if LOG_WITH:
         accelerator.init_trackers("log", config={k: str(v) for k, v in constants.items()})
     train(learner, stream, held_out, folder, first)
-    record = make_record(reference, BETA, settings.temperature, LOSS, settings.templates)
+    record = make_record(reference, BETA, TEMPERATURE, LOSS, settings.templates)
     module = learner.trainee.module
     checkpoint.export_model(accelerator, module, tokenizer, folder / "prm", record)
     accelerator.print(f"saved in {folder / 'prm'}")
@@ -158,12 +161,13 @@ class Learner:
         accelerator: Accelerator,
         settings: scoring.ScorerSettings,
         responses: Dataset,
+        checksum: int,
         pad_token_id: int,
         num_prompts: int,
     ):
         self.accelerator = accelerator
-        self.temperature = settings.temperature
         self.responses = responses
+        self.checksum = checksum
         self.pad_token_id = pad_token_id
         self.num_prompts = num_prompts
         self.prompts_per_step = min(PROMPTS_PER_STEP, num_prompts)
@@ -177,20 +181,21 @@ class Learner:
             weight_decay=WEIGHT_DECAY,
             gradient_clip=GRADIENT_CLIP,
         )
-        reference = settings.reference, SHARD, GRADIENT_CHECKPOINTING
-        self.reference = sharding.load_module(accelerator, *reference).to(accelerator.device)
+        self.reference = sharding.load_module(
+            accelerator, settings.reference, SHARD, GRADIENT_CHECKPOINTING
+        ).to(accelerator.device)
 
     def resume(self, saved: Path, stream: RowStream) -> int:
         """Restore a checkpoint; return the number of steps that it has taken.
 
         Raises:
-            UserError: DATA has other responses now.
+            UserError: DATA has other responses or labels now.
         """
         state = checkpoint.read_loop_state(saved)
-        if state["responses"] != len(self.responses):
+        if state["checksum"] != self.checksum:
             raise UserError(
-                f"DATA = {DATA!r} has {len(self.responses)} responses now and had "
-                f"{state['responses']} when training began: name another RUN_NAME."
+                f"DATA = {DATA!r} has other responses or labels now than when training began: name "
+                "another RUN_NAME."
             )
         checkpoint.load_trainee(self.accelerator, saved, self.trainee)
         stream.load_state_dict(state["stream"])
@@ -236,7 +241,7 @@ class Learner:
             prompts,
             loss=loss,
             beta=BETA,
-            temperature=self.temperature,
+            temperature=TEMPERATURE,
             micro_batch_tokens=MICRO_BATCH_TOKENS,
         )
         return self.accelerator.reduce(rewards)
@@ -266,7 +271,7 @@ def train(
             write_line(accelerator, folder, done, {**means, **results})
             lines = []
         if saves or done == steps:
-            state = {"stream": stream.state_dict(), "responses": len(learner.responses)}
+            state = {"stream": stream.state_dict(), "checksum": learner.checksum}
             target = folder / "checkpoint"
             checkpoint.save_checkpoint(accelerator, target, done, [learner.trainee], state)
 

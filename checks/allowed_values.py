@@ -172,6 +172,7 @@ def check_sft_constants(constants: dict) -> None:
         },
     )
     counts = "MAX_TOKENS STEPS BATCH_SIZE MICRO_BATCH_TOKENS LOG_EVERY SAVE_EVERY".split()
+    counts += ["CPU_THREADS"] if constants["CPU_THREADS"] is not None else []
     check_ranges(
         constants,
         {
@@ -203,7 +204,7 @@ def check_prm_constants(constants: dict) -> None:
         constants,
         {
             **dict.fromkeys(counts, (1, _MANY)),
-            **dict.fromkeys(("BETA", "GRADIENT_CLIP"), (1e-9, _MANY)),
+            **dict.fromkeys(("BETA", "TEMPERATURE", "GRADIENT_CLIP"), (1e-9, _MANY)),
             **dict.fromkeys(("LR", "WEIGHT_DECAY"), (0.0, _MANY)),
             **dict.fromkeys(("WARMUP_STEPS", "SEED"), (0, _MANY)),
             "EVAL_FRACTION": (0.0, 0.9),

@@ -143,7 +143,8 @@ def compute_advantages(
     """Line 9: outcome and process returns, weighed and summed. Values are for "gae" alone."""
     gamma, K, kind = c["GAMMA"], c["SAMPLES_PER_PROMPT"], c["ADVANTAGE_ESTIMATOR"]
     largest = max(float(returns_to_go(row, gamma).abs().max()) for row in rewards)
-    scale = largest if c["PROCESS_SCALE"] == "batch" and largest > ROUNDING else 1.0
+    is_scaled = c["PROCESS_SCALE"] == "batch" and kind != "grpo" and largest > ROUNDING
+    scale = largest if is_scaled else 1.0
     process = [returns_to_go(r, gamma) for r in centred([r / scale for r in rewards], K, kind)]
     if kind == "gae":
         outcome = [gae(o, v, gamma, c["GAE_LAMBDA"]) for o, v in zip(outcomes, values)]

@@ -259,6 +259,18 @@ def test_batch_scale_leaves_rounding_noise_alone():
     torch.testing.assert_close(noisy, expected, atol=1e-3, rtol=0)
 
 
+def test_grpo_takes_rounding_for_what_it_is_whatever_the_scale():
+    outcomes, process, mask = make_batch(2, 4, length=6)
+    process[:4] *= 1e-7  # the first prompt's: of a PRM that does not differ from its reference yet
+    process[4:] *= 1e-3
+    settings = dict(gamma=1.0, outcome_coef=0.0, process_coef=1.0, whiten=False, estimator="grpo")
+    scaled, plain = (
+        prime_advantages(outcomes, process, mask, 4, process_scale=scale, **settings)
+        for scale in ("batch", "none")
+    )
+    assert torch.equal(scaled, plain) and not scaled[:4].any() and scaled[4:].any()
+
+
 @pytest.mark.parametrize("estimator", ["rloo", "grpo", "reinforce", "gae"])
 @pytest.mark.parametrize("process_scale", ["none", "batch"])
 def test_padding_and_what_lies_in_it_change_nothing(process_scale, estimator):

@@ -1,5 +1,6 @@
 """train_prm.py: it learns what its equations say, resumes, and leaves a PRM that others read."""
 
+import json
 import math
 import re
 from pathlib import Path
@@ -43,6 +44,7 @@ SETTINGS = {  # name: what is set, and the setting that it must differ from
     "default": ({}, None),
     "LOSS": (dict(LOSS="pairs"), "default"),
     "BETA": (dict(BETA=0.1), "default"),
+    "TEMPERATURE": (dict(TEMPERATURE=0.6), "default"),
     "LR": (dict(LR=3e-4), "default"),
     "WARMUP_STEPS": (dict(WARMUP_STEPS=4), "default"),
     "WEIGHT_DECAY": (dict(WEIGHT_DECAY=0.5), "default"),
@@ -77,18 +79,22 @@ def run(folder: Path, **changes) -> tuple[list, dict]:
     return steps, {name: value for name, value in vars(script).items() if name.isupper()}
 
 
-def score(model, row: dict) -> torch.Tensor:
+def score(model, row: dict, temperature: float) -> torch.Tensor:
     """Return log p of a response."""
     prompt, response = row["prompt_ids"], row["response_ids"]
     logits = model(input_ids=torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1]
-    return logits.log_softmax(dim=-1)[range(len(response)), response].sum()
+    return (logits / temperature).log_softmax(dim=-1)[range(len(response)), response].sum()
 
 
 def twin_loss(prm, reference, groups: list[list[dict]], c: dict) -> torch.Tensor:
     """Return the loss of a step, one response at a time."""
     losses = []
     for group in groups:
-        sums = [c["BETA"] * (score(prm, row) - score(reference, row).detach()) for row in group]
+        ratios = [
+            score(prm, row, c["TEMPERATURE"]) - score(reference, row, c["TEMPERATURE"]).detach()
+            for row in group
+        ]
+        sums = [c["BETA"] * ratio for ratio in ratios]
         labels = [row["label"] for row in group]
         for r, label in zip(sums, labels):
             p = torch.sigmoid(r)
@@ -258,6 +264,7 @@ def test_two_processes_train_as_one(models, tmp_path, script_environment):
         (dict(LOSS="dpo"), "LOSS = 'dpo' is unknown: choose one of 'ce', 'pairs'"),
         (dict(EPOCHS=0), "EPOCHS = 0 must lie between 1"),
         (dict(EVAL_FRACTION=1.0), "EVAL_FRACTION = 1.0 must lie between 0.0 and 0.9"),
+        (dict(TEMPERATURE=0), "TEMPERATURE = 0 must lie between 1e-09"),
         (dict(MAX_TOKENS=3), "every row is longer than MAX_TOKENS = 3"),
         (dict(MAX_TOKENS=5000), "allow sequences of 5000 tokens, but the PRM knows 1024"),
     ],
@@ -284,9 +291,22 @@ def test_its_data_must_tell_responses_apart_and_stay_as_they_are(models, tmp_pat
     with pytest.raises(UserError, match="lower MICRO_BATCH_TOKENS. python train_prm.py --estimate"):
         script.main()
     run(tmp_path, MODEL=models["tiny"])
-    data = write_rows(tmp_path / "rows.jsonl", make_rows(8))
-    with pytest.raises(UserError, match="has 23 responses now and had 27 when training began"):
-        load_script("train_prm.py", tmp_path, **own, DATA=data).main()
+    rows = make_rows()
+    changed = [{**row, "label": 1 - row["label"]} if n == 0 else row for n, row in enumerate(rows)]
+    for others in (make_rows(8), changed):
+        data = write_rows(tmp_path / "rows.jsonl", others)
+        with pytest.raises(UserError, match="has other responses or labels now than when training"):
+            load_script("train_prm.py", tmp_path, **own, DATA=data).main()
+
+
+def test_a_folder_of_train_prime_is_left_alone(tmp_path):
+    folder = tmp_path / "run"
+    (folder / "checkpoint" / "000003").mkdir(parents=True)
+    (folder / "constants.json").write_text(json.dumps({"TRAIN_DATA": "arithmetic", "SEED": 1}))
+    data = write_rows(tmp_path / "rows.jsonl", make_rows(2))
+    script = load_script("train_prm.py", tmp_path, **SMALL, DATA=data, OUTPUT_DIR=str(tmp_path))
+    with pytest.raises(UserError, match="holds a run of train_prime.py: name another RUN_NAME"):
+        script.main()
 
 
 def test_every_constant_has_its_place_in_the_docs(tmp_path):

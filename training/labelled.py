@@ -1,6 +1,7 @@
 """Labelled responses for train_prm.py: read, made token ids, grouped by prompt, some held out."""
 
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -101,6 +102,18 @@ def encode_pair(
     prompt_ids, fault = data.encode_prompt(prompt, templates[ability], system_prompt, tokenizer)
     response_ids = tokenizer(response, add_special_tokens=False)["input_ids"]
     return prompt_ids, [*response_ids, tokenizer.eos_token_id], fault
+
+
+def compute_checksum(responses: Dataset) -> int:
+    """Return a number that differs where token ids or labels do."""
+    checksum = 0
+    for table in responses.with_format("arrow").iter(1000):
+        for name in ("prompt_ids", "response_ids"):
+            ids = table[name].combine_chunks()
+            for numbers in (ids.value_lengths(), ids.flatten()):
+                checksum = zlib.crc32(numbers.to_numpy(zero_copy_only=False), checksum)
+        checksum = zlib.crc32(table["label"].to_numpy(), checksum)
+    return checksum
 
 
 def group_by_prompt(responses: Dataset) -> list[list[int]]:

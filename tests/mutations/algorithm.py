@@ -79,6 +79,11 @@ FAULTS = [
             "torch.where(largest > 0, largest, 1.0)",
         ),
         (
+            "rounding of GRPO is scaled up",
+            'if process_scale == "batch" and estimator != "grpo":',
+            'if process_scale == "batch":',
+        ),
+        (
             "the estimator does not reach the outcome term",
             "outcome_rewards, response_mask, samples_per_prompt, estimator\n",
             'outcome_rewards, response_mask, samples_per_prompt, "rloo"\n',

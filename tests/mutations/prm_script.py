@@ -184,13 +184,14 @@ FAULTS = [
     ),
     *faults(
         "train_prm.py",
-        [f"{TWIN}[{name}]" for name in ("LOSS", "BETA", "REFERENCE_MODEL")],
+        [f"{TWIN}[{name}]" for name in ("LOSS", "BETA", "TEMPERATURE", "REFERENCE_MODEL")],
         (
             "the loss is always cross-entropy",
             "self.compute_rewards(batch, prompts, LOSS)",
             'self.compute_rewards(batch, prompts, "ce")',
         ),
         ("BETA is ignored", "            beta=BETA,", "            beta=0.5,"),
+        ("TEMPERATURE is ignored", "temperature=TEMPERATURE,", "temperature=1.0,"),
         (
             "REFERENCE_MODEL is ignored",
             'REFERENCE_MODEL or find_start(MODEL, "MODEL")',

@@ -42,6 +42,23 @@ def test_rows_become_token_ids_and_groups_by_prompt(tmp_path):
     assert "system\n1+1" in TOKENIZER.decode(chat[0]["prompt_ids"])
 
 
+def test_a_checksum_tells_whether_ids_or_labels_have_changed():
+    rows = [dict(prompt_ids=[1, 2], response_ids=[n], label=0.5) for n in range(1500)]
+    changes = [
+        dict(label=0.25),
+        dict(response_ids=[5]),
+        dict(prompt_ids=[1]),
+        dict(prompt_ids=[3, 2]),
+    ]
+    changed = [[*rows[:-1], {**rows[-1], **change}] for change in changes]
+    moved = [*rows[:-1], dict(prompt_ids=[1, 2, 1499], response_ids=[], label=0.5)]
+    kinds = [rows, rows[:-1], rows[::-1], *changed, moved]
+    sums = [labelled.compute_checksum(Dataset.from_list(own)) for own in kinds]
+    assert len(set(sums)) == len(kinds)
+    selected = Dataset.from_list([rows[0], *rows]).select(range(1, 1501))
+    assert labelled.compute_checksum(selected) == sums[0]
+
+
 def test_rollouts_and_responses_of_an_evaluation_are_read_as_they_are(tmp_path):
     prompt = TOKENIZER("<|im_start|>user\n7+8<|im_end|>\n", add_special_tokens=False)["input_ids"]
     ids = [TOKENIZER(text, add_special_tokens=False)["input_ids"] for text in ("15", "8")]

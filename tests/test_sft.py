@@ -136,6 +136,7 @@ def test_two_trainings_do_not_share_a_folder(tmp_path, monkeypatch):
         (dict(MODEL="models/none"), "MODEL = 'models/none': there is no such folder"),
         (dict(DATA="none.jsonl"), "DATA = 'none.jsonl': there is no such file"),
         (dict(STEPS=0), "STEPS = 0 must lie between 1"),
+        (dict(CPU_THREADS=0), "CPU_THREADS = 0 must lie between 1"),
         (dict(MIXED_PRECISION="fp16"), "MIXED_PRECISION = 'fp16' is unknown"),
         (dict(MAX_TOKENS=3), "every row is longer than MAX_TOKENS = 3"),
     ],

@@ -302,7 +302,7 @@ def test_its_data_must_tell_responses_apart_and_stay_as_they_are(models, tmp_pat
 def test_a_folder_of_train_prime_is_left_alone(tmp_path):
     folder = tmp_path / "run"
     (folder / "checkpoint" / "000003").mkdir(parents=True)
-    (folder / "constants.json").write_text(json.dumps({"TRAIN_DATA": "arithmetic", "SEED": 1}))
+    (folder / "constants.json").write_text(json.dumps({"constants": {"TRAIN_DATA": "arithmetic"}}))
     data = write_rows(tmp_path / "rows.jsonl", make_rows(2))
     script = load_script("train_prm.py", tmp_path, **SMALL, DATA=data, OUTPUT_DIR=str(tmp_path))
     with pytest.raises(UserError, match="holds a run of train_prime.py: name another RUN_NAME"):

@@ -9,8 +9,6 @@ import builtins
 
 from verifiers.code.handles import Handle
 
-_HIDDEN = {"__traceback__", "__context__", "__cause__", "__notes__", "__suppress_context__"}
-
 
 class _Meta(type):
     """The class of stand-ins: a test that makes an exception has the solution make it."""

@@ -65,7 +65,6 @@ _UNICODE = {
 _INVISIBLE_SIGNS = {"\u2062": "\\cdot ", "\u2063": ",", "\u2064": "+"}
 _GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho"
 _GREEK += " sigma tau upsilon phi chi psi omega"
-_FRACTION = re.compile(r"(\d*)\s*(\d+)⁄(\d+)")
 
 _SYNONYMS = {
     "dfrac": "frac",

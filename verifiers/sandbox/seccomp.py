@@ -49,8 +49,9 @@ _CONDITIONAL = {  # allowed with some arguments only; numbers as above
     "socketpair": (53, 199),
     "tgkill": (234, 131),
 }
-_CLONE3 = 435  # its flags are in memory, which a filter cannot see
-_FIRST_RECENT = 424  # higher numbers are "not implemented", so that libraries use older calls
+# Higher numbers are "not implemented", so that libraries use older calls. One of them is clone3,
+# whose flags are in memory, which a filter cannot see.
+_FIRST_RECENT = 424
 
 _CLONE_THREAD = 0x10000
 _CLONE_REFUSED = 0x7E020000 | 0x2000 | 0x8000  # CLONE_NEW*, CLONE_PTRACE, CLONE_PARENT

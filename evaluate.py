@@ -88,7 +88,7 @@ CPU_THREADS = None  # torch threads per process without GPU; None: cores / proce
 # PUBLISHED = ("Table 12",)
 # OUTPUT = "runs/evaluation-eurus-2-7b-avg16"
 
-_FILLINGS = 4  # how many times the problems that fit at once are given at once
+_FILLINGS = 4  # a call of generation gets so many times the problems that ROLLOUT_TOKENS holds
 
 # Constants that may change when an evaluation resumes: none changes a response in its files.
 _FREE_TO_CHANGE = """

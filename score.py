@@ -1,4 +1,4 @@
-"""Scores responses with an implicit PRM: rewards of tokens and steps, P(correct) if learned.
+"""Scores responses with an implicit PRM: token and step rewards, P(correct) if it learned by CE.
 
 `python score.py --prm runs/NAME/prm [--reference MODEL] responses.jsonl` writes
 responses.scores.jsonl and responses.scores.html beside the file, or into the folder --output. A row

@@ -58,7 +58,7 @@ SAVE_EVERY = 500  # optimizer steps between checkpoints, in OUTPUT + ".checkpoin
 LOG_WITH = None  # None, "tensorboard", "wandb", "trackio"; files go to OUTPUT + ".log"
 CPU_THREADS = None  # torch threads per process without GPU; None: cores / processes
 
-_BESIDE = (".checkpoint", ".log")  # folders beside OUTPUT: until the end; of LOG_WITH
+_BESIDE = (".checkpoint", ".log")  # folders beside OUTPUT: the first until the end
 # Constants that may change when training resumes: none of them changes what is learned.
 _FREE_TO_CHANGE = """
     MICRO_BATCH_TOKENS GRADIENT_CHECKPOINTING SHARD LOG_EVERY SAVE_EVERY LOG_WITH CPU_THREADS

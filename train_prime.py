@@ -72,7 +72,7 @@ ACCURACY_LOW = 0.2  # prompt filter: least mean outcome reward, inclusive
 ACCURACY_HIGH = 0.8  # prompt filter: largest mean outcome reward, inclusive
 MAX_ROLLOUT_ROUNDS = 8  # of sampling in an iteration; then it trains on the prompts it has
 MAX_SURPLUS_AGE = 4  # iterations that a prompt which passed may wait for room in the batch
-MAX_EMPTY_ITERATIONS = 3  # in a row, in which no prompt passes; then the run stops
+MAX_EMPTY_ITERATIONS = 3  # the run stops after so many in a row without a prompt that passes
 ROLLOUT_TOKENS = 131072  # at most, of prompts and responses that a process generates at once
 ROLLOUT_DTYPE = None  # "float32", "bfloat16" (by a copy of the policy); None: as MIXED_PRECISION
 VERIFIER_WORKERS = None  # processes that verify; None: the cores of this process
@@ -83,7 +83,7 @@ ALLOW_UNSANDBOXED_CODE = False  # True: run generated programs even where there 
 
 # Process reward model (PRM)
 BETA = 0.05  # beta of Eq. 3, weight of the log-ratio
-PRM_UPDATE = "after"  # its rewards are computed (one forward), "before" (two), "none" (frozen)
+PRM_UPDATE = "after"  # or "before" its rewards are computed (a pass more), "none": frozen
 PRM_LOSS = "ce"  # "ce" (line 8), "pairs" (DPO on the right-wrong pairs of a prompt)
 PRM_REFERENCE = "sft"  # log-ratio to "sft" (MODEL), "prm" (the PRM's start), "policy" (current)
 PRM_LR = 1e-3  # learning rate of AdamW, constant after the warm-up
@@ -107,7 +107,7 @@ VALUE_WARMUP_STEPS = 5  # optimizer steps
 VALUE_WARMUP_ITERATIONS = 0  # the first ones, in which only the value model trains
 VALUE_GRADIENT_CLIP = 1.0  # largest gradient norm
 VALUE_OPTIMIZER_STEPS = 1  # per iteration, each on its share of the prompts
-VALUE_CLIP_RANGE = 0.5  # a value may leave its old one by so much in an iteration
+VALUE_CLIP_RANGE = 0.5  # PPO's clip of values: around the old one, in an iteration
 
 # Policy
 CLIP_RANGE = 0.2  # epsilon of Eq. 6

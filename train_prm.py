@@ -87,12 +87,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         print(estimate.describe(constants, request, load_configs(reference)))
         return
     folder = Path(OUTPUT_DIR) / RUN_NAME
-    saved = checkpoint.find_checkpoint(folder / "checkpoint")
-    old_constants = read_saved_constants(folder) or {}
-    if "TRAIN_DATA" in old_constants:
-        raise UserError(f"{folder} holds a run of train_prime.py: name another RUN_NAME.")
-    if saved:
-        check_same_constants(constants, old_constants, folder, _FREE_TO_CHANGE)
+    saved = find_run(folder, constants)
     names = ("MODEL", name_reference(), "BETA")
     settings, tokenizer = scoring.read_settings(MODEL, reference, BETA, names)
     configs = load_configs(reference)
@@ -140,6 +135,21 @@ def main(arguments: Sequence[str] = ()) -> None:
     accelerator.end_training()
     if lock:
         lock.close()
+
+
+def find_run(folder: Path, constants: dict) -> Path | None:
+    """Return the last checkpoint in the folder, None if there is none yet.
+
+    Raises:
+        UserError: the folder is another script's, or its constants were others.
+    """
+    saved = checkpoint.find_checkpoint(folder / "checkpoint")
+    old_constants = read_saved_constants(folder) or {}
+    if "TRAIN_DATA" in old_constants:
+        raise UserError(f"{folder} holds a run of train_prime.py: name another RUN_NAME.")
+    if saved:
+        check_same_constants(constants, old_constants, folder, _FREE_TO_CHANGE)
+    return saved
 
 
 def load_configs(reference: str) -> dict[str, PretrainedConfig]:

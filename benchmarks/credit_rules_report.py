@@ -1,7 +1,7 @@
 """The record, the table and the figure of credit_rules.py.
 
 Accuracy is the mean outcome reward of sampled responses, before the filter, smoothed over a fifth
-of the iterations, in per cent.
+of the iterations, in per cent. Seconds are those of the one core that a run uses.
 """
 
 import json
@@ -20,13 +20,15 @@ Results = dict[tuple, dict]  # by the fields of a job: what summarize_run() says
 _POINTS = 65  # of a curve
 _MOMENTS = (10, 40)  # iterations around which steps are looked at; and the end
 _AROUND = 5  # iterations on either side
-_UNSTABLE = 10.0  # points that the end lies below the best stretch
+_UNSTABLE = 10.0  # points that the end lies below the start or the best stretch
+_START = 4  # iterations
 
 
 def summarize_run(metrics: list[dict], iterations: int) -> dict:
     """Return what the table and the figure need of a run, which may have ended too soon."""
     accuracies = np.append(accuracy(metrics), np.zeros(iterations - len(metrics)))
     curve = 100 * smooth(accuracies)
+    seconds = [line["cpu_seconds"] for line in metrics if line.get("cpu_seconds")]
     places = np.linspace(0, len(curve) - 1, min(_POINTS, len(curve))).round().astype(int)
     steps = {}
     for name in ("step_auc", "first_wrong_found", "prm_accuracy"):
@@ -38,8 +40,9 @@ def summarize_run(metrics: list[dict], iterations: int) -> dict:
         "ended": len(metrics),
         "last_fifth": round(float(curve[-1]), 3),
         "best_stretch": round(float(np.nanmax(curve)), 3),
+        "start": round(100 * float(np.nanmean(accuracies[:_START])), 3),
         "all": round(100 * float(np.nanmean(accuracies)), 3),
-        "seconds": round(float(np.median([line["seconds"] for line in metrics])), 3),
+        "seconds": round(float(np.median(seconds)), 3) if seconds else None,
         "curve": [round(float(curve[place]), 2) for place in places],
         **steps,
     }
@@ -55,8 +58,8 @@ def read_results(path: Path, make_key: type) -> Results:
     return results
 
 
-def tabulate(results: Results, confirmed: dict[str, tuple]) -> str:
-    """Return a Markdown table, a row for each rule, RLOO first.
+def tabulate(results: Results, confirmed: dict[str, tuple], seeds: Sequence[int]) -> str:
+    """Return a Markdown table of the runs on these seeds, a row for each rule, RLOO first.
 
     Args:
         confirmed: for each rule, jobs of its best setting without seeds: at its own rate, at RLOO's
@@ -77,9 +80,9 @@ def tabulate(results: Results, confirmed: dict[str, tuple]) -> str:
         "unstable at ten times the rate",
     ]
     rows = [heads, ["---"] * len(heads)]
-    rloo = by_seed(results, next(iter(confirmed.values()))[0])
+    rloo = by_seed(results, next(iter(confirmed.values()))[0], seeds)
     for rule, (own_rate, rloo_rate, tenfold) in confirmed.items():
-        own, same, wild = (by_seed(results, job) for job in (own_rate, rloo_rate, tenfold))
+        own, same, wild = (by_seed(results, job, seeds) for job in (own_rate, rloo_rate, tenfold))
         if not own:
             continue
         cells = [rule, f"{own_rate.rate:g}", summarize([run["last_fifth"] for run in own.values()])]
@@ -91,16 +94,19 @@ def tabulate(results: Results, confirmed: dict[str, tuple]) -> str:
             run, goal = own[seed], rloo[seed]
             needed, its_own = (reach(one, goal["last_fifth"]) for one in (run, goal))
             missed += needed is None
-            if needed is not None:
-                iterations.append(needed)
-                shares.append(needed * run["seconds"] / (its_own * goal["seconds"]))
+            iterations.append(needed or run["iterations"])  # at least: the page says so
+            if run["seconds"] and goal["seconds"]:
+                shares.append(iterations[-1] * run["seconds"] / (its_own * goal["seconds"]))
         cells.append(summarize(iterations) + f" ({missed} never)" * bool(missed))
         cells.append(summarize(shares) if own_rate.rule != "RLOO" else "1")
         for name in ("prm_accuracy", "step_auc", "first_wrong_found"):
             moments = zip(*(run[name] for run in own.values()))
             means = [[v for v in moment if v is not None] for moment in moments]
             cells.append(" ".join(f"{100 * np.mean(m):.0f}" if m else "-" for m in means))
-        unstable = [run["last_fifth"] < run["best_stretch"] - _UNSTABLE for run in wild.values()]
+        unstable = [
+            run["last_fifth"] < max(run["best_stretch"], run["start"]) - _UNSTABLE
+            for run in wild.values()
+        ]
         cells.append(f"{sum(unstable)} of {len(unstable)}" if unstable else "")
         rows.append(cells)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
@@ -120,7 +126,11 @@ def list_trials(results: Results, seed: int) -> str:
 
 
 def draw(
-    path: Path, results: Results, arms: Sequence[tuple], flips: dict[str, dict[float, tuple]]
+    path: Path,
+    results: Results,
+    arms: Sequence[tuple],
+    flips: dict[str, dict[float, tuple]],
+    seeds: Sequence[int],
 ) -> None:
     """Draw accuracy by iteration, and by the share of an oracle's verdicts that are wrong.
 
@@ -130,7 +140,7 @@ def draw(
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), constrained_layout=True)
     for number, job in enumerate(arms):
-        runs = list(by_seed(results, job).values())
+        runs = list(by_seed(results, job, seeds).values())
         if not runs:
             continue
         total, curves = runs[0]["iterations"], np.array([run["curve"] for run in runs])
@@ -145,7 +155,7 @@ def draw(
     left.legend(frameon=False)
     for number, (name, jobs) in enumerate(flips.items()):
         ends = {
-            100 * share: [run["last_fifth"] for run in by_seed(results, job).values()]
+            100 * share: [run["last_fifth"] for run in by_seed(results, job, seeds).values()]
             for share, job in jobs.items()
         }
         there = {share: values for share, values in ends.items() if len(values) > 1}
@@ -153,7 +163,7 @@ def draw(
         style = dict(fmt="o-", capsize=3, color=f"C{2 + number}", label=f"wrong {name}")
         if there:
             right.errorbar(list(there), list(means), yerr=list(widths), **style)
-    if len(rloo := [run["last_fifth"] for run in by_seed(results, arms[0]).values()]) > 1:
+    if len(rloo := [run["last_fifth"] for run in by_seed(results, arms[0], seeds).values()]) > 1:
         mean, width = np.mean(rloo), half_width(rloo)
         right.axhline(mean, color="C0", label="RLOO")
         right.axhspan(mean - width, mean + width, color="C0", alpha=0.15, lw=0)
@@ -165,13 +175,10 @@ def draw(
     plt.close(figure)
 
 
-def by_seed(results: Results, job: tuple) -> dict[int, dict]:
-    """Return the runs on seeds other than a job's own, on which it was chosen."""
-    return {
-        key.seed: run
-        for key, run in results.items()
-        if key.seed != job.seed and key._replace(seed=job.seed) == job
-    }
+def by_seed(results: Results, job: tuple, seeds: Sequence[int]) -> dict[int, dict]:
+    """Return a job's runs on these seeds."""
+    jobs = {seed: job._replace(seed=seed) for seed in seeds}
+    return {seed: results[job] for seed, job in jobs.items() if job in results}
 
 
 def compare(runs: dict[int, dict], others: dict[int, dict]) -> str:

@@ -35,14 +35,6 @@ def prefix_logits(process_rewards: Tensor, response_mask: Tensor, scale: float) 
     return scale * sums / counts * response_mask
 
 
-def without_margin(values: Tensor, margin: float) -> Tensor:
-    """Return the logit of the probability at which prefix_loss() has its least at these values:
-
-    log sigma(v + margin) - log sigma(margin - v)
-    """
-    return F.logsigmoid(values + margin) - F.logsigmoid(margin - values)
-
-
 def prefix_loss(
     process_rewards: Tensor,
     outcome_rewards: Tensor,

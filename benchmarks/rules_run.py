@@ -8,6 +8,7 @@ import itertools
 import json
 import random
 import sys
+import time
 from collections import deque
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from torch import Tensor
 import train_prime
 import training.prm_pass
 from advantage import gae, prime_advantages, rloo, whitened
+from checks.errors import UserError
 from embedded import arithmetic
 from generation.ending import find_pad_token_id
 from generation.groups import Collected, Group
@@ -41,20 +43,23 @@ from training.prm_pass import pass_rows
 
 DEFAULTS = {
     "source": "prm",  # of process rewards: or "oracle", "regression", "self" (SPRO), "vine", None
-    "use": "reward",  # or "value", "raw value", "progress", "min", "step", "spread", "masked"
+    "use": "reward",  # or "value", "raw value", "progress", "min", "step", "spread", "masked";
+    # "none": they are measured, and the policy learns from outcomes alone
     "lambda": 1.0,  # of "value"
     "loss": "ce",  # of the PRM: "ce", "pairs", "prefix"
     "learns": "kept",  # from these prompts; "sampled": and from those that the filter drops;
-    # n: all of the last n iterations; "replay": all of this one and twice as many of all before
+    # n: all of the last n iterations
     "trust": False,  # the coefficient is multiplied by rules.trust()
     "flipped": 0.0,  # share of the oracle's verdicts that are wrong
     "fixed": False,  # True: it is wrong about the same facts for the whole run
     "scale": 200.0,  # of rules.prefix_logits(): 10 / 0.05
     "margin": 5.0,
     "vines": 4,  # continuations at each step of "vine"
+    "ahead": False,  # True: "regression" learns from an iteration's outcomes before it judges it
 }
-_REPLAYED = 2  # prompts of before for each of this iteration
 _AGE = 0.9  # weight of the past in the running pair accuracy of "trust"
+_USED = 3  # batches of fresh prompts that a PRM learns from in an iteration, at most
+_LAST, _FIRST = 16, 4  # iterations: collapsed is what solves less than half in the last of them
 
 
 class Credit:
@@ -63,14 +68,16 @@ class Credit:
     def __init__(self, settings: dict, task: str):
         self.settings = DEFAULTS | settings
         self.task = task
-        memory = {"kept": 1, "sampled": 1, "replay": None}
-        iterations = memory.get(self.settings["learns"], self.settings["learns"])
-        self.past: deque[list[Group]] = deque(maxlen=iterations and iterations - 1)
+        learns = self.settings["learns"]
+        self.past: deque[list[Group]] = deque(maxlen=learns - 1 if isinstance(learns, int) else 0)
         self.accuracy, self.measured = 0.5, 0  # running, of fresh responses; how often
         self.regression = OutcomeRegression()
+        self.solved: list[float] = []  # mean outcome of each iteration
+        self.clock = time.process_time()
 
     def learn(self, run, timer: PhaseTimer, iteration: int, collected: Collected) -> dict:
         """Replace train_prime.learn()."""
+        self.stop_if_collapsed(collected.sampled)
         kept = collected.kept
         if not kept:
             run.log.write_rollouts(iteration, collected, run.tokenizer)
@@ -81,15 +88,17 @@ class Credit:
         steps = [split_steps(own) for own in texts]
         verdicts = self.judge(kept, texts, steps)
         rewards = torch.zeros_like(rollouts.response_mask, dtype=torch.float32)  # (B, T)
+        unseen = None  # rewards of before these outcomes were learned from
         metrics, source = {}, self.settings["source"]
         with timer("seconds_prm"):
             if source == "prm":
-                rewards, metrics = self.update_prm(run, rollouts, collected)
+                rewards, unseen, metrics = self.update_prm(run, rollouts, iteration, collected)
             elif source == "oracle":
                 told = self.flip(verdicts, texts, steps, iteration)
                 rewards = place(told, texts, steps, rewards)
             elif source == "regression":
-                rewards = place(self.regress(run, collected, texts, steps), texts, steps, rewards)
+                worth = self.regress(run, collected, texts, steps)
+                rewards, unseen = (place(own, texts, steps, rewards) for own in worth)
             elif source == "self":
                 rewards = self.compare(run, run.roles.policy.module, rollouts)
             elif source == "vine":
@@ -101,13 +110,22 @@ class Credit:
                 old_logprobs = self.compute(run, run.roles.policy.module, rollouts)
             metrics |= train_prime.update_policy(run, rollouts, advantages, old_logprobs, None)
             run.roles.refresh_rollout_model()
-        if source:
+        measured = rewards if unseen is None else unseen
+        if source not in (None, "vine"):  # whose rewards contain the outcome
             outcomes, mask = rollouts.outcome_rewards, rollouts.response_mask
             prompts = number_prompts(outcomes, train_prime.SAMPLES_PER_PROMPT)
-            margins = pair_margins(rewards, outcomes, mask, prompts)
+            margins = pair_margins(measured, outcomes, mask, prompts)
             metrics.setdefault("prm_accuracy", pair_accuracy(margins))
         run.log.write_rollouts(iteration, collected, run.tokenizer, rewards, advantages)
-        return metrics | measure_steps(verdicts, steps, rewards if source else None)
+        before, self.clock = self.clock, time.process_time()
+        metrics["cpu_seconds"] = self.clock - before
+        return metrics | measure_steps(verdicts, steps, measured if source else None)
+
+    def stop_if_collapsed(self, sampled: list[Group]) -> None:
+        self.solved.append(float(np.mean([group.accuracy for group in sampled] or [0.0])))
+        last, first = np.mean(self.solved[-_LAST:]), np.mean(self.solved[:_FIRST])
+        if len(self.solved) >= _LAST and last < first / 2:
+            raise UserError("The policy has collapsed: it solves less than half of what it did.")
 
     def judge(self, kept: list[Group], texts, steps) -> list[list[bool | None]]:
         """Return the verdict of the task's rule on every step, of every response."""
@@ -135,11 +153,16 @@ class Credit:
             told.append([v if v is None else v != (c < share) for v, c in zip(own, chances)])
         return told
 
-    def regress(self, run, collected: Collected, texts, steps) -> list[list[float | None]]:
-        """Return what each line is worth by the outcomes of before; then learn from the fresh."""
+    def regress(self, run, collected: Collected, texts, steps) -> tuple[list, list]:
+        """Learn from the fresh outcomes. Return what lines are worth for the policy, and what they
+        are by the outcomes of before: the same unless "ahead".
+        """
         lines = [read_lines(*own) for own in zip(texts, steps)]
-        worth = [[self.regression.weigh(line) if line else None for line in own] for own in lines]
-        used = list_used(collected)
+
+        def weigh() -> list[list[float | None]]:
+            return [[self.regression.weigh(x) if x else None for x in own] for own in lines]
+
+        before, used = weigh(), list_used(collected)
         fresh = [
             [line for line in read_lines(own, split_steps(own)) if line]
             for group in used
@@ -147,7 +170,7 @@ class Credit:
         ]
         outcomes = [own for group in used for own in group.outcome_rewards]
         self.regression.learn(fresh, outcomes)
-        return worth
+        return weigh() if self.settings["ahead"] else before, before
 
     def branch(self, run, timer, iteration: int, kept: list[Group], steps, verdicts) -> Tensor:
         """Return what each step adds to the value (VinePPO, arXiv 2410.01679), as rewards (B, T).
@@ -193,20 +216,24 @@ class Credit:
         texts = [decode(prefix + ids) for ids in group.response_ids]
         return float(np.mean([credit_tasks.pass_exam(text, group.ground_truth) for text in texts]))
 
-    def update_prm(self, run, rollouts: Rollouts, collected: Collected) -> tuple[Tensor, dict]:
-        """Train the PRM on its data; return the rewards (B, T) of the kept responses, and metrics.
+    def update_prm(
+        self, run, rollouts: Rollouts, iteration: int, collected: Collected
+    ) -> tuple[Tensor, Tensor, dict]:
+        """Train the PRM on its data; return the rewards (B, T) of the kept responses, those of the
+        pass before their step, and metrics.
 
-        Its accuracy is that of all its passes before a step, so on responses not seen before. A
-        value must not know its response's own label: it comes from these passes too.
+        Its accuracy is that of the passes before a step, so on responses not seen before. A value
+        must not know its response's own label: it comes from these passes too.
         """
         prm, reference, learns = run.roles.prm, run.roles.reference, self.settings["learns"]
         fresh = list(collected.kept) if learns == "kept" else list_used(collected)
         older = self.recall(fresh)
-        before = None
-        if self.settings["use"] in ("value", "progress") and learns != "kept":
-            before = self.compare(run, prm.module, rollouts)
+        order = list(range(len(older) + len(fresh)))
+        if learns != "kept":  # no step on prompts alone that the filter drops
+            random.Random(f"{train_prime.SEED} {iteration}").shuffle(order)
         pad, K = find_pad_token_id(run.tokenizer), train_prime.SAMPLES_PER_PROMPT
-        data = make_rollouts([*older, *fresh], pad, run.accelerator.device, run.siblings)
+        groups = [[*older, *fresh][number] for number in order]
+        data = make_rollouts(groups, pad, run.accelerator.device, run.siblings)
         prompts = number_prompts(data.outcome_rewards, K)
         seen, known = (torch.zeros_like(data.response_mask, dtype=torch.float32) for _ in range(2))
         common = dict(beta=train_prime.BETA, temperature=train_prime.TEMPERATURE)
@@ -217,7 +244,9 @@ class Credit:
             own, ref_logprobs = pass_rows(*args, loss=loss, **common)
             seen, known = seen + own, known + ref_logprobs
             take_step(prm)
-        new = slice(len(older) * K, None)
+        places = np.argsort(order)[len(older) :].tolist()  # of the fresh, first the kept
+        new = [place * K + number for place in places for number in range(K)]
+        kept = (new[: len(rollouts.outcome_rewards)], slice(rollouts.response_mask.shape[1]))
         columns = (values[new] for values in (seen, data.outcome_rewards, data.response_mask))
         margins = pair_margins(*columns, prompts[new])
         accuracy = pair_accuracy(margins)
@@ -226,17 +255,15 @@ class Credit:
             self.accuracy = age * self.accuracy + (1 - age) * accuracy
             self.measured += 1
         metrics = {"prm_accuracy": accuracy, "trust": rules.trust(self.accuracy)}
-        if self.settings["use"] in ("value", "progress"):
-            return seen if learns == "kept" else before, metrics
-        ref = known if learns == "kept" else None
-        return self.compare(run, prm.module, rollouts, ref), metrics
+        if self.settings["use"] in ("value", "raw value", "progress", "none"):
+            return seen[kept], seen[kept], metrics
+        return self.compare(run, prm.module, rollouts, known[kept]), seen[kept], metrics
 
     def recall(self, fresh: list[Group]) -> list[Group]:
-        """Return prompts of before to learn from again, in a random order; remember the fresh."""
+        """Return prompts of before to learn from again; remember the fresh."""
         older = [group for groups in self.past for group in groups]
-        random.Random(f"{train_prime.SEED} {len(older)}").shuffle(older)
         self.past.append(fresh)  # nothing stays where only fresh ones are learned from
-        return older[: _REPLAYED * len(fresh)] if self.settings["learns"] == "replay" else older
+        return older
 
     def compare(self, run, module, rollouts: Rollouts, ref: Tensor | None = None) -> Tensor:
         """Return beta times the log-ratio of a model to the reference (B, T).
@@ -258,20 +285,15 @@ class Credit:
         c, use, mask = train_prime, self.settings["use"], rollouts.response_mask
         K, outcomes = c.SAMPLES_PER_PROMPT, rollouts.outcome_rewards
         coefficient = c.PROCESS_COEF * (rules.trust(self.accuracy) if self.settings["trust"] else 1)
-        if not self.settings["source"]:
-            rewards, coefficient = torch.zeros_like(rewards), 0.0
+        if not self.settings["source"] or use == "none":
+            use, rewards, coefficient = "reward", torch.zeros_like(rewards), 0.0
         scale = c.PROCESS_SCALE
         if use == "raw value":
             values = rules.running_logits(rewards, mask)[:, :-1]
             own = gae(outcomes, values, mask, 1.0, self.settings["lambda"])
             return whitened(own, mask) if c.WHITEN else own
         if use in ("value", "progress"):
-            logits = rules.running_logits(rewards, mask)
-            if self.settings["loss"] == "prefix":
-                values = rules.prefix_logits(rewards, mask, self.settings["scale"])
-                values = rules.without_margin(values, self.settings["margin"])
-                logits = torch.cat([torch.zeros_like(values[:, :1]), values], dim=1)
-            values = rules.calibrated_values(logits, outcomes, mask, K)
+            values = rules.calibrated_values(rules.running_logits(rewards, mask), outcomes, mask, K)
             if use == "value":
                 own = gae(outcomes, values[:, :-1], mask, 1.0, self.settings["lambda"])
                 return whitened(own, mask) if c.WHITEN else own
@@ -295,13 +317,15 @@ class Credit:
 
 
 def list_used(collected: Collected) -> list[Group]:
-    """Return the prompts that are kept, and those that the filter has dropped for good.
+    """Return the prompts that are kept, and those that the filter has dropped for good: of these no
+    more than fill _USED batches.
 
     Those that wait in the surplus are learned from when they are trained on: nothing may know their
     labels before.
     """
     other = {id(group) for group in (*collected.kept, *collected.surplus)}
-    return [*collected.kept, *(group for group in collected.sampled if id(group) not in other)]
+    used = [*collected.kept, *(group for group in collected.sampled if id(group) not in other)]
+    return used[: _USED * train_prime.PROMPTS_PER_ITERATION]
 
 
 if __name__ == "__main__":

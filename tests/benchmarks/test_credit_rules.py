@@ -12,21 +12,24 @@ from small_runs import ROOT
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import credit_arms  # noqa: E402
+import credit_bench  # noqa: E402
 import credit_rules  # noqa: E402
 import credit_rules_report as report  # noqa: E402
 import rules_run  # noqa: E402
 import step_rewards  # noqa: E402
-from credit_rules import Job  # noqa: E402
+from credit_bench import Bench, Job  # noqa: E402
 from outcome_regression import OutcomeRegression  # noqa: E402
 
 import train_prime  # noqa: E402
 from checks.constants import read_constants  # noqa: E402
+from checks.errors import UserError  # noqa: E402
 
 
 def make_line(last: float, best: float | None = None, seconds: float = 1.0) -> dict:
     moments = {name: [0.5, 0.6, None] for name in ("prm_accuracy", "step_auc", "first_wrong_found")}
     curve = [last * n / 64 for n in range(65)]
     own = {"last_fifth": last, "best_stretch": best or last, "all": last / 2, "seconds": seconds}
+    own["start"] = last
     return {"iterations": 160, "curve": curve, **own, **moments}
 
 
@@ -35,7 +38,7 @@ def fill(bench, tried: dict[Job, float]) -> None:
 
 
 def test_the_best_rate_is_chosen_then_the_best_base_or_variant_at_it(tmp_path):
-    bench = credit_rules.Bench(tmp_path)
+    bench = Bench(tmp_path)
     rates = {1e-5: 50, 3e-5: 60, 1e-4: 55}
     fill(bench, {Job("exam", "RLOO", 0, 0, rate, 1): last for rate, last in rates.items()})
     bases = {(1, 3e-5): 58, (2, 3e-5): 61, (1, 1e-4): 70}  # the last one is of another rate
@@ -48,14 +51,42 @@ def test_the_best_rate_is_chosen_then_the_best_base_or_variant_at_it(tmp_path):
     assert own == Job("exam", "PRIME", 2, 1, 1e-5, 1)
     assert at_rloo == own._replace(rate=3e-5) and tenfold.rate == pytest.approx(1e-4)
     fill(bench, {Job("walk", "RLOO", 0, 0, 1e-4, 1): 50})
-    assert bench.settings_of("walk", "RLOO")[0].rate == 1e-4  # its own there, and all others'
-    assert bench.settings_of("walk", "PRIME")[0] == Job("walk", "PRIME", 0, 1, 1e-4, 1)
+    assert bench.settings_of("walk", "RLOO")[0].rate == 1e-4  # its own there
+    own, at_rloo, _ = bench.settings_of("walk", "PRIME")
+    assert own == Job("walk", "PRIME", 0, 1, 1e-5, 1) and at_rloo.rate == 1e-4
+
+
+def test_the_bases_of_rloo_that_are_best_on_one_seed_run_on_more(tmp_path, monkeypatch):
+    bench = Bench(tmp_path)
+    ends = {0: (60, 50, 50), 1: (59, 58, 58), 2: (58, 40, 40), 3: (57, 90, 90), 4: (50, 90, 90)}
+
+    def run(jobs):
+        bench.results |= {
+            job: make_line(ends[job.base][job.seed - 1] - 1e4 * abs(job.rate - 1e-4))
+            for job in jobs
+        }
+
+    monkeypatch.setattr(bench, "run", run)
+    bench.choose("exam", [])
+    assert bench.find_best("exam", "RLOO") == Job("exam", "RLOO", 1, 0, 1e-4, 1)
+    assert {job.base for job in bench.results if job.seed > 1} == {0, 1, 2}
+    assert len(bench.results) == 4 + 4 + 3 * 2
+
+
+def test_the_winner_is_the_best_that_needs_a_reward_model_alone(tmp_path):
+    bench = Bench(tmp_path)
+    fill(bench, {Job("exam", "RLOO", 0, 0, 1e-4, 1): 60})
+    for rule, last in {"PRIME": 61, "value": 65, "regression": 70, "VinePPO": 80}.items():
+        jobs = [Job("exam", rule, 0, 0, 1e-4, seed) for seed in (1, 100, 101)]
+        fill(bench, dict.fromkeys(jobs, last))
+        fill(bench, {jobs[0]._replace(seed=105): 0})  # fresh, so no part of the choice
+    assert credit_rules.find_winner(bench) == ["value"]
 
 
 def test_all_rules_get_the_base_that_rloo_chose_and_rates_go_on_while_the_highest_wins(
     tmp_path, monkeypatch
 ):
-    bench = credit_rules.Bench(tmp_path)
+    bench = Bench(tmp_path)
 
     def run(jobs):
         for job in jobs:
@@ -65,10 +96,10 @@ def test_all_rules_get_the_base_that_rloo_chose_and_rates_go_on_while_the_highes
     monkeypatch.setattr(bench, "run", run)
     bench.choose("exam", ["oracle"])
     own = {rule: [job for job in bench.results if job.rule == rule] for rule in ("RLOO", "oracle")}
-    assert len(own["RLOO"]) == 8 and bench.find_best("exam", "RLOO").base == 4
+    assert len(own["RLOO"]) == 8 + 3 * 2 and bench.find_best("exam", "RLOO").base == 4
     assert {job.base for job in own["oracle"]} == {4}
-    assert max(job.rate for job in own["oracle"]) == 3e-3 and len(own["oracle"]) == 4 + 2 + 3
-    assert bench.find_best("exam", "oracle") == Job("exam", "oracle", 4, 3, 3e-3, 1)
+    assert max(job.rate for job in own["oracle"]) == 3e-3 and len(own["oracle"]) == 4 + 2 + 4
+    assert bench.find_best("exam", "oracle") == Job("exam", "oracle", 4, 4, 3e-3, 1)
     assert bench.list_rates("exam", "oracle") == (1e-5, 3e-5, 1e-4, 3e-4)
     assert bench.list_rates("exam", "PRIME") == (3e-5, 1e-4, 3e-4)
     fill(bench, {Job("walk", "RLOO", 0, 0, 1e-5, 1): 50})
@@ -84,7 +115,7 @@ def test_all_rules_get_the_base_that_rloo_chose_and_rates_go_on_while_the_highes
 
 
 def test_an_oracle_that_errs_gets_its_best_weight_at_each_share(tmp_path):
-    bench = credit_rules.Bench(tmp_path)
+    bench = Bench(tmp_path)
     fill(bench, {Job("exam", "RLOO", 0, 0, 1e-4, 1): 60})
     fill(bench, {Job("exam", "oracle", 0, number, 1e-4, 1): 80 + number for number in range(4)})
     for share, ends in {0.05: (70, 75, 72), 0.2: (66, 60, 61)}.items():
@@ -98,7 +129,7 @@ def test_an_oracle_that_errs_gets_its_best_weight_at_each_share(tmp_path):
     }
     assert list(found["on the same facts for the whole run"]) == [0.0]
     for jobs in credit_rules.list_flips(bench)["on the same facts for the whole run"].values():
-        assert {job.rule for job in jobs} == {"oracle, same facts"} and len(jobs) == 3
+        assert {job.rule for job in jobs} == {"oracle, same facts"} and len(jobs) == 4
 
 
 def test_a_prompt_that_waits_is_learned_from_when_its_turn_comes():
@@ -107,6 +138,19 @@ def test_a_prompt_that_waits_is_learned_from_when_its_turn_comes():
     after = SimpleNamespace(kept=[waits], surplus=[], sampled=[])
     assert rules_run.list_used(before) == [kept, dropped]
     assert rules_run.list_used(after) == [waits]
+    many = SimpleNamespace(kept=[kept], surplus=[], sampled=[kept, *(object() for _ in range(900))])
+    most = 3 * rules_run.train_prime.PROMPTS_PER_ITERATION
+    assert len(rules_run.list_used(many)) == most and rules_run.list_used(many)[0] is kept
+
+
+def test_a_run_that_solves_less_than_half_of_what_it_did_ends():
+    credit = rules_run.Credit({}, "exam")
+    for accuracy in [0.6] * 4 + [0.31] * 30:
+        credit.stop_if_collapsed([SimpleNamespace(accuracy=accuracy)])
+    with pytest.raises(UserError, match="has collapsed") as error:
+        for _ in range(9):
+            credit.stop_if_collapsed([SimpleNamespace(accuracy=0.2)])
+    assert credit_bench.COLLAPSE.search(str(error.value))
 
 
 def test_a_line_of_other_constants_is_not_used(tmp_path, monkeypatch):
@@ -114,19 +158,19 @@ def test_a_line_of_other_constants_is_not_used(tmp_path, monkeypatch):
     lines = [{**job._asdict(), "of": job.describe(), **make_line(50)} for job in jobs]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (tmp_path / "results.jsonl").write_text(text)
-    assert set(credit_rules.Bench(tmp_path).results) == set(jobs)
-    quick = credit_rules.Bench(tmp_path / "quick")
-    monkeypatch.setattr(credit_rules, "TRIAL_SEED", 2)
+    assert set(Bench(tmp_path).results) == set(jobs)
+    quick = Bench(tmp_path / "quick")
+    monkeypatch.setattr(credit_bench, "TRIAL_SEED", 2)
     quick.take_over(tmp_path / "results.jsonl", only_trials=True)
     assert not quick.results
-    monkeypatch.setattr(credit_rules, "TRIAL_SEED", 1)
+    monkeypatch.setattr(credit_bench, "TRIAL_SEED", 1)
     quick.take_over(tmp_path / "results.jsonl", only_trials=True)
     assert set(quick.results) == set(jobs)
-    walk = credit_rules.credit_tasks.TASKS["walk"]._replace(misremembered=0.1)
-    monkeypatch.setitem(credit_rules.credit_tasks.TASKS, "walk", walk)
-    assert set(credit_rules.Bench(tmp_path).results) == set(jobs[:1])
-    monkeypatch.setitem(credit_rules.RULES, "PRIME", credit_arms.Rule({"GAMMA": 0.1}))
-    assert not credit_rules.Bench(tmp_path).results
+    walk = credit_bench.credit_tasks.TASKS["walk"]._replace(misremembered=0.1)
+    monkeypatch.setitem(credit_bench.credit_tasks.TASKS, "walk", walk)
+    assert set(Bench(tmp_path).results) == set(jobs[:1])
+    monkeypatch.setitem(credit_bench.RULES, "PRIME", credit_arms.Rule({"GAMMA": 0.1}))
+    assert not Bench(tmp_path).results
 
 
 def test_rules_are_compared_with_rloo_at_its_best_seed_by_seed():
@@ -141,7 +185,7 @@ def test_rules_are_compared_with_rloo_at_its_best_seed_by_seed():
         "RLOO": (rloo, rloo, rloo._replace(rate=3e-4)),
         "PRIME": (prime, prime._replace(rate=3e-5), prime._replace(rate=1e-4)),
     }
-    rows = report.tabulate(results, jobs).splitlines()[2:]
+    rows = report.tabulate(results, jobs, (100, 101, 102)).splitlines()[2:]
     [first, second] = ([cell.strip() for cell in row.split("|")[1:-1]] for row in rows)
     assert first[:4] == ["RLOO", "3e-05", "161.0 ± 2.5", "-"] and first[-1] == ""
     assert second[3] == "5.0 ± 0.0" and second[5] == "-2.0 ± 0.0"
@@ -153,25 +197,26 @@ def test_rules_are_compared_with_rloo_at_its_best_seed_by_seed():
 
 
 def test_a_run_leaves_a_line_and_is_not_repeated(tmp_path, monkeypatch):
-    monkeypatch.setattr(credit_rules, "ITERATIONS", 2)
+    monkeypatch.setattr(credit_bench, "ITERATIONS", 2)
     small = {"PROMPTS_PER_ITERATION": 2, "PRM_OPTIMIZER_STEPS": 2, "SAVE_EVERY": 2}
     small |= {"ACCURACY_LOW": 0.0, "ACCURACY_HIGH": 1.0}
-    monkeypatch.setattr(credit_rules, "COMMON", {**credit_rules.COMMON, **small})
+    monkeypatch.setattr(credit_bench, "COMMON", {**credit_bench.COMMON, **small})
     job = Job("hard", "oracle", 0, 0, 1e-5, 3, flipped=0.25)
-    credit_rules.Bench(tmp_path).run([job])
+    Bench(tmp_path).run([job])
     [line] = [json.loads(text) for text in (tmp_path / "results.jsonl").read_text().splitlines()]
     assert Job(**{name: line[name] for name in Job._fields}) == job
     assert 0 <= line["last_fifth"] <= 100 and len(line["curve"]) == 2
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
-    bench = credit_rules.Bench(tmp_path)
+    bench = Bench(tmp_path)
     monkeypatch.setattr(bench, "run_one", lambda job: pytest.fail("it runs again"))
     bench.run([job])
 
 
 def test_a_run_that_ended_too_soon_has_solved_nothing_from_there_on():
-    metrics = [{"train_accuracy": 1.0, "seconds": 1.0}] * 100
+    metrics = [{"train_accuracy": 1.0, "cpu_seconds": seconds} for seconds in [9.0, 1.0] * 50]
     run = report.summarize_run(metrics, 160)
-    assert run["ended"] == 100 and run["all"] == pytest.approx(62.5)
+    assert run["ended"] == 100 and run["all"] == pytest.approx(62.5) and run["seconds"] == 5.0
+    assert run["start"] == 100
     assert run["last_fifth"] == 0 and run["best_stretch"] == 100
     assert report.reach(run, 100) == 32 and report.reach({**run, "curve": [0.0]}, 5) is None
 
@@ -179,7 +224,6 @@ def test_a_run_that_ended_too_soon_has_solved_nothing_from_there_on():
 def test_every_rule_names_settings_that_exist():
     constants = read_constants(vars(train_prime))
     for rule in credit_rules.RULES.values():
-        assert len(rule.variants) <= 3
         for own in (rule.own, *rule.variants):
             for name in own:
                 assert name in (constants if name.isupper() else rules_run.DEFAULTS)
@@ -209,7 +253,6 @@ def test_an_oracle_errs_at_random_or_on_the_same_facts():
         ("kept", [0, 0, 0, 0]),
         ("sampled", [0, 0, 0, 0]),
         (3, [0, 2, 4, 4]),  # of the two iterations before
-        ("replay", [0, 2, 4, 4]),  # twice as many, of all before
     ],
 )
 def test_what_a_reward_model_learns_from_again(learns, wanted):
@@ -218,7 +261,7 @@ def test_what_a_reward_model_learns_from_again(learns, wanted):
         fresh = [f"{number}a", f"{number}b"]
         older = credit.recall(fresh)
         assert len(older) == len(set(older)) == count and set(older) <= set(seen)
-        assert learns != 3 or set(older) == set(seen[-4:])
+        assert learns != 3 or older == seen[-4:]
         seen += fresh
 
 
@@ -248,11 +291,11 @@ def test_the_worth_of_lines_comes_from_outcomes_of_before():
         patch.setattr(rules_run, "token_texts", lambda _, ids: spoken[ids[0]])
         steps = [rules_run.split_steps(texts[0])]
         collected = SimpleNamespace(sampled=[group], kept=[group], surplus=[])
-        first, second = (
-            credit.regress(SimpleNamespace(tokenizer=None), collected, texts, steps)
-            for _ in range(2)
-        )
-    assert set(first[0]) <= {0.0, None}
+        run = SimpleNamespace(tokenizer=None)
+        first, second = (credit.regress(run, collected, texts, steps)[0] for _ in range(2))
+        ahead = rules_run.Credit({"source": "regression", "ahead": True}, "exam")
+        learned, before = ahead.regress(run, collected, texts, steps)
+    assert set(first[0]) <= {0.0, None} and before == first and learned == second
     places = step_rewards.place(second, texts, steps, torch.zeros(1, 9))[0]
     assert places[4] > 0.1 and places[[1, 2, 3, 5, 6]].abs().sum() == 0
     assert abs(places[8]) < 0.1 * places[4]  # 3*1=4 is in both

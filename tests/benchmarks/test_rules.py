@@ -8,7 +8,6 @@ import sys
 
 import pytest
 import torch
-import torch.nn.functional as F
 from ruled_rows import LENGTHS, MASK, OUTCOMES, STEPS, K, sigmoid
 from small_runs import ROOT
 
@@ -39,15 +38,6 @@ def test_prefix_values_and_their_loss(rewards):
         assert not values[row, length:].any()
     loss = rules.prefix_loss(rewards, OUTCOMES, MASK, weights, 2.0, 0.7)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
-
-
-@pytest.mark.parametrize("margin", [0.0, 0.7, 5.0])
-def test_the_margin_of_the_prefix_loss_is_taken_out_of_its_values(margin):
-    for share in (0.1, 0.5, 0.75):  # of right responses with this prefix: where is the loss least?
-        values = torch.linspace(-12, 12, 4801, dtype=torch.float64)
-        loss = share * F.softplus(margin - values) + (1 - share) * F.softplus(margin + values)
-        logit = rules.without_margin(values[loss.argmin()], margin)
-        assert float(logit.sigmoid()) == pytest.approx(share, abs=2e-3)
 
 
 def test_calibrated_values_by_hand(rewards):

@@ -17,6 +17,7 @@ from rules_run import train_prime  # noqa: E402
 
 OUTCOMES = OUTCOME_REWARDS.tolist()
 COEFFICIENT, GAMMA = 3.0, 0.9
+CHAINS = str(ROOT / "tests/chains.jsonl")
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +181,8 @@ def test_continuations_say_what_a_step_adds(monkeypatch):
 
 
 def test_the_rule_prime_is_train_prime(tmp_path, monkeypatch):
-    constants = dict(MODEL=str(ROOT / "embedded/tables-sft"), PROMPTS_PER_ITERATION=3)
+    constants = dict(MODEL=str(ROOT / "embedded/tables-sft"), TRAIN_DATA=CHAINS)
+    constants |= dict(PROMPTS_PER_ITERATION=3, MAX_RESPONSE_TOKENS=96)
     constants |= dict(NUM_ITERATIONS=2, PRM_UPDATE="before", PRM_OPTIMIZER_STEPS=3, PRM_LR=3e-4)
     constants |= dict(GAMMA=GAMMA, PROCESS_COEF=COEFFICIENT, POLICY_LR=1e-3, WHITEN=True)
     constants |= dict(POLICY_WARMUP_STEPS=0, EVAL_DATA=None, OUTPUT_DIR=str(tmp_path / "runs"))
@@ -197,3 +199,47 @@ def test_the_rule_prime_is_train_prime(tmp_path, monkeypatch):
         assert one["policy_gradient_norm"] > 0 and one["prm_accuracy"] is not None
         for name in one.keys() - lacking:
             assert one[name] == other[name], name
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"use": "value"}, {"learns": "sampled", "use": "raw value"}, {"learns": 2}],
+    ids=["kept", "sampled", "two iterations"],
+)
+def test_a_reward_model_is_measured_before_it_has_learned(settings, tmp_path, monkeypatch):
+    """In one step on shuffled data: what it says before the step, and what it says after it."""
+    constants = dict(MODEL=str(ROOT / "embedded/tables-sft"), TRAIN_DATA=CHAINS)
+    constants |= dict(PROMPTS_PER_ITERATION=3, MAX_RESPONSE_TOKENS=96)
+    constants |= dict(NUM_ITERATIONS=2, PRM_UPDATE="before", PRM_OPTIMIZER_STEPS=1, PRM_LR=1e-2)
+    constants |= dict(PRM_WARMUP_STEPS=0, POLICY_LR=0.0, EVAL_DATA=None, OUTPUT_DIR=str(tmp_path))
+    script = load_script("train_prime.py", tmp_path, **constants, RUN_NAME="run")
+    monkeypatch.setattr(rules_run, "train_prime", script)
+    credit, accuracies = rules_run.Credit(settings, "hard"), []
+    update = credit.update_prm
+
+    def spy(run, rollouts, *rest):
+        before = credit.compare(run, run.roles.prm.module, rollouts)
+        rewards, unseen, metrics = update(run, rollouts, *rest)
+        after = credit.compare(run, run.roles.prm.module, rollouts)
+        torch.testing.assert_close(unseen, before, atol=1e-5, rtol=0)
+        expected = before if "use" in settings else after
+        torch.testing.assert_close(rewards, expected, atol=1e-5, rtol=0)
+        assert (after - before).abs().max() > 1e-3
+        accuracies.append(metrics["prm_accuracy"])
+        return rewards, unseen, metrics
+
+    credit.update_prm, script.learn = spy, credit.learn
+    script.main()
+    assert len(accuracies) == 2 and credit.accuracy == pytest.approx(sum(accuracies) / 2)
+    lines = read_metrics(tmp_path / "run")
+    assert all(line["cpu_seconds"] > 0 and line["step_auc"] is not None for line in lines)
+
+
+def test_a_reward_model_beside_rloo_changes_nothing():
+    rewards = torch.randn(8, T, generator=torch.Generator().manual_seed(0)) * MASK
+    rollouts = SimpleNamespace(response_mask=MASK, outcome_rewards=OUTCOME_REWARDS)
+    found, alone = (
+        rules_run.Credit(own, "exam").find_advantages(rollouts, rewards, STEPS)
+        for own in ({"use": "none"}, {"source": None})
+    )
+    assert torch.equal(found, alone)

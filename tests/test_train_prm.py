@@ -174,8 +174,14 @@ def test_it_learns_and_is_measured_on_prompts_it_never_saw(loss, tmp_path, capsy
                 right.append(sum(values[i]) > sum(values[j]))
                 losses.append(math.log(1 + math.exp(sum(values[j]) - sum(values[i]))))
     assert measured[-1]["eval_accuracy"] == pytest.approx(sum(right) / len(right))
-    if loss == "pairs":
-        assert measured[-1]["eval_loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-4)
+    if loss == "ce":
+        sums = [
+            (row["label"], sum(own))
+            for row, own, y in zip(rows, values, ids[0])
+            if tuple(y) not in seen
+        ]
+        losses = [math.log(1 + math.exp(r)) - label * r for label, r in sums]
+    assert measured[-1]["eval_loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-4)
 
 
 def test_a_run_of_prime_goes_on_with_it_and_its_reference(models, tmp_path, capsys):
@@ -191,10 +197,10 @@ def test_a_run_of_prime_goes_on_with_it_and_its_reference(models, tmp_path, caps
     assert abs(line["prm_loss"] - math.log(2)) > 1e-5  # it does not start as its reference
     # and so does this script
     (tmp_path / "more").mkdir()
-    run(tmp_path / "more", MODEL=prm)
+    run(tmp_path / "more", MODEL=prm, TEMPERATURE=0.6)
     assert f"against {models['other']}" in capsys.readouterr().out
     recorded = AutoConfig.from_pretrained(tmp_path / "more" / "run" / "prm").implicit_prm
-    assert recorded == dict(reference=models["other"], beta=0.5, temperature=1.0, loss="ce")
+    assert recorded == dict(reference=models["other"], beta=0.5, temperature=0.6, loss="ce")
 
 
 def test_a_stopped_run_goes_on_and_ends_the_same(models, tmp_path):

@@ -99,6 +99,16 @@ FAULTS = [
             "[*response_ids, tokenizer.eos_token_id], fault",
             "response_ids, fault",
         ),
+        (
+            "other labels are not noticed",
+            'checksum = zlib.crc32(table["label"].to_numpy(), checksum)',
+            "pass",
+        ),
+        (
+            "token ids may move to the next response unnoticed",
+            "for numbers in (ids.value_lengths(), ids.flatten()):",
+            "for numbers in (ids.flatten(),):",
+        ),
         ("outcome_reward goes before label", 'if row.get("label") is None', "if True"),
         ("labels above 1 are accepted", "if not 0 <= label <= 1:", "if not 0 <= label:"),
         ("one class is accepted", "if len(known) == 1:", "if False:"),
@@ -239,8 +249,17 @@ FAULTS = [
         ),
         (
             "the recorded loss is always that of labels",
-            "settings.temperature, LOSS,",
-            'settings.temperature, "ce",',
+            "BETA, TEMPERATURE, LOSS,",
+            'BETA, TEMPERATURE, "ce",',
+        ),
+    ),
+    *faults(
+        "train_prm.py",
+        f"{SCRIPT}::test_a_run_of_prime_goes_on_with_it_and_its_reference",
+        (
+            "the recorded temperature is always 1",
+            "make_record(reference, BETA, TEMPERATURE,",
+            "make_record(reference, BETA, 1.0,",
         ),
     ),
     *faults(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from labelled_rows import make_rows, write_rows
 from small_runs import ROOT, TINY_RUN, load_script, read_metrics
-from stub_verifier import StubVerifier
+from stub_verifier import only_train
 from tiny_models import save_tiny_model
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig
 
@@ -17,8 +17,6 @@ from checks.constants import Constants, read_constants
 from checks.errors import UserError
 from checks.prm_record import make_record
 from models import estimate
-from reporting.run_log import RunLog
-from training import start
 
 RECIPES = {path.stem: path for path in sorted((ROOT / "recipes").glob("*.py"))}
 BASE_MODELS = {"zero_7b", "zero_32b", "table6_rho_1b_math"}  # questions without a chat template
@@ -155,9 +153,7 @@ ACTIVATIONS = (
 
 @pytest.mark.parametrize("recipe", of("train_prime.py"))
 def test_a_recipe_of_train_prime_trains(recipe, models, tmp_path, monkeypatch):
-    monkeypatch.setattr(start, "Verifier", StubVerifier)
-    monkeypatch.setattr(start.estimate, "check_run", lambda *_: "")
-    monkeypatch.setattr(RunLog, "write_report", lambda *_, **__: None)
+    only_train(monkeypatch)
     own = read_own(recipe)
     cut = {**TINY_RUN, "PROMPTS_PER_ITERATION": 8, "SAMPLES_PER_PROMPT": 2, "NUM_ITERATIONS": 2}
     cut |= {"MICRO_BATCH_TOKENS": 2000}

@@ -16,14 +16,13 @@ import pytest
 import reference_prime as twin
 import torch
 from small_runs import TINY_RUN, load_script, read_metrics
-from stub_verifier import StubVerifier
+from stub_verifier import only_train
 from tiny_models import save_tiny_model
 from transformers import AutoModelForCausalLM
 
 from checks.constants import read_constants
 from checks.training_run import FREE_TO_CHANGE
-from reporting.run_log import RunLog
-from training import start as start_module
+from training.saving import Saver
 
 STEPS = dict(OPTIMIZER_STEPS=4, POLICY_LR=1e-2)  # with which the ratio leaves 1
 PPO = dict(ADVANTAGE_ESTIMATOR="gae", VALUE="head", VALUE_LR=1e-2, VALUE_WARMUP_STEPS=1)
@@ -201,9 +200,8 @@ def run_script(folder: Path, settings: dict) -> tuple[list, list[dict], dict, di
 
     script.learn = spy
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(start_module, "Verifier", StubVerifier)
-        patch.setattr(start_module.estimate, "check_run", lambda *_: "")  # slower than the run
-        patch.setattr(RunLog, "write_report", lambda *_, **__: None)  # and so is this
+        only_train(patch)
+        patch.setattr(Saver, "save", lambda *_, **__: None)  # nothing here reads what it saves
         script.main()
     constants = {name: value for name, value in vars(script).items() if name.isupper()}
     return records, read_metrics(folder / constants["RUN_NAME"]), constants, start

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from small_runs import load_script
-from stub_verifier import StubVerifier
+from stub_verifier import StubVerifier, only_train
 from tiny_models import save_tiny_model
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -65,7 +65,7 @@ def spy(folder: Path, **constants) -> tuple[list[Collected], list[list[Group]]]:
 
     script.learn, script.sample_groups = spy_on_learning, spy_on_sampling
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(start, "Verifier", StubVerifier)
+        only_train(patch)
         script.main()
     return trained, evaluated
 

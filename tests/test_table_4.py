@@ -5,11 +5,8 @@ import re
 
 import pytest
 from small_runs import ROOT, TINY_RUN, load_script, read_metrics
-from stub_verifier import StubVerifier
+from stub_verifier import only_train
 from tiny_models import save_tiny_model
-
-from reporting.run_log import RunLog
-from training import start
 
 
 def read_rows() -> dict[str, list[str]]:
@@ -39,9 +36,7 @@ def test_there_are_nine_and_no_two_are_the_same():
 def test_a_row_trains(row, model, tmp_path, monkeypatch):
     settings = {**TINY_RUN, "MODEL": model, "NUM_ITERATIONS": 2, "OUTPUT_DIR": str(tmp_path)}
     script = load_script("train_prime.py", tmp_path, **settings)
-    monkeypatch.setattr(start, "Verifier", StubVerifier)
-    monkeypatch.setattr(start.estimate, "check_run", lambda *_: "")  # slower than the iterations
-    monkeypatch.setattr(RunLog, "write_report", lambda *_, **__: None)
+    only_train(monkeypatch)
     script.main([*ROWS[row], "RUN_NAME=run"])
     lines = read_metrics(tmp_path / "run")
     assert len(lines) == 2 and all(line["policy_gradient_norm"] > 0 for line in lines)

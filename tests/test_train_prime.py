@@ -187,27 +187,14 @@ def test_outcome_only_loads_one_model_or_a_reference_beside_it(kl_coef, tmp_path
     assert line["reference_kl"] > 0 if kl_coef else line["reference_kl"] is None
 
 
-@pytest.mark.parametrize(
-    "constants",
-    [
-        dict(PRM_UPDATE="before", PRM_REFERENCE="policy"),
-        dict(OPTIMIZER_STEPS=2, PRM_OPTIMIZER_STEPS=4, PROCESS_SCALE="none", GAMMA=0.99),
-        dict(MIXED_PRECISION="bf16", GRADIENT_CHECKPOINTING=True, WHITEN=False, EVAL_DATA=None),
-    ],
-)
-def test_other_settings_train_too(tmp_path, constants):
-    folder = run_here(tmp_path, **constants)
+def test_bfloat16_with_checkpointing_trains_every_weight(tmp_path):
+    half = dict(MIXED_PRECISION="bf16", GRADIENT_CHECKPOINTING=True, WHITEN=False)
+    folder = run_here(tmp_path, **half, EVAL_DATA=None)
     last = read_metrics(folder)[-1]
     assert last["prm_gradient_norm"] > 0 and last["policy_gradient_norm"] > 0
-    assert (last["eval_accuracy"] is None) is ("EVAL_DATA" in constants)
+    assert last["eval_accuracy"] is None
     before, after = read_weights(Path(SFT_MODEL)), read_weights(folder / "policy")
     assert not [name for name in before if torch.equal(before[name], after[name])]
-
-
-def test_a_frozen_prm_does_not_change(tmp_path):
-    folder = run_here(tmp_path, PRM_UPDATE="none")
-    before, after = read_weights(Path(SFT_MODEL)), read_weights(folder / "prm")
-    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_double_forward_takes_its_rewards_after_the_step(tmp_path):

@@ -23,6 +23,7 @@ from small_runs import (
     run_here,
     without_seconds,
 )
+from stub_verifier import only_train
 
 from checks.errors import UserError
 
@@ -60,12 +61,16 @@ def test_a_killed_run_resumes_to_the_same_metrics_and_weights(tmp_path, script_e
         assert (killed / name).read_text() == (whole / name).read_text()
 
 
-def test_adapters_with_a_value_model_resume_to_the_same_metrics(tmp_path):
+def test_adapters_with_a_value_model_resume_to_the_same_metrics(tmp_path, monkeypatch):
+    only_train(monkeypatch)
     settings = dict(LORA_RANK=4, ADVANTAGE_ESTIMATOR="gae", VALUE="head", SAVE_EVERY=1)
     settings |= dict(EVAL_DATA=None, PROMPTS_PER_ITERATION=2)
     whole = run_here(tmp_path, **settings, NUM_ITERATIONS=2, RUN_NAME="whole")
+    first = None
     for iterations in (1, 2):
         stopped = run_here(tmp_path, **settings, NUM_ITERATIONS=iterations, RUN_NAME="stopped")
+        first = first or read_metrics(stopped)[0]
+    assert read_metrics(stopped)[0] == first  # seconds too: it did not start again
     expected = without_seconds(read_metrics(whole))
     assert without_seconds(read_metrics(stopped)) == expected and expected[1]["value_loss"] > 0
 

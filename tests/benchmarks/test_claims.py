@@ -157,7 +157,11 @@ def test_the_oracle_blames_the_line_that_is_wrong(place, monkeypatch):
 
 
 def test_arms_run_resume_and_are_reported(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(claims_arms.HARD, "EVAL_PROMPTS", 4)
+    chains = str(ROOT / "tests/chains.jsonl")
+    small = {"TRAIN_DATA": chains, "EVAL_DATA": chains, "EVAL_PROMPTS": 4}
+    small |= {"PROMPTS_PER_ITERATION": 2, "PRM_OPTIMIZER_STEPS": 2}
+    for name, value in (small | {"ACCURACY_LOW": 0.0, "ACCURACY_HIGH": 1.0}).items():
+        monkeypatch.setitem(claims_arms.HARD, name, value)
     options = f"claims.py --parts hard --seeds 1 --iterations 1 --out {tmp_path}".split()
     arms = ["PRIME", "RLOO", "oracle", "frozen PRM"]
     monkeypatch.setattr(sys, "argv", [*options, "--arms", *arms])

@@ -55,6 +55,7 @@ def test_responses_are_counted_strictly_in_both_arms(tmp_path):
 
 def test_a_small_run_resumes_and_draws(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["copying.py", "--quick", "--out", str(tmp_path)])
+    monkeypatch.setattr(copying, "PROBLEMS", 256)
     for runs in (2, 0):  # started: none is repeated
         copying.main()
         assert capsys.readouterr().out.count(": done") == runs

@@ -200,6 +200,7 @@ def test_a_run_leaves_a_line_and_is_not_repeated(tmp_path, monkeypatch):
     monkeypatch.setattr(credit_bench, "ITERATIONS", 2)
     small = {"PROMPTS_PER_ITERATION": 2, "PRM_OPTIMIZER_STEPS": 2, "SAVE_EVERY": 2}
     small |= {"ACCURACY_LOW": 0.0, "ACCURACY_HIGH": 1.0}
+    small["TRAIN_DATA"] = str(ROOT / "tests/chains.jsonl")
     monkeypatch.setattr(credit_bench, "COMMON", {**credit_bench.COMMON, **small})
     job = Job("hard", "oracle", 0, 0, 1e-5, 3, flipped=0.25)
     Bench(tmp_path).run([job])

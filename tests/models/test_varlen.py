@@ -3,6 +3,7 @@
 import pytest
 import torch
 from small_runs import SMALL_RUN, load_script, read_metrics
+from stub_verifier import only_train
 from tiny_models import ARCHITECTURES, make_model, pad_siblings
 
 from models import logprobs
@@ -45,6 +46,7 @@ def test_flat_rows_get_what_padded_rows_get(kind, siblings, checkpointing, monke
     ],
 )
 def test_a_run_on_flat_rows_is_the_run_on_padded_ones(constants, tmp_path, monkeypatch):
+    only_train(monkeypatch)
     lines = []
     for kinds in ((), ("cpu",)):
         monkeypatch.setattr(logprobs, "_FLAT", kinds)

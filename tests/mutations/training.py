@@ -4,7 +4,7 @@ from mutations.fault import faults
 
 PROCESSES = "training/test_processes.py"
 UPDATE = f"{PROCESSES}::test_an_update_is_the_same[2]"
-FOUR = f"{PROCESSES}::test_four_processes_with_a_part_each_train_as_one"
+SEVERAL = f"{PROCESSES}::test_a_run_goes_on_with_another_number_of_processes"
 KILLED = "test_train_prime_stops.py::test_a_killed_run_resumes_to_the_same_metrics_and_weights"
 BEFORE_AND_AFTER = "test_train_prime_stops.py::test_one_iteration_is_evaluated_before_and_after"
 LEFT = "test_train_prime.py::test_a_run_leaves_what_the_docs_say"
@@ -252,7 +252,7 @@ FAULTS = [
     ),
     *faults(
         "training/processes.py",
-        FOUR,
+        SEVERAL,
         (
             "a process generates with another prompt's random numbers",
             "seeds[share],",

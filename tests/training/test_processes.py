@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,6 @@ import torch
 import update_worker
 from accelerate import debug_launcher
 from small_runs import (
-    ROOT,
     SFT_MODEL,
     SMALL_RUN,
     edit_script,
@@ -24,6 +22,7 @@ from small_runs import (
     read_metrics,
     read_responses,
     read_weights,
+    run_here,
     without_seconds,
 )
 from tiny_models import make_model
@@ -101,7 +100,10 @@ def groups(tmp_path_factory) -> list[Group]:
 
 
 def update(folder: Path, groups: list[Group], processes: int) -> dict:
-    """Return the weights, advantages and metrics that one update leaves, by mode."""
+    """Return the weights, advantages and metrics that one update leaves, by mode.
+
+    Four processes take the first two modes: two take all.
+    """
     folder.mkdir()
     settings = {**SMALL_RUN, "PROMPTS_PER_ITERATION": 5, "NUM_ITERATIONS": 1, "EVAL_DATA": None}
     settings |= {"OUTPUT_DIR": str(folder), "PROCESS_SCALE": "none"}
@@ -109,7 +111,8 @@ def update(folder: Path, groups: list[Group], processes: int) -> dict:
     settings |= {"PRM_UPDATE": "before", "POLICY_WARMUP_STEPS": 0, "PRM_WARMUP_STEPS": 0}
     settings |= {"ADVANTAGE_ESTIMATOR": "gae", "VALUE": "head", "VALUE_WARMUP_STEPS": 0}
     settings |= {"GAE_LAMBDA": 0.5}
-    modes = {mode: {**settings, **own} for mode, own in SPLIT.items()}
+    names = list(SPLIT)[: 2 if processes == 4 else None]
+    modes = {mode: {**settings, **SPLIT[mode]} for mode in names}
     arguments = groups, modes, folder
     if processes > 1:
         debug_launcher(update_worker.update, arguments, processes)
@@ -160,11 +163,13 @@ def test_an_update_is_the_same(tmp_path, groups, alone, processes):
             assert moved > 5e-5, (mode, role)
 
 
+LONG_RUN = {**SMALL_RUN, "PROMPTS_PER_ITERATION": 5, "PRM_OPTIMIZER_STEPS": 5}
+LONG_RUN |= {"POLICY_WARMUP_STEPS": 0, "MICRO_BATCH_TOKENS": 150}
+
+
 def run(folder: Path, environment: dict, processes: int, **constants) -> str:
     """Run an edited script on some processes to its end; return what it printed."""
-    settings = {**SMALL_RUN, "PROMPTS_PER_ITERATION": 5, "PRM_OPTIMIZER_STEPS": 5}
-    settings |= {"OUTPUT_DIR": str(folder), "POLICY_WARMUP_STEPS": 0, **constants}
-    settings |= {"MICRO_BATCH_TOKENS": 150, "RUN_NAME": settings["RUN_NAME"]}
+    settings = {**LONG_RUN, "OUTPUT_DIR": str(folder), **constants}
     script = edit_script("train_prime.py", folder / "edited.py", **settings)
     process = launch(script, environment, *options_for(processes))
     output, _ = process.communicate(timeout=600)
@@ -181,8 +186,8 @@ def assert_alike(one: Path, two: Path) -> None:
         for name, value in first.items():
             if value is not None and not name.startswith("eval"):  # also at the end of each part
                 assert second[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
-    last = len(metrics[0]) - 1
-    assert read_responses(one, last) == read_responses(two, last)
+    for iteration in range(len(metrics[0])):
+        assert read_responses(one, iteration) == read_responses(two, iteration)
     before = read_weights(Path(SFT_MODEL))
     for role in ("policy", "prm"):
         weights = [read_weights(folder / role) for folder in (one, two)]
@@ -191,28 +196,16 @@ def assert_alike(one: Path, two: Path) -> None:
             assert (weights[1][name] - value).abs().max() < 0.1 * moved, name
 
 
-@pytest.fixture(scope="module")
-def one_process(tmp_path_factory) -> Path:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true"}
-    folder = tmp_path_factory.mktemp("one")
-    run(folder, environment, 1, RUN_NAME="one", NUM_ITERATIONS=3)
-    return folder / "one"
-
-
-def test_four_processes_with_a_part_each_train_as_one(tmp_path, script_environment, one_process):
-    run(tmp_path, script_environment, 4, RUN_NAME="four", NUM_ITERATIONS=3, SHARD=True)
-    assert_alike(one_process, tmp_path / "four")
-    texts = read_responses(one_process, 2)
-    assert len(set(texts)) > 15  # of 20: no two processes sample the same
-
-
-def test_a_run_goes_on_with_another_number_of_processes(tmp_path, script_environment, one_process):
-    settings = dict(RUN_NAME="several")
-    run(tmp_path, script_environment, 2, NUM_ITERATIONS=1, **settings)
-    output = run(tmp_path, script_environment, 1, NUM_ITERATIONS=2, SHARD=True, **settings)
-    assert "iterations 1 to 1" in output
-    run(tmp_path, script_environment, 2, NUM_ITERATIONS=3, SHARD=True, **settings)
-    assert_alike(one_process, tmp_path / "several")
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path, script_environment):
+    alone = run_here(tmp_path, **{**LONG_RUN, "NUM_ITERATIONS": 3, "RUN_NAME": "alone"})
+    several = dict(RUN_NAME="several")
+    run(tmp_path, script_environment, 4, NUM_ITERATIONS=1, SHARD=True, **several)
+    for iteration, count, shard in ((1, 1, False), (2, 2, True)):
+        last = dict(NUM_ITERATIONS=iteration + 1, SHARD=shard)
+        output = run(tmp_path, script_environment, count, **last, **several)
+        assert f"iterations {iteration} to {iteration}" in output
+    assert_alike(alone, tmp_path / "several")
+    assert len(set(read_responses(alone, 2))) > 15  # of 20: no two processes sample the same
 
 
 def test_a_process_that_dies_stops_all_and_the_run_goes_on(tmp_path, script_environment):
@@ -235,13 +228,12 @@ def test_a_process_that_dies_stops_all_and_the_run_goes_on(tmp_path, script_envi
     assert process.returncode != 0
     assert "rank" in output and "SIGKILL" in output  # who died, and of what
     assert not any(worker.is_running() for worker in workers)
-    done = len(read_metrics(folder))
-    settings["NUM_ITERATIONS"] = done + 2
-    edit_script("train_prime.py", script, **settings)
-    resumed = launch(script, script_environment, *options_for(2))
-    output, _ = resumed.communicate(timeout=600)
-    assert resumed.returncode == 0, output
-    assert len(read_metrics(folder)) == done + 2
+    before = read_metrics(folder)
+    load_script(
+        "train_prime.py", tmp_path, **{**settings, "NUM_ITERATIONS": len(before) + 2}
+    ).main()
+    after = read_metrics(folder)
+    assert len(after) == len(before) + 2 and after[0] == before[0]  # it did not start again
 
 
 @pytest.mark.parametrize("engine", ["FSDP", "DEEPSPEED", "MEGATRON_LM", "MULTI_GPU"])

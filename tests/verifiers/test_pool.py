@@ -123,6 +123,7 @@ def test_an_answer_that_eats_memory_is_an_error_or_a_time_out(verifier):
     eats = "\\boxed{\\sum_{k=1}^{10} " + "(x+1)^{400000}}"
     [verdict, beside] = verifier.verify([eats, "\\boxed{1}"], ["1"] * 2, ["math"] * 2)
     assert verdict.reward == 0.0 and beside == RIGHT
+    assert verdict.status in ("error", "timeout")
     workers = [psutil.Process(pid) for pid in find_workers(verifier._pool.pid)]
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = 4 * 2**30 if hard == resource.RLIM_INFINITY else min(hard, 4 * 2**30)

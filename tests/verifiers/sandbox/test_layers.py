@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from code_helpers import LAYERS, MODES
 
-from verifiers.sandbox.layers import explain, is_safe
+from verifiers.sandbox.layers import detect_layers, explain, is_safe
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_layers_are_detected_without_lasting_effect():
     before = [os.readlink(f"/proc/self/ns/{name}") for name in ("user", "pid", "mnt", "net", "ipc")]
+    assert detect_layers() == LAYERS
     assert list(LAYERS) == [
         *(f"{name} namespace" for name in ("user", "pid", "mount", "network", "ipc")),
         *("landlock", "seccomp"),

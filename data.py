@@ -274,10 +274,24 @@ def _read_prompt(row: dict) -> object:
 
 def _read_ground_truth(row: dict) -> str:
     nested = row.get("reward_model")
+    if not isinstance(nested, dict) and row.get("ability") in (None, "", "math"):
+        return read_plain_answer(row.get("answer"))
     truth = nested.get("ground_truth") if isinstance(nested, dict) else row.get("answer")
     if truth is None:
         return ""
     return truth if isinstance(truth, str) else json.dumps(truth)
+
+
+def read_plain_answer(answer: object) -> str:
+    """Return the final answer of a maths row: of a list its items with commas between them, of a
+    solution in the form of GSM8K what follows "####".
+    """
+    if isinstance(answer, list):
+        answer = ", ".join(map(str, answer))
+    if isinstance(answer, str) and "####" in answer:
+        answer = answer.rpartition("####")[2].strip()
+    is_missing = answer is None or answer != answer  # nan, an empty cell of a table
+    return "" if is_missing else str(answer)
 
 
 def find_question(prompt: object) -> str:

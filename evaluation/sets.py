@@ -4,6 +4,7 @@ The columns of a set decide how its rows are read. So a local file with the colu
 these sets is read in the same way as the set on the hub.
 """
 
+import ast
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -152,7 +153,20 @@ def _read_live_code_bench(row: dict) -> dict:
 
 def _read_humaneval(row: dict) -> dict:
     question = f"Complete this function.\n\n```python\n{row['prompt']}\n```"
-    return _code_row(question, {"test": row["test"], "entry_point": row["entry_point"]})
+    truth = {"test": row["test"], "entry_point": row["entry_point"]}
+    helpers = _find_helpers(row["prompt"], row["entry_point"])
+    return _code_row(question, truth | ({"test_setup_code": helpers} if helpers else {}))
+
+
+def _find_helpers(prompt: str, entry_point: str) -> str:
+    """Return what a prompt defines beside the function to write; some tests call it."""
+    try:
+        nodes = ast.parse(prompt).body
+    except SyntaxError:  # the function has no body yet
+        return ""
+    others = [node for node in nodes if getattr(node, "name", "") != entry_point]
+    has_function = any(isinstance(node, ast.FunctionDef) for node in others)
+    return "\n\n".join(map(ast.unparse, others)) if has_function else ""
 
 
 def _read_mbpp(row: dict) -> dict:
@@ -168,13 +182,7 @@ def _read_question(question: str, answer: str) -> Callable[[dict], dict]:
     """Return a reader of maths rows with a question in one column and its answer in another."""
 
     def read(row: dict) -> dict:
-        truth = row[answer]
-        if isinstance(truth, list):  # OlympiadBench: mostly one answer, else all of them
-            truth = ", ".join(map(str, truth))
-        if isinstance(truth, str) and "####" in truth:  # GSM8K: a solution, then the answer
-            truth = truth.rpartition("####")[2].strip()
-        truth = "" if truth is None else str(truth)
-        reward_model = {"ground_truth": truth}
+        reward_model = {"ground_truth": data.read_plain_answer(row[answer])}
         return {"prompt": row[question], "ability": "math", "reward_model": reward_model}
 
     return read

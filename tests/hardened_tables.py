@@ -160,6 +160,12 @@ ACCEPT = {
         B ;; B: x=5
         2x(x-7) ;; B) 2x(x-7)""",
     "notation": r"""
+        \{3\} ;; 3
+        3 ;; \{3\}
+        \{(1,2)\} ;; (1,2)
+        1000, 2000 ;; 1,000, 2,000
+        4.5\times10^{33} ;; 4.5 x 10^{33}
+        120 ;; 5!=120
         \frac{\pi}{2} ;; \\frac{\pi}{2}
         \frac{\pi}{2} ;; \\frac{\\pi}{2}
         12 ;; 12.
@@ -250,6 +256,7 @@ ACCEPT = {
 }
 TAUGHT_REJECT = {
     "copied": r"""
+        Write 4500 in scientific notation. ;; 4.5\times10^3 ;; 4500
         Simplify $\sqrt{41+24\sqrt2}$. ;; 3+4\sqrt2 ;; \sqrt{41+24\sqrt2}
         Simplify $\sqrt{41+24\sqrt2}$. ;; 3+4\sqrt2 ;; (24\sqrt{2}+41)^{1/2}
         Factor 7x²−63 ;; 7(x-3)(x+3) ;; 7x^2-63
@@ -271,6 +278,22 @@ TAUGHT_REJECT = {
         Expand $(x+1)(x+2)$. ;; x^2+3x+2 ;; (x+2)(x+1)
         Convert 2 km to m. ;; 2000\text{ m} ;; 2\text{ km}""",
     "wrong": r"""
+        What is 7 times 8? ;; 56 ;; 7\cdot8^\circ
+        How many degrees has the third angle? ;; 95 ;; 180^\circ-37^\circ-48^\circ
+        Find $(0,2)\cap(1,3)$. ;; (1,2) ;; (0,2)\cap(1,3)
+        Which are in both? ;; \{2,3\} ;; \{1,2,3\}\cap\{2,3,4\}
+        Which are in either? ;; \{1,2\} ;; \{1\}\cup\{2\}
+        What is 7 + 8? ;; 15 ;; 8+\frac{7\pi}{\pi}
+        What is 7 + 8? ;; 15 ;; 8-7i\cdot i
+        What is 7 + 8? ;; 15 ;; 7\exp(0)+8
+        If $z=3+4i$ and $w=2-i$, find $zw$. ;; 10+5i ;; (3+4i)(2-i)
+        If $z=3+4i$ and $w=2-i$, find $z/w$. ;; \frac25+\frac{11}5i ;; \frac{3+4i}{2-i}
+        Simplify $\frac68$. ;; \frac34 ;; \frac{12}{16}
+        Write $\frac34$ as a decimal. ;; 0.75 ;; \frac68
+        Simplify $\sqrt{242}$. ;; 11\sqrt2 ;; \frac{\sqrt{968}}{2}
+        Simplify $\frac{x^2-4}{x^2+5x+6}$. ;; \frac{x-2}{x+3} ;; \frac{2x^2-8}{2x^2+10x+12}
+        Pick one. (A) 55 (B) 56 ;; \textbf{(B)}\ 56 ;; 7\cdot8
+        12 V drive 5 A. What is the power? ;; 60 ;; 12\cdot5
         What is 7 times 8? ;; 56 ;; 7\cdot8
         What is 7 plus 8? ;; 15 ;; 7+8
         How many subsets has a set of ten? ;; 1024 ;; 2^{10}
@@ -321,6 +344,14 @@ TAUGHT_ACCEPT = {
         How much? ;; \frac{9}{5} ;; 1\frac45
         How much? ;; -\frac{9}{5} ;; -1\frac45
         Is it 5 or 7? ;; 5 ;; 5.0
+        How likely is it? ;; 0.01 ;; 10^{-2}
+        Simplify $\frac{x^2-4}{x^2+5x+6}$. ;; \frac{x-2}{x+3} ;; 1-\frac{5}{x+3}
+        Simplify $\sqrt{242}$. ;; 11\sqrt2 ;; 11\cdot\sqrt{2}
+        For which $x$ is it defined? ;; (-\infty,2)\cup(2,\infty) ;; \mathbb{R}\setminus\{2\}
+        What are the roots? ;; 1\pm i ;; 1+i,1-i
+        How much is $\frac{5}{2-i}$? ;; 2+i ;; i+2
+        Write 360 as a product of powers of primes. ;; 360 ;; 2^3\cdot3^2\cdot5
+        What is the angle? ;; 95 ;; 95^\circ
         Which line is it? ;; y=2x+1 ;; 2x-y+1=0
         Find $\int\frac{dx}{1+x^2}$. ;; \arctan x+C ;; C+\tan^{-1}x""",
 }

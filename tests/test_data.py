@@ -177,6 +177,25 @@ def test_code_rows_are_read(tokenizer):
 
 
 @pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("5", "5"),
+        (5, "5"),
+        (0.5, "0.5"),
+        (["3", "5"], "3, 5"),
+        ("First 3, so 15.\n#### 15", "15"),
+        (None, ""),
+        (float("nan"), ""),
+    ],
+)
+def test_the_answer_of_a_maths_row(answer, expected):
+    assert data.read_plain_answer(answer) == expected
+    assert data._read_ground_truth({"problem": "1", "answer": answer}) == expected
+    own = {"problem": "1", "answer": ["3", 5], "ability": "own"}  # a function gets it as JSON
+    assert json.loads(data._read_ground_truth(own)) == ["3", 5]
+
+
+@pytest.mark.parametrize(
     ("bad", "message"),
     [
         (make_row(ground_truth=None), "row 1 has no ground truth"),

@@ -136,6 +136,24 @@ def test_rows_of_code_are_verified_by_their_tests(tmp_path):
     assert [verdict.reward for verdict in verdicts] == [1.0, 0.0] * len(CODE)
 
 
+def test_a_helper_in_the_prompt_is_the_test_s_own(tmp_path):
+    prompt = "import math\n\ndef miss(x):\n    return math.fabs(x - 4)\n\n"
+    prompt += 'def double():\n    """Return 4."""\n'
+    test = "def check(candidate):\n    assert miss(candidate()) == 0\n"
+    row = {**CODE["HumanEval"][0], "prompt": prompt, "test": test}
+    plain = {**row, "prompt": "def double():\n", "test": "def check(f):\n    assert f() == 4\n"}
+    read, other = load_benchmark("HumanEval", write(tmp_path / "rows.jsonl", row, plain), None)
+    assert "test_setup_code" not in other["reward_model"]["ground_truth"]
+    programs = ["def double():\n    return 4", "def double():\n    return 4\nmiss = lambda x: 1"]
+    programs += ["def double():\n    return 5\nmiss = lambda x: 0"]
+    responses = [f"```python\n{program}\n```" for program in programs]
+    with Verifier(num_workers=1) as verifier:
+        verdicts = verifier.verify(
+            responses, [read["reward_model"]["ground_truth"]] * 3, ["code"] * 3
+        )
+    assert [verdict.reward for verdict in verdicts] == [1.0, 1.0, 0.0]
+
+
 def test_prompts_get_the_published_template(tmp_path):
     rows = load_benchmark("MBPP", write(tmp_path / "mbpp.jsonl", CODE["MBPP"][0]), None)
     tokenizer = AutoTokenizer.from_pretrained(SFT_MODEL)

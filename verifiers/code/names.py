@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from verifiers.code.runner import PRELUDE
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_BRANCHES = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.Match)
 
 
 _TEXTUAL = set("__import__ compile eval exec getattr globals hasattr locals vars".split())
@@ -56,6 +57,12 @@ def split_names(test: dict[str, str]) -> TestNames:
         reading.read(tree.body)
     harmless = (reading.seen & given) - reading.blocked - _NEVER
     return TestNames(asked | harmless, asked, reading.judging & bound)
+
+
+def _is_conjunction(statement: ast.stmt) -> bool:
+    """Return whether a statement asserts several things, all of which must hold."""
+    test = statement.test if isinstance(statement, ast.Assert) else None
+    return isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And)
 
 
 def _is_load(node: ast.AST) -> bool:
@@ -126,7 +133,7 @@ class _Reading:
         for statement in statements:
             if isinstance(statement, _DEFINITIONS):
                 self._read_definition(statement)
-            elif isinstance(statement, ast.Assert) and isinstance(statement.test, ast.BoolOp):
+            elif _is_conjunction(statement):
                 self.read([ast.Assert(part, statement.msg) for part in statement.test.values])
             elif not self._is_plain_call(statement):
                 self._read_statement(statement)
@@ -145,6 +152,8 @@ class _Reading:
         nodes = [node for part in parts for node in ast.walk(part)]
         self.seen |= {node.id for node in nodes if _is_load(node)}
         self.blocked |= {node.func.id for node in nodes if _is_call_with_text(node)}
+        if isinstance(statement, _BRANCHES):  # it decides whether a check is run at all
+            self.blocked |= origins & self.given
         if origins & self.asked:
             self.blocked |= origins & self.given
             self.judging |= self._find_sources(kept)

@@ -26,6 +26,10 @@ def same(gold: Answer, answer: Answer) -> bool:
             return same_reals(as_reals(gold), as_reals(answer))
         except ParseError:
             return False
+    if _is_set_of_one(gold) != _is_set_of_one(answer):
+        one, other = (gold, answer) if _is_set_of_one(gold) else (answer, gold)
+        if not isinstance(other, Sequence) or other.bracket == "(":
+            return same(one.items[0], other)
     if type(gold) is not type(answer):
         return False
     if isinstance(gold, Scalar):
@@ -42,6 +46,11 @@ def same(gold: Answer, answer: Answer) -> bool:
         is_ordered = gold.operator in ("<", "\\leq")
         return equality.proportional(gold.difference, answer.difference, positive=is_ordered)
     return gold == answer
+
+
+def _is_set_of_one(answer: Answer) -> bool:
+    is_set = isinstance(answer, Sequence) and answer.bracket == "{"
+    return is_set and len(answer.items) == 1
 
 
 def _same_scalar(gold: Scalar, answer: Scalar) -> bool:

@@ -71,5 +71,7 @@ def join_thousands(text: str) -> str:
     """Join 10,000 to one number where the comma cannot separate items of a list."""
     if "," not in text or any(bracket in text for bracket in ("(", "[", "\\{")):
         return text
-    joined = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
-    return text if "," in joined else joined
+    parts = [
+        _THOUSANDS.sub(lambda match: match[0].replace(",", ""), part) for part in text.split(", ")
+    ]
+    return text if "," in "".join(parts) else ", ".join(parts)  # 1,000, 2,000 are two numbers

@@ -7,6 +7,7 @@ what differs only in notation as one tree. `work` names the operations that are 
 from collections import Counter
 from fractions import Fraction
 from functools import lru_cache
+from math import gcd
 
 from verifiers.math.expression import CONSTANTS, TooHard, Tree, exact, number, symbols
 from verifiers.math.tokens import FUNCTIONS
@@ -17,6 +18,7 @@ _COUNTING = {"factorial", "binomial"}
 _ALONE = {*PIECEWISE, *_COUNTING, "gcd", "lcm"}  # operations that are work whatever they work on
 _PLAIN_BASES = {("symbol", "e"), ("symbol", "\\pi")}  # e^2 cannot be carried out
 _NOTATION_EXPONENT = 3  # 10^3 is a notation of a number; 10^2 is a power
+_LARGEST_SQUARE = 1000  # roots of squares that are looked for in a root
 _MINUS_ONE = number(-1)
 
 
@@ -145,6 +147,8 @@ def work(tree: Tree) -> frozenset[str]:
     elif operator in ("sqrt", "root"):
         is_nested = _holds_root(arguments[0])
         found = {"root", "nested root"} if is_nested else {"root"}
+    elif operator == "exp":
+        found = _work_of_power(("symbol", "e"), arguments[0])
     elif operator in _TRANSCENDENTAL:
         found = {"function"}
     else:
@@ -175,8 +179,9 @@ def _work_of_product(tree: Tree) -> set[str]:
             found.add("division")
     elif bottoms and bottoms[0].denominator > 1:
         found.add("division")
-    bases = Counter(base for base in map(_base, above + below) if symbols(base) - CONSTANTS)
-    if any(count > 1 for count in bases.values()):
+    bases = [base for base in map(_base, above + below) if base[0] != "number"]
+    complex_sums = [base for base in bases if base[0] == "add" and "i" in symbols(base)]
+    if len(set(bases)) < len(bases) or len(complex_sums) > 1:
         found.add("product")
     if len(above) > 1 and any(part[0] == "add" and symbols(part) - CONSTANTS for part in above):
         found.add("brackets")
@@ -200,7 +205,7 @@ def _work_of_power(base: Tree, exponent: Tree) -> set[str]:
         return {"root"}
     if symbols(base) - CONSTANTS:
         return {"symbolic denominator" if value < 0 else "brackets"} if base[0] == "add" else set()
-    if base == number(10) and abs(value) >= _NOTATION_EXPONENT:
+    if base == number(10) and not 0 <= value < _NOTATION_EXPONENT:
         return set()
     return {"power"} if value != 1 else set()
 
@@ -236,6 +241,56 @@ def _is_mixed(whole: Fraction | None, part: Fraction | None) -> bool:
     if whole is None or part is None:
         return False
     return whole.denominator == 1 and 0 < abs(part) < 1 and whole * part > 0
+
+
+def is_less_reduced(gold: Tree, answer: Tree) -> bool:
+    """Return whether an answer has a common factor that the ground truth has not: 12/16, or
+    (2x^2 - 8) / (2x^2 + 10x + 12) for (x - 2) / (x + 3), or sqrt(968) / 2 for 11 sqrt(2).
+    """
+    return (
+        _has_common_factor(answer)
+        and not _has_common_factor(gold)
+        or (_degree(_denominator(answer)) > _degree(_denominator(gold)))
+    )
+
+
+def _has_common_factor(tree: Tree) -> bool:
+    """Return whether a fraction of integers can be reduced, or a number be taken out of a root."""
+    _, above, below = factors(tree)
+    tops, bottoms = (
+        [part[1] for part in side if part[0] == "number" and part[1].denominator == 1]
+        for side in (above, below)
+    )
+    if tops and bottoms and gcd(int(tops[0]), int(bottoms[0])) > 1:
+        return True
+    inner = [part[1] for part in above if part[0] == "sqrt" and part[1][0] == "number"]
+    return any(
+        value.denominator == 1 and any(value % (n * n) == 0 for n in range(2, _LARGEST_SQUARE))
+        for _, value in inner
+    )
+
+
+def _denominator(tree: Tree) -> list[Tree]:
+    return factors(tree)[2]
+
+
+def _degree(parts: list[Tree]) -> Fraction:
+    """Return the degree of a product in all its symbols together; of no polynomial: about."""
+    return sum((_degree_of(part) for part in parts), Fraction(0))
+
+
+def _degree_of(tree: Tree) -> Fraction:
+    operator, *arguments = tree
+    if operator == "symbol":
+        return Fraction(tree[1] not in CONSTANTS)
+    if operator in ("number", "infinity"):
+        return Fraction(0)
+    degrees = list(map(_degree_of, arguments))
+    if operator == "mul":
+        return sum(degrees, Fraction(0))
+    if operator == "pow" and is_plain(arguments[1]):
+        return degrees[0] * (_value(arguments[1]) or 0)
+    return max(degrees)
 
 
 def _base(tree: Tree) -> Tree:

@@ -222,8 +222,9 @@ def normalize(text: str) -> str:
     text = _SPACE_COMMAND.sub(" ", text)
     text = _COMMAND.sub(_replace_command, text)
     text = re.sub(r"\b(?:np|math|sympy|torch)\.(?=[a-z])", "", text)
+    text = re.sub(r"(?<=\d) ?[xX] ?(?=10 ?\^)", r"\\cdot ", text)  # 4.5 x 10^3
     text = text.replace("**", "^").replace("<=", "\\leq ").replace(">=", "\\geq ")
-    text = text.replace("!=", "\\neq ").replace("\\{,\\}", ",").replace("&nbsp;", " ")
+    text = re.sub(r"(?<![\d)])!=", "\\\\neq ", text).replace("\\{,\\}", ",").replace("&nbsp;", " ")
     text = _SPACES.sub(" ", text).strip()
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
     text = _SPACED_THOUSANDS.sub(lambda match: match[0].replace(" ", ""), text)

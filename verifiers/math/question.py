@@ -38,10 +38,18 @@ _SPLIT = re.compile(
     r"|\\(?:text|pmod)\s*\{[^{}]*\}|\\(?:ldots|to|cr|quad|Rightarrow|implies)(?![a-z])"
 )
 _FOR_SYMPY = re.compile(r"\\(?:int|sum|prod|lim|iint|oint|det)(?![a-z])|\\begin\{[vV]matrix\}")
-_ASKS_FOR_FORM = re.compile(
-    r"fraction|decimal|percent|simpl|reduce|lowest|mixed|convert|express|write|form\b", re.I
+_SET_WORK = re.compile(  # of sets that are written out
+    r"\\cap(?![a-z])|\\\} ?\\(?:cup|setminus) ?\\\{|\\setminus ?[(\[]"
 )
-_SPEAKS_OF_POWERS = re.compile(r"\bpowers?\b|\bexponent|prime fact|\ba ?\^", re.I)
+_ASKS_FOR_FORM = re.compile(
+    r"fraction|decimal|percent|simpl|reduce|lowest|mixed|convert|express|write|form\b|scientific"
+    r"|standard notation",
+    re.I,
+)
+_ASKS_TO_REDUCE = re.compile(r"simpl|reduce|lowest|decimal", re.I)
+_SPEAKS_OF_POWERS = re.compile(
+    r"\b(?:which|what|as) (?:an? )?powers? of|\bpowers of|\bexponent|prime fact|\ba ?\^", re.I
+)
 _ASKS_TO_SOLVE = re.compile(r"\bsolve|in terms of|slope.intercept|as a function", re.I)
 _CONDITION = re.compile(r",|;|\\(?:text ?\{[^{}]*\}|vee|wedge|cr)|\\\{ ?[A-Za-z] ?[:|]|\\\}")
 _RELATION = re.compile(r"\\(?:[lgn]eq|approx|equiv)(?![a-z])|[<>=]")
@@ -60,16 +68,29 @@ def find_fault(gold: str, answer: str, question: str) -> str:
     Returns:
         "copied": it stands in the question. "wrong": it leaves work to do.
     """
-    choice = read_choice(answer)
-    if choice and read_choice(gold):
+    choice, other = read_choice(answer), read_choice(gold)
+    if choice and other:
         return ""
     answer = choice.value if choice and choice.value else answer
+    gold = other.value if other and other.value else gold
     if squeeze(gold) == squeeze(answer):
         return ""
+    if _SET_WORK.search(answer) and not _SET_WORK.search(gold):
+        return "wrong"
     try:
         wanted, given = read_answer(gold), read_answer(answer)
     except (ParseError, TooHard, RecursionError, OverflowError):
         return _find_fault_of_text(gold, answer, question)
+    try:
+        return _find_fault_of_form(gold, wanted, answer, given, question)
+    except RecursionError:  # nested deeper than what can be looked at
+        return "wrong"
+
+
+def _find_fault_of_form(
+    gold: str, wanted: Answer, answer: str, given: Answer, question: str
+) -> str:
+    """Return the fault of an answer that has been read; each comes as its text and its kind."""
     golds, answers = leaves(wanted), leaves(given)
     forms = {form.canonical(tree) for tree in golds}
     others = [tree for tree in answers if form.canonical(tree) not in forms]
@@ -82,6 +103,9 @@ def find_fault(gold: str, answer: str, question: str) -> str:
     if _is_unsolved(answer) and not _is_unsolved(gold):
         if not any(symbols(tree) - CONSTANTS for tree in golds) or _ASKS_TO_SOLVE.search(question):
             return "copied" if _is_relation_of(answer, question) else "wrong"
+    if len(golds) == len(others) == 1 and _ASKS_TO_REDUCE.search(question):
+        if form.is_less_reduced(golds[0], others[0]):
+            return "wrong"
     return "wrong" if others and _leaves_work(golds, others, question) else ""
 
 
@@ -109,7 +133,7 @@ def holds_answer(question: str, ground_truth: str) -> bool:
 def leaves(answer: Answer) -> list[Tree]:
     """Return the expressions that an answer is made of; an equation is left - right."""
     if isinstance(answer, Scalar):
-        return [answer.tree]
+        return [_without_degrees(answer.tree)]
     if isinstance(answer, Named):
         return leaves(answer.value)
     if isinstance(answer, Sequence):
@@ -120,6 +144,14 @@ def leaves(answer: Answer) -> list[Tree]:
         bounds = [bound for piece in answer.pieces for bound in (piece.low, piece.high)]
         return [bound for bound in bounds if bound[0] != "infinity"]
     return [_one_sign(answer.difference)] if isinstance(answer, Relation) else []
+
+
+def _without_degrees(tree: Tree) -> Tree:
+    """Return an expression without its degree signs, which hide no work: 7*8 degrees."""
+    if tree[0] in ("number", "symbol", "infinity"):
+        return tree
+    parts = tuple(map(_without_degrees, tree[1:]))
+    return parts[0] if tree[0] == "degrees" else (tree[0], *parts)
 
 
 @lru_cache(maxsize=256)
@@ -184,7 +216,7 @@ def _is_copied(tree: Tree, golds: list[Tree], question: str) -> bool:
     if not form.is_plain(tree):
         return True
     if exact(tree).denominator == 1 and tree[0] == "number":
-        is_open = any(form.work(gold) & {"power", "product", "sum"} for gold in golds)
+        is_open = not all(map(form.is_plain, golds))  # 4500 for 4.5 * 10^3
         return abs(exact(tree)) >= _SMALL and is_open
     return bool(_ASKS_FOR_FORM.search(question))
 

@@ -136,10 +136,10 @@ def main(arguments: Sequence[str] = ()) -> None:
             for model in MODELS
             for name, rows in benchmarks.items()
         ]
-    accelerator.wait_for_everyone()
+    wait_patiently(accelerator)
     if accelerator.is_main_process:
         saved_constants.write_constants(folder / "constants.json", constants, models=weights)
-    accelerator.wait_for_everyone()
+    wait_patiently(accelerator)
     with make_verifier(tasks) as verifier:
         respond(accelerator, verifier, tasks)
         scores = score(accelerator, settings, tasks, folder) if settings else {}
@@ -262,7 +262,7 @@ def score(
                 scorer = scoring.load_scorer(settings, dtype, accelerator.device)
             accelerator.print(f"{task.model}, {task.benchmark}: scored by {settings.prm}")
             rows = score_task(accelerator, scorer, task, MICRO_BATCH_TOKENS)
-            accelerator.wait_for_everyone()  # no process reads the file any more
+            wait_patiently(accelerator)  # no process reads the file any more
             if accelerator.is_main_process:
                 response_files.write_rows(path, rows)
         scores[task.model, task.benchmark] = rows

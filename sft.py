@@ -119,12 +119,11 @@ def main(arguments: Sequence[str] = ()) -> None:
         accelerator.init_trackers("sft", config={k: str(v) for k, v in constants.items()})
     train(accelerator, trainee, stream, tokenizer, folder, first, constants)
     checkpoint.export_model(accelerator, trainee.module, tokenizer, Path(OUTPUT))
-    if accelerator.is_main_process:
+    if lock:  # of the main process, in the folder
+        lock.close()
         shutil.rmtree(folder)
     accelerator.print(f"saved in {OUTPUT}")
     accelerator.end_training()
-    if lock:
-        lock.close()
 
 
 def load_config() -> PretrainedConfig:

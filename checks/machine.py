@@ -1,8 +1,15 @@
 """The machine: its cores per process, its GPU's memory, its sandbox for generated programs."""
 
+import math
 import os
+import re
+from pathlib import Path
+
+import psutil
 
 from checks.errors import UserError
+
+_CONTAINER = Path("/sys/fs/cgroup")  # in a container: its own control group
 
 
 def check_sandbox(fault: str, allow_unsandboxed: bool, leave_code_out: str) -> None:
@@ -46,7 +53,27 @@ def expand_segments() -> None:
 
 def count_cores() -> int:
     """Return how many cores each process of the script may use on this machine, at least 1."""
-    return max(1, len(os.sched_getaffinity(0)) // count_local_processes())
+    cores = len(os.sched_getaffinity(0))
+    quota, _, period = _read_limit("cpu.max").partition(" ")
+    if quota.isdigit():
+        cores = min(cores, math.ceil(int(quota) / int(period)))
+    return max(1, cores // count_local_processes())
+
+
+def find_free_memory() -> int:
+    """Return the free bytes of this machine's memory, or of what its container may have."""
+    free, most = psutil.virtual_memory().available, _read_limit("memory.max")
+    if most.isdigit():
+        used = int(_read_limit("memory.current"))
+        cached = re.search(r"^inactive_file (\d+)$", _read_limit("memory.stat"), re.MULTILINE)
+        free = min(free, int(most) - used + int(cached[1] if cached else 0))
+    return max(0, free)
+
+
+def _read_limit(name: str) -> str:
+    """Return what the container's control group says; "" if it says nothing."""
+    path = _CONTAINER / name
+    return path.read_text().strip() if path.exists() else ""
 
 
 def count_local_processes() -> int:

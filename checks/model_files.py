@@ -70,12 +70,21 @@ def describe_weights(model: str) -> dict[str, list[int]]:
 def check_length(
     config: PretrainedConfig, tokens: int, constants: str, model: str = "the model"
 ) -> None:
-    """Raise UserError if sequences may have more tokens than the model has positions."""
-    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    """Raise UserError if sequences may have more tokens than the model has positions.
+
+    LongRoPE has two sets of frequencies. One row that is longer than the first set's would switch
+    all rows of a batch to the other, and leave the cache of before with the first.
+    """
+    text = config.get_text_config()
+    positions, name = getattr(text, "max_position_embeddings", None), "max_position_embeddings"
+    rope = getattr(text, "rope_parameters", None) or {}
+    if rope.get("rope_type") == "longrope":
+        name = "original_max_position_embeddings"
+        positions = rope.get(name) or getattr(text, name, positions)
     if positions and tokens > positions:
         raise UserError(
             f"{constants} allow sequences of {tokens} tokens, but {model} knows "
-            f"{positions} positions (max_position_embeddings in its config.json): reduce them."
+            f"{positions} positions ({name} in its config.json): reduce them."
         )
 
 

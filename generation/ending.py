@@ -59,5 +59,8 @@ def count_token_ids(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def find_pad_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the id that fills padding. Any id does, because padding is known by its position."""
-    return tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    """Return the id that fills padding: an EOS id, as padding is known by its position.
+
+    A pad token may be in the tokenizer alone, and have no row in the model's embedding.
+    """
+    return tokenizer.eos_token_id

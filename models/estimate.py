@@ -231,7 +231,7 @@ def find_available(device: torch.device) -> int:
     """Return the bytes of a device's memory that this process can have."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    free = psutil.virtual_memory().available // machine.count_local_processes()
+    free = machine.find_free_memory() // machine.count_local_processes()
     return free + psutil.Process().memory_info().rss  # the estimate counts this too
 
 

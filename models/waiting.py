@@ -27,8 +27,9 @@ def patient_group() -> torch.distributed.ProcessGroup:
 def wait_patiently(accelerator: Accelerator) -> None:
     """Wait until all processes have come here."""
     if accelerator.num_processes > 1:
-        device = [accelerator.local_process_index]
-        torch.distributed.barrier(group=patient_group(), device_ids=device)
+        on_gpu = accelerator.device.type != "cpu"  # a CPU process must not look for its GPU
+        device_ids = [accelerator.local_process_index] if on_gpu else None
+        torch.distributed.barrier(group=patient_group(), device_ids=device_ids)
 
 
 @contextmanager

@@ -106,7 +106,8 @@ class RunLog:
         write_constants(self.folder / "constants.json", constants, device=device)
         metrics = self.folder / "metrics.jsonl"
         lines = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
-        done = lines[:iteration]
+        whole = [line for line in lines if line.endswith("\n")]  # a full disk cuts off the last one
+        done = [line for line in whole if json.loads(line)["iteration"] < iteration]
         self.metrics = [json.loads(line) for line in done]
         self.warnings = find_warnings(self.metrics, constants)  # said before the run was stopped
         replace_file(metrics, "".join(done))

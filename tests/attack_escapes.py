@@ -109,6 +109,10 @@ ESCAPES = {
     "listen": "import socket; socket.create_server(('127.0.0.1', 0))",
     "ipv6": "import socket; socket.socket(socket.AF_INET6)",
     "unix socket": "import socket; socket.socket(socket.AF_UNIX).connect('$unix')",
+    "datagram": (
+        "import socket\none, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+        "one.sendto(b'x', '$unix')"
+    ),
     "abstract socket": "import socket; socket.socket(socket.AF_UNIX).connect('\\0$abstract')",
     "netlink": "import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
     "packet": "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",

@@ -108,11 +108,21 @@ def _read_state(
     state = {}
     for trainee in trainees:
         activate(accelerator, trainee.module)
-        state[trainee.name] = {"model": get_model_state_dict(trainee.module, options=_TRAINED)}
+        weights = get_model_state_dict(trainee.module, options=_TRAINED)
+        tied = _list_tied(accelerator.unwrap_model(trainee.module))
+        own = {name: value for name, value in weights.items() if name not in tied}
+        state[trainee.name] = {"model": own}
         if schedules[trainee.name]["last_epoch"] > 0:  # torch creates missing state by a step
             own = get_optimizer_state_dict(trainee.module, trainee.optimizer, options=_TRAINED)
             state[trainee.name]["optimizer"] = own
     return state
+
+
+def _list_tied(module: nn.Module) -> set[str]:
+    """Return the second names of weights: of an output layer that is tied to the embedding."""
+    return {name for name, _ in module.named_parameters(remove_duplicate=False)} - {
+        name for name, _ in module.named_parameters()
+    }
 
 
 def activate(accelerator: Accelerator, module: nn.Module) -> None:

@@ -94,7 +94,7 @@ def backward(accelerator: Accelerator, loss: Tensor) -> None:
     strictly = torch.are_deterministic_algorithms_enabled()
     if strictly:
         torch.use_deterministic_algorithms(True)
-    accelerator.backward(loss)
+    loss.backward()  # accelerate's would divide by what its environment says
     if strictly:
         torch.use_deterministic_algorithms(True, warn_only=True)
 
@@ -119,7 +119,7 @@ def claim_folder(
     [mark, saved] = broadcast_object_list([mark, saved])
     if not lock:
         files.check_shared(folder, mark)
-    accelerator.wait_for_everyone()
+    wait_patiently(accelerator)
     return lock, saved
 
 

@@ -45,7 +45,7 @@ class Saver:
                 checkpoint.load_trainee(self.accelerator, saved, trainee)
         self.roles.refresh_rollout_model()
         loop_state = checkpoint.read_loop_state(saved)
-        if self._find_best().exists() or not self.constants["KEEP_BEST"]:
+        if self._find_best().exists():
             self.best_accuracy = loop_state["best_accuracy"]
         is_complete = int(saved.name) >= self.constants["NUM_ITERATIONS"]
         if is_complete and self.constants["LORA_RANK"] and self.constants["LORA_MERGE"]:
@@ -64,11 +64,9 @@ class Saver:
         )
 
     def keep_best(self, eval_accuracy: float) -> None:
-        """Note the best held-out accuracy. With KEEP_BEST, export the policy that reaches it."""
-        if eval_accuracy <= self.best_accuracy:
-            return
-        self.best_accuracy = eval_accuracy
-        if self.constants["KEEP_BEST"]:
+        """With KEEP_BEST, export the policy that reaches the best held-out accuracy so far."""
+        if self.constants["KEEP_BEST"] and eval_accuracy > self.best_accuracy:
+            self.best_accuracy = eval_accuracy
             self.export(self.roles.policy, "best_policy")
 
     def push(self, iteration: int, is_last: bool) -> None:

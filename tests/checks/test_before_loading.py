@@ -210,6 +210,21 @@ def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch):
         assert machine.count_cores() == cores
 
 
+def test_a_container_s_limits_count(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "_CONTAINER", tmp_path)
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: set(range(16)))
+    memory = namedtuple("memory", "available")(8 * 2**30)
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: memory)
+    assert machine.count_cores() == 16 and machine.find_free_memory() == 8 * 2**30
+    limits = {"cpu.max": "max 100000", "memory.max": "max"}
+    for cores, free in ((16, 8 * 2**30), (4, 700)):
+        for name, text in limits.items():
+            (tmp_path / name).write_text(text + "\n")
+        assert machine.count_cores() == cores and machine.find_free_memory() == free
+        limits = {"cpu.max": "350000 100000", "memory.max": "1000", "memory.current": "500"}
+        limits["memory.stat"] = "active_file 7\ninactive_file 200"
+
+
 def test_a_full_disk(start, monkeypatch):
     usage = namedtuple("usage", "total used free")(10**9, 10**9, 10**6)
     monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage)
@@ -318,3 +333,15 @@ def test_the_longest_sequence_may_fill_all_positions():
     model_files.check_length(config, config.max_position_embeddings, "X")
     with pytest.raises(UserError, match="X allow sequences of 1025 tokens"):
         model_files.check_length(config, config.max_position_embeddings + 1, "X")
+
+
+def test_longrope_keeps_to_its_first_frequencies():
+    rope = dict(rope_type="longrope", short_factor=[1.0] * 4, long_factor=[2.0] * 4)
+    rope |= dict(rope_theta=1e4)
+    sizes = dict(hidden_size=32, num_attention_heads=4, vocab_size=32, bos_token_id=None)
+    settings = dict(max_position_embeddings=256, original_max_position_embeddings=64)
+    settings |= dict(pad_token_id=0, eos_token_id=1, rope_parameters=rope)
+    config = AutoConfig.for_model("phi3", **sizes, **settings)
+    model_files.check_length(config, 64, "X")
+    with pytest.raises(UserError, match="64 positions .original_max_position_embeddings in"):
+        model_files.check_length(config, 65, "X")

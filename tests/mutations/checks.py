@@ -254,8 +254,8 @@ FAULTS = [
         ("GB are GiB", "gigabytes * 10**9", "gigabytes * 2**30"),
         (
             "the processes of a machine each have all of its memory",
-            "psutil.virtual_memory().available // machine.count_local_processes()",
-            "psutil.virtual_memory().available",
+            "machine.find_free_memory() // machine.count_local_processes()",
+            "machine.find_free_memory()",
         ),
     ),
     *faults(

@@ -200,8 +200,6 @@ FAULTS = [
         "evaluation/sets.py",
         "evaluation/test_sets.py",
         ("the limit is ignored", "min(limit or len(rows), len(rows))", "len(rows)"),
-        ("GSM8K's answer is its whole solution", 'and "####" in truth:', "and False:"),
-        ("one answer of several is enough", '", ".join(map(str, truth))', "str(truth[0])"),
         ("LeetCode's imports are lost", 'row.get("prompt") or ""}', '""}'),
         (
             "the question of MBPP shows no tests",

@@ -25,12 +25,6 @@ FAULTS = [
             "torch.isin(tokens, eos_token_ids)",
             "tokens == eos_token_ids[0]",
         ),
-        (
-            "padding is always EOS",
-            "tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id",
-            "tokenizer.eos_token_id",
-            "equivalent because padding is known by its position",
-        ),
     ),
     *faults(
         "generation/ending.py",

@@ -143,13 +143,13 @@ FAULTS = [
         f"training/test_saving.py {LEFT} {BEFORE_AND_AFTER}",
         (
             "the last of equally good policies is kept",
-            "eval_accuracy <= self.best",
-            "eval_accuracy < self.best",
+            "eval_accuracy > self.best",
+            "eval_accuracy >= self.best",
         ),
         (
             "the best policy is kept without KEEP_BEST",
-            'if self.constants["KEEP_BEST"]:',
-            "if True:",
+            'if self.constants["KEEP_BEST"] and',
+            "if",
         ),
         ("the recorded temperature is 1", 'c["BETA"], c["TEMPERATURE"],', 'c["BETA"], 1.0,'),
         (
@@ -173,7 +173,7 @@ FAULTS = [
         "training/test_saving.py",
         (
             "a best accuracy whose policy was not kept counts",
-            'if self._find_best().exists() or not self.constants["KEEP_BEST"]:',
+            "if self._find_best().exists():",
             "if True:",
         ),
         (

@@ -241,7 +241,7 @@ FAULTS = [
     ),
     *faults(
         "verifiers/pool.py",
-        "verifiers/test_pool.py::test_an_answer_that_eats_memory_is_an_error_or_a_time_out",
+        "verifiers/test_pool.py::test_an_answer_that_would_eat_memory_disturbs_no_other",
         (
             "workers have no memory limit",
             "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))",

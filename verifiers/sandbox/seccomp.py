@@ -62,6 +62,7 @@ _IOCTL_ALLOWED = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS, TIO
 _PRCTL_ALLOWED = (3, 15, 16, 23, 39, 0x53564D41)  # GET_DUMPABLE, SET_NAME, GET_NAME, CAPBSET_READ,
 #                                                   GET_NO_NEW_PRIVS, SET_VMA (names of memory)
 _AF_UNIX = 1
+_SOCKET_TYPES = (1, 0x801, 0x80001, 0x80801)  # SOCK_STREAM, with SOCK_NONBLOCK, SOCK_CLOEXEC
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _LOAD, _JUMP_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x45, 0x06
@@ -133,7 +134,12 @@ def _make_conditions() -> dict[str, list[_Instruction]]:
         "kill": _allow_if(0, (_OWN_ID,)),
         "prctl": _allow_if(0, _PRCTL_ALLOWED),
         "prlimit64": _allow_if(0, (0,)),
-        "socketpair": _allow_if(0, (_AF_UNIX,)),
+        "socketpair": [  # of streams: a datagram could be sent to another address
+            _load_argument(0),
+            (_JUMP_EQUAL, 1, 0, _AF_UNIX),
+            (_RETURN, 0, 0, _REFUSE),
+            *_allow_if(1, _SOCKET_TYPES),
+        ],
         "tgkill": _allow_if(0, (_OWN_ID,)),
     }
 

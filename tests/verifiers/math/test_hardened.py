@@ -1,9 +1,10 @@
 """Answers made up to be rewarded, right ones in odd notation, and formulas of the question."""
 
 import pytest
-from hardened_tables import ACCEPT, REJECT, TAUGHT_ACCEPT, TAUGHT_REJECT, pairs
+from hardened_tables import ACCEPT, REJECT, pairs
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from taught_tables import TAUGHT_ACCEPT, TAUGHT_REJECT
 
 from verifiers.math.answer import equivalent, find_boxed_answer, grade
 from verifiers.math.question import holds_answer

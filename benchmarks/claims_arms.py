@@ -181,6 +181,7 @@ CONFIRMED = (  # the best trial of an arm, where it was ahead of the arm's own c
     "REINFORCE, no whitening, gradient clip 0.1",
     "GRPO, no warm-up",
     "RLOO, K 16, gradient clip 0.1",
+    "PRM as value, lambda 0.95",
 )
 PAPER |= {arm: PAPER_TRIALS[arm] for arm in CONFIRMED}
 DEFAULT = {  # arms of the embedded default

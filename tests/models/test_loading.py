@@ -1,10 +1,13 @@
 """A model as it is loaded for training and generation."""
 
+import json
+
 import pytest
 import torch
 from small_runs import SFT_MODEL
-from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, OPTConfig
+from transformers import AutoConfig, AutoModelForCausalLM, BloomConfig, GPT2Config, OPTConfig
 
+from checks.errors import UserError
 from models.loading import load_model
 
 SIZES = dict(vocab_size=32, pad_token_id=0, bos_token_id=None, eos_token_id=2)
@@ -13,6 +16,8 @@ SIZES = dict(vocab_size=32, pad_token_id=0, bos_token_id=None, eos_token_id=2)
 OPT = dict(hidden_size=32, num_hidden_layers=2, ffn_dim=64, num_attention_heads=4)
 
 
+QWEN = dict(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=48)
+QWEN |= dict(num_key_value_heads=2)
 BLOOM = dict(hidden_size=32, n_layer=2, n_head=4, hidden_dropout=0.1, attention_dropout=0.1)
 
 
@@ -39,3 +44,18 @@ def test_activations_are_computed_again_in_backward_where_asked(checkpointing, p
     model.model.layers[0].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
     model(input_ids=torch.tensor([[5, 6, 7]]), use_cache=False).logits.sum().backward()
     assert len(calls) == passes
+
+
+def test_a_model_whose_config_ties_what_differs_is_refused(tmp_path):
+    folder, changed = tmp_path / "model", {"tie_word_embeddings": False}
+    AutoModelForCausalLM.from_config(
+        AutoConfig.for_model("qwen2", **QWEN, **SIZES, **changed)
+    ).save_pretrained(folder)
+    load_model(str(folder))
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "tie_word_embeddings": True}))
+    with pytest.raises(
+        UserError, match="output layer that differ: set tie_word_embeddings to false"
+    ):
+        load_model(str(folder))
+    load_model(str(folder), for_values=True)

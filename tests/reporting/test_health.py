@@ -28,6 +28,7 @@ FAULTS = [  # metric, sound value, spoilt value, iterations that a mean is taken
     ("prm_clipped_steps", 0.89, 0.91, 10, "PRM_GRADIENT_CLIP, now 10.0"),
     ("value_clipped_steps", 0.89, 0.91, 10, "VALUE_GRADIENT_CLIP, now 1.0"),
     ("sampler_kl", 0.0009, 0.0011, 5, "ROLLOUT_DTYPE is 'bfloat16'"),
+    ("sampler_kl", 0.0009, 0.0011, 5, "MAX_SURPLUS_AGE = "),
     ("verdicts_timeout", 1, 2, 5, "VERIFIER_TIMEOUT, now 5.0"),  # of 101 and 102
 ]
 

@@ -20,9 +20,16 @@ def map_rows(rows: Dataset, encode: Callable, features: Features, constant: str)
     own = Path(encode.__code__.co_filename)
     sources = [own, _ROOT / "data.py", *sorted((_ROOT / "verifiers/code").rglob("*.py"))]
     code = [path.read_bytes() for path in sources]
+
+    def encode_batch(batch: dict[str, list], numbers: list[int]) -> dict[str, list]:
+        columns = zip(*batch.values())
+        encoded = [encode(dict(zip(batch, own)), n) for own, n in zip(columns, numbers)]
+        return {name: [row[name] for row in encoded] for name in features}
+
     return rows.map(
-        encode,
+        encode_batch,
         with_indices=True,
+        batched=True,
         remove_columns=rows.column_names,
         features=features,
         new_fingerprint=Hasher.hash([rows._fingerprint, encode, code]),

@@ -114,6 +114,9 @@ def main(arguments: Sequence[str] = ()) -> None:
     labelled.check_labels(responses, trained, LOSS, "DATA")
     lock, saved = processes.claim_folder(accelerator, folder, saved)
     pad_token_id = find_pad_token_id(tokenizer)
+    if settings.temperature != TEMPERATURE:
+        was = f"{MODEL} was trained with {settings.temperature}"
+        accelerator.print(f"TEMPERATURE = {TEMPERATURE}, but {was}.")
     learner = Learner(accelerator, settings, responses, checksum, pad_token_id, len(trained))
     stream = RowStream(trained, SEED)
     first = learner.resume(saved, stream) if saved else 0
@@ -144,7 +147,7 @@ def find_run(folder: Path, constants: dict) -> Path | None:
         UserError: the folder is another script's, or its constants were others.
     """
     saved = checkpoint.find_checkpoint(folder / "checkpoint")
-    old_constants = read_saved_constants(folder) or {}
+    old_constants = {"TEMPERATURE": 1.0, **(read_saved_constants(folder) or {})}
     if "TRAIN_DATA" in old_constants:
         raise UserError(f"{folder} holds a run of train_prime.py: name another RUN_NAME.")
     if saved:
@@ -202,7 +205,7 @@ class Learner:
             UserError: DATA has other responses or labels now.
         """
         state = checkpoint.read_loop_state(saved)
-        if state["checksum"] != self.checksum:
+        if state.get("checksum") != self.checksum:
             raise UserError(
                 f"DATA = {DATA!r} has other responses or labels now than when training began: name "
                 "another RUN_NAME."

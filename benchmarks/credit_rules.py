@@ -4,7 +4,7 @@ Does any use of a process reward model beat outcome-only RLOO where RLOO is at i
 RLOO and the oracle try four learning rates of the policy. RLOO then tries, at the best of them,
 what else may help it (BASES); the best three run on two more trial seeds, and the best mean is its
 setting. All rules take over its base. The others try RLOO's rate and its two neighbours, then two
-variants at the best of these: five runs, RLOO twelve, and one more for each rate beyond while the
+variants at the best of these: five runs, RLOO fourteen, and one more for each rate beyond while the
 last is best. The best setting runs on five other seeds, at its own rate and at RLOO's.
 
 The best rule that needs a reward model and nothing else runs again on five fresh seeds, for an

@@ -1,7 +1,8 @@
 """The record, the table and the figure of credit_rules.py.
 
 Accuracy is the mean outcome reward of sampled responses, before the filter, smoothed over a fifth
-of the iterations, in per cent. Seconds are those of the one core that a run uses.
+of the iterations, in per cent. Seconds are CPU seconds of a run, which
+uses one core; the verifier has its own.
 """
 
 import json
@@ -94,7 +95,7 @@ def tabulate(results: Results, confirmed: dict[str, tuple], seeds: Sequence[int]
             run, goal = own[seed], rloo[seed]
             needed, its_own = (reach(one, goal["last_fifth"]) for one in (run, goal))
             missed += needed is None
-            iterations.append(needed or run["iterations"])  # at least: the page says so
+            iterations.append(needed or run["iterations"])  # at least
             if run["seconds"] and goal["seconds"]:
                 shares.append(iterations[-1] * run["seconds"] / (its_own * goal["seconds"]))
         cells.append(summarize(iterations) + f" ({missed} never)" * bool(missed))
@@ -104,7 +105,7 @@ def tabulate(results: Results, confirmed: dict[str, tuple], seeds: Sequence[int]
             means = [[v for v in moment if v is not None] for moment in moments]
             cells.append(" ".join(f"{100 * np.mean(m):.0f}" if m else "-" for m in means))
         unstable = [
-            run["last_fifth"] < max(run["best_stretch"], run["start"]) - _UNSTABLE
+            run["last_fifth"] < max(run["best_stretch"], run.get("start", 0)) - _UNSTABLE
             for run in wild.values()
         ]
         cells.append(f"{sum(unstable)} of {len(unstable)}" if unstable else "")

@@ -9,7 +9,7 @@ import psutil
 
 from checks.errors import UserError
 
-_CONTAINER = Path("/sys/fs/cgroup")  # in a container: its own control group
+_CONTAINER = Path("/sys/fs/cgroup")  # in a container: its own control group (version 2)
 
 
 def check_sandbox(fault: str, allow_unsandboxed: bool, leave_code_out: str) -> None:

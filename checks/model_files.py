@@ -67,20 +67,25 @@ def describe_weights(model: str) -> dict[str, list[int]]:
     return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(files)}
 
 
-def check_length(
-    config: PretrainedConfig, tokens: int, constants: str, model: str = "the model"
-) -> None:
-    """Raise UserError if sequences may have more tokens than the model has positions.
+def find_positions(config: PretrainedConfig) -> tuple[int | None, str]:
+    """Return how many positions of a model can be used, None: any; and what its config calls them.
 
     LongRoPE has two sets of frequencies. One row that is longer than the first set's would switch
     all rows of a batch to the other, and leave the cache of before with the first.
     """
-    text = config.get_text_config()
-    positions, name = getattr(text, "max_position_embeddings", None), "max_position_embeddings"
+    text, name = config.get_text_config(), "max_position_embeddings"
     rope = getattr(text, "rope_parameters", None) or {}
     if rope.get("rope_type") == "longrope":
         name = "original_max_position_embeddings"
-        positions = rope.get(name) or getattr(text, name, positions)
+        return rope[name], name
+    return getattr(text, name, None), name
+
+
+def check_length(
+    config: PretrainedConfig, tokens: int, constants: str, model: str = "the model"
+) -> None:
+    """Raise UserError if sequences may have more tokens than the model has positions."""
+    positions, name = find_positions(config)
     if positions and tokens > positions:
         raise UserError(
             f"{constants} allow sequences of {tokens} tokens, but {model} knows "

@@ -17,8 +17,8 @@ def map_rows(rows: Dataset, encode: Callable, features: Features, constant: str)
     datasets compares encode() and its settings, but the functions that it calls by name alone. So
     the files that hold these count too.
     """
-    own = Path(encode.__code__.co_filename)
-    sources = [own, _ROOT / "data.py", *sorted((_ROOT / "verifiers/code").rglob("*.py"))]
+    caller = Path(encode.__code__.co_filename)
+    sources = [caller, _ROOT / "data.py", *sorted((_ROOT / "verifiers/code").rglob("*.py"))]
     code = [path.read_bytes() for path in sources]
 
     def encode_batch(batch: dict[str, list], numbers: list[int]) -> dict[str, list]:

@@ -79,8 +79,8 @@ def make_task(
     """
     tokenizer = model_files.load_tokenizer(model, "MODELS")
     constant = f"BENCHMARKS[{benchmark!r}]"
-    config = model_files.load_config(model, "MODELS").get_text_config()
-    positions = getattr(config, "max_position_embeddings", None) or sys.maxsize
+    positions, _ = model_files.find_positions(model_files.load_config(model, "MODELS"))
+    positions = positions or sys.maxsize
     encoded, _ = data.encode_prompts(
         rows,
         tokenizer,

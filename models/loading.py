@@ -27,9 +27,6 @@ def load_model(
     Args:
         empty: leave out the weights: they are on torch's meta device and take no memory.
         for_values: in place of the head for tokens, a new linear one that gives one number.
-
-    Raises:
-        UserError: the config ties two weights that differ.
     """
     config = AutoConfig.from_pretrained(model)
     for name, value in config.to_dict().items():
@@ -50,17 +47,19 @@ def load_model(
             loaded = auto.from_pretrained(model, config=config, dtype=dtype)
         finally:
             logging.set_verbosity(level)
-    if not for_values and getattr(config, "tie_word_embeddings", False):
-        _check_tied(loaded, model)
     if gradient_checkpointing:
         loaded.activation_checkpointing_enable()
     return loaded.eval()
 
 
-def _check_tied(loaded: PreTrainedModel, model: str) -> None:
-    """Raise UserError if a copy made from the config would have a weight less than the model."""
+def check_tied(loaded: PreTrainedModel, model: str) -> None:
+    """Raise UserError if a copy made from the config would have a weight less than the model.
+
+    Where nothing is copied, such a model is right as it is.
+    """
     embedding, head = loaded.get_input_embeddings(), loaded.get_output_embeddings()
-    if head is not None and head.weight is not embedding.weight:
+    is_tied = getattr(loaded.config, "tie_word_embeddings", False)
+    if is_tied and head is not None and head.weight is not embedding.weight:
         raise UserError(
             f"{model}: its config.json has tie_word_embeddings, but its weights hold an embedding "
             "and an output layer that differ: set tie_word_embeddings to false there."

@@ -7,7 +7,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from models.loading import load_model
+from models.loading import check_tied, load_model
 from models.logprobs import ResponseLogprobs
 from models.values import ResponseValues
 from models.waiting import wait_patiently
@@ -30,6 +30,8 @@ def load_module(
     """
     empty = is_sharded and not accelerator.is_main_process
     loaded = load_model(model, gradient_checkpointing, empty=empty, for_values=for_values)
+    if not for_values:
+        check_tied(loaded, model)
     wait_patiently(accelerator)  # it may come from the hub
     module = (ResponseValues if for_values else ResponseLogprobs)(loaded)
     return shard(accelerator, module) if is_sharded else module

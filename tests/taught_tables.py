@@ -5,6 +5,7 @@ A line is `question ;; ground truth ;; answer`; hardened_tables.pairs() reads it
 
 TAUGHT_REJECT = {
     "copied": r"""
+        Convert $60^\circ$ to radians. ;; \frac{\pi}{3} ;; 60^\circ
         Write 4500 in scientific notation. ;; 4.5\times10^3 ;; 4500
         Simplify $\sqrt{41+24\sqrt2}$. ;; 3+4\sqrt2 ;; \sqrt{41+24\sqrt2}
         Simplify $\sqrt{41+24\sqrt2}$. ;; 3+4\sqrt2 ;; (24\sqrt{2}+41)^{1/2}
@@ -28,6 +29,7 @@ TAUGHT_REJECT = {
         Convert 2 km to m. ;; 2000\text{ m} ;; 2\text{ km}""",
     "wrong": r"""
         What is 7 times 8? ;; 56 ;; 7\cdot8^\circ
+        Simplify $-\frac68$. ;; -\frac34 ;; -\frac{12}{16}
         How many degrees has the third angle? ;; 95 ;; 180^\circ-37^\circ-48^\circ
         Find $(0,2)\cap(1,3)$. ;; (1,2) ;; (0,2)\cap(1,3)
         Which are in both? ;; \{2,3\} ;; \{1,2,3\}\cap\{2,3,4\}
@@ -94,6 +96,19 @@ TAUGHT_ACCEPT = {
         How much? ;; -\frac{9}{5} ;; -1\frac45
         Is it 5 or 7? ;; 5 ;; 5.0
         How likely is it? ;; 0.01 ;; 10^{-2}
+        $A=\{1,2,3\}$, $B=\{2,3,4\}$. Find $A\cap B$. ;; \{2,3\} ;; A\cap B=\{2,3\}
+        How likely are both? ;; 0.12 ;; P(A\cap B)=0.12
+        For which $x$? ;; (-\infty,0)\cup(1,\infty) ;; \mathbb{R}\setminus[0,1]
+        The price was reduced from \$50 to \$40. By what per cent? ;; 20 ;; 20\%
+        It pays simple interest. What is the rate in per cent? ;; 5 ;; 5\%
+        Simplify $\frac{\sin x}{1+\cos x}+\frac{1+\cos x}{\sin x}$. ;; 2\csc x ;; \frac{2}{\sin x}
+        Simplify $\frac{x^3+x}{x^2}$. ;; x+\frac1x ;; \frac{x^2+1}{x}
+        Simplify $\frac{x+y}{xy}$. ;; \frac1x+\frac1y ;; \frac1y+\frac1x
+        Solve the equation. ;; Ce^{2x-x^2} ;; Ce^{2x}e^{-x^2}
+        Simplify it. ;; e^{x-2} ;; \frac{e^x}{e^2}
+        What is the largest power of 2 that divides it? ;; 32 ;; 2^5
+        A 1500 kg car accelerates at 1 m/s². Which force is that? ;; 1.5\times10^3 ;; 1500
+        Factor $z^3-2z^2+z-2$. ;; (z-2)(z^2+1) ;; (z-2)(z-i)(z+i)
         Simplify $\frac{x^2-4}{x^2+5x+6}$. ;; \frac{x-2}{x+3} ;; 1-\frac{5}{x+3}
         Simplify $\sqrt{242}$. ;; 11\sqrt2 ;; 11\cdot\sqrt{2}
         For which $x$ is it defined? ;; (-\infty,2)\cup(2,\infty) ;; \mathbb{R}\setminus\{2\}

@@ -110,8 +110,8 @@ def _read_state(
         activate(accelerator, trainee.module)
         weights = get_model_state_dict(trainee.module, options=_TRAINED)
         tied = _list_tied(accelerator.unwrap_model(trainee.module))
-        own = {name: value for name, value in weights.items() if name not in tied}
-        state[trainee.name] = {"model": own}
+        once = {name: value for name, value in weights.items() if name not in tied}
+        state[trainee.name] = {"model": once}
         if schedules[trainee.name]["last_epoch"] > 0:  # torch creates missing state by a step
             own = get_optimizer_state_dict(trainee.module, trainee.optimizer, options=_TRAINED)
             state[trainee.name]["optimizer"] = own

@@ -202,7 +202,8 @@ def test_a_folder_of_the_main_process_is_told_from_another_of_its_name(tmp_path)
             files.check_shared(theirs, mark)
 
 
-def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch):
+def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "_CONTAINER", tmp_path)  # of this test: without limits
     monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: set(range(16)))
     for processes, cores in ((1, 16), (4, 4), (32, 1)):
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))

@@ -247,7 +247,8 @@ def test_what_does_not_fit_is_refused_with_what_to_change():
     assert "activations 1.0 GiB: MICRO_BATCH_TOKENS lowered" in str(error.value)
 
 
-def test_processes_share_the_memory_of_their_machine(monkeypatch):
+def test_processes_share_the_memory_of_their_machine(monkeypatch, tmp_path):
+    monkeypatch.setattr(estimate_module.machine, "_CONTAINER", tmp_path)  # which has no limits
     size = SimpleNamespace(available=4000)
     mine = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=7))
     monkeypatch.setattr(estimate_module.psutil, "virtual_memory", lambda: size)

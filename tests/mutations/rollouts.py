@@ -103,6 +103,9 @@ FAULTS = [
     *faults(
         "data.py",
         "test_data.py evaluation/test_sets.py",
+        ("GSM8K's answer is its whole solution", 'and "####" in answer:', "and False:"),
+        ("one answer of several is enough", '", ".join(map(str, answer))', "str(answer[0])"),
+        ("an empty cell is an answer", "or answer != answer  #", "  #"),
         (
             "a row's own system prompt gets another before it",
             'if system_prompt and messages[0]["role"] != "system":',

@@ -4,7 +4,8 @@ The row decides, never the response. Names that neither the test nor Python nor 
 define come from the solution. A name that Python or the usual imports define as well comes from
 the solution where the test cannot mean another: where nothing else in a statement is the
 solution's (`r = gcd(3, 4)`), and where its value only goes into the solution (`f(M + 1)`). Where
-it judges a value of the solution (`abs(f(1) - 6) < 1e-9`, `isclose(f(1), 6)`, `f(1) == inf`) it
+it judges a value of the solution (`abs(f(1) - 6) < 1e-9`, `isclose(f(1), 6)`, `f(1) == inf`), or
+decides whether a check runs (`for x in range(9): assert f(x)`, `assert len(x) or f(1)`), it
 never does: a solution could bring an abs() that is always 0, or its own pi.
 """
 
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from verifiers.code.runner import PRELUDE
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_MAKERS = {ast.Assign: "value", ast.Expr: "value", ast.withitem: "context_expr", ast.For: "iter"}
 _BRANCHES = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.Match)
 
 
@@ -257,10 +259,10 @@ def _find_tested(trees: list[ast.AST], given: set[str]) -> set[str]:
     for node in nodes:
         for part in _split(node.test) if isinstance(node, ast.Assert) else []:
             variables = {n.id for n in ast.walk(part) if _is_load(n)}
-            makers = [n for n in nodes if isinstance(n, (ast.Assign, ast.Expr, ast.withitem))]
+            makers = [n for n in nodes if isinstance(n, tuple(_MAKERS))]
             tested |= _find_innermost(part, given).union(
                 *[
-                    _find_innermost(getattr(maker, "value", None) or maker.context_expr, given)
+                    _find_innermost(getattr(maker, _MAKERS[type(maker)]), given)
                     for maker in makers
                     if variables & {n.id for n in ast.walk(maker) if isinstance(n, ast.Name)}
                 ]

@@ -4,7 +4,7 @@ import re
 
 from verifiers.math import expression, units
 from verifiers.math import expression_equality as equality
-from verifiers.math.expression import TooHard, number
+from verifiers.math.expression import CONSTANTS, TooHard, number
 from verifiers.math.kinds import Answer, Matrix, Named, Reals, Relation, Scalar, Sequence, Words
 from verifiers.math.parser import parse_expression
 from verifiers.math.reals import as_reals, same_reals
@@ -49,8 +49,12 @@ def same(gold: Answer, answer: Answer) -> bool:
 
 
 def _is_set_of_one(answer: Answer) -> bool:
-    is_set = isinstance(answer, Sequence) and answer.bracket == "{"
-    return is_set and len(answer.items) == 1
+    """Return whether an answer is the set of one solution: {3}. {x} may be a fractional part."""
+    if not (isinstance(answer, Sequence) and answer.bracket == "{" and len(answer.items) == 1):
+        return False
+    [item] = answer.items
+    is_number = isinstance(item, Scalar) and not expression.symbols(item.tree) - CONSTANTS
+    return is_number or isinstance(item, Sequence) and item.bracket == "("
 
 
 def _same_scalar(gold: Scalar, answer: Scalar) -> bool:

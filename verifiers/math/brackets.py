@@ -71,7 +71,8 @@ def join_thousands(text: str) -> str:
     """Join 10,000 to one number where the comma cannot separate items of a list."""
     if "," not in text or any(bracket in text for bracket in ("(", "[", "\\{")):
         return text
-    parts = [
-        _THOUSANDS.sub(lambda match: match[0].replace(",", ""), part) for part in text.split(", ")
-    ]
+    parts = text.split(", ")
+    if len(parts) > 1 and not all(map(_THOUSANDS.fullmatch, parts)):
+        return text
+    parts = [_THOUSANDS.sub(lambda match: match[0].replace(",", ""), part) for part in parts]
     return text if "," in "".join(parts) else ", ".join(parts)  # 1,000, 2,000 are two numbers

@@ -7,7 +7,7 @@ what differs only in notation as one tree. `work` names the operations that are 
 from collections import Counter
 from fractions import Fraction
 from functools import lru_cache
-from math import gcd
+from math import gcd, prod
 
 from verifiers.math.expression import CONSTANTS, TooHard, Tree, exact, number, symbols
 from verifiers.math.tokens import FUNCTIONS
@@ -179,9 +179,10 @@ def _work_of_product(tree: Tree) -> set[str]:
             found.add("division")
     elif bottoms and bottoms[0].denominator > 1:
         found.add("division")
-    bases = [base for base in map(_base, above + below) if base[0] != "number"]
-    complex_sums = [base for base in bases if base[0] == "add" and "i" in symbols(base)]
-    if len(set(bases)) < len(bases) or len(complex_sums) > 1:
+    bases = [_base(part) for part in above + below if not _is_exponential(part)]
+    bases = [base for base in bases if base[0] != "number"]
+    sums = [base for base in bases if base[0] == "add" and symbols(base) <= CONSTANTS]
+    if len(set(bases)) < len(bases) or sum("i" in symbols(base) for base in sums) > 1:
         found.add("product")
     if len(above) > 1 and any(part[0] == "add" and symbols(part) - CONSTANTS for part in above):
         found.add("brackets")
@@ -244,53 +245,37 @@ def _is_mixed(whole: Fraction | None, part: Fraction | None) -> bool:
 
 
 def is_less_reduced(gold: Tree, answer: Tree) -> bool:
-    """Return whether an answer has a common factor that the ground truth has not: 12/16, or
-    (2x^2 - 8) / (2x^2 + 10x + 12) for (x - 2) / (x + 3), or sqrt(968) / 2 for 11 sqrt(2).
+    """Return whether an answer has a number as a common factor, or a square in a root, and the
+    ground truth has not: 12/16, (2x^2 - 8) / (2x^2 + 10x + 12), sqrt(968) / 2.
     """
-    return (
-        _has_common_factor(answer)
-        and not _has_common_factor(gold)
-        or (_degree(_denominator(answer)) > _degree(_denominator(gold)))
-    )
+    return _can_be_reduced(answer) and not _can_be_reduced(gold)
 
 
-def _has_common_factor(tree: Tree) -> bool:
-    """Return whether a fraction of integers can be reduced, or a number be taken out of a root."""
+def _can_be_reduced(tree: Tree) -> bool:
     _, above, below = factors(tree)
-    tops, bottoms = (
-        [part[1] for part in side if part[0] == "number" and part[1].denominator == 1]
-        for side in (above, below)
-    )
-    if tops and bottoms and gcd(int(tops[0]), int(bottoms[0])) > 1:
+    top, bottom = (prod(map(_find_content, side)) for side in (above, below))
+    if bottom != 100 and gcd(top, bottom) > 1:  # 15 / 100 may be 15%
         return True
-    inner = [part[1] for part in above if part[0] == "sqrt" and part[1][0] == "number"]
-    return any(
-        value.denominator == 1 and any(value % (n * n) == 0 for n in range(2, _LARGEST_SQUARE))
-        for _, value in inner
-    )
+    roots = [part[1][1] for part in above if part[0] == "sqrt" and part[1][0] == "number"]
+    whole = [value for value in roots if value.denominator == 1]
+    return any(value % (n * n) == 0 for value in whole for n in range(2, _LARGEST_SQUARE))
 
 
-def _denominator(tree: Tree) -> list[Tree]:
-    return factors(tree)[2]
+def _find_content(tree: Tree) -> int:
+    """Return the largest integer that divides an expression, as it stands there; 1 if unknown."""
+    if tree[0] == "number":
+        return abs(int(tree[1])) if tree[1].denominator == 1 else 1
+    if tree[0] == "add":
+        return gcd(*map(_find_content, _terms(tree)))
+    _, above, below = factors(tree)
+    is_product = len(above) > 1 and not below
+    return prod(map(_find_content, above)) if is_product else 1
 
 
-def _degree(parts: list[Tree]) -> Fraction:
-    """Return the degree of a product in all its symbols together; of no polynomial: about."""
-    return sum((_degree_of(part) for part in parts), Fraction(0))
-
-
-def _degree_of(tree: Tree) -> Fraction:
-    operator, *arguments = tree
-    if operator == "symbol":
-        return Fraction(tree[1] not in CONSTANTS)
-    if operator in ("number", "infinity"):
-        return Fraction(0)
-    degrees = list(map(_degree_of, arguments))
-    if operator == "mul":
-        return sum(degrees, Fraction(0))
-    if operator == "pow" and is_plain(arguments[1]):
-        return degrees[0] * (_value(arguments[1]) or 0)
-    return max(degrees)
+def _is_exponential(tree: Tree) -> bool:
+    """Return whether a factor is a constant to a power that holds a variable: e^x."""
+    has_variable = tree[0] == "exp" or tree[0] == "pow" and symbols(tree[2]) - CONSTANTS
+    return bool(has_variable) and not (tree[0] == "pow" and symbols(tree[1]) - CONSTANTS)
 
 
 def _base(tree: Tree) -> Tree:

@@ -224,7 +224,7 @@ def normalize(text: str) -> str:
     text = re.sub(r"\b(?:np|math|sympy|torch)\.(?=[a-z])", "", text)
     text = re.sub(r"(?<=\d) ?[xX] ?(?=10 ?\^)", r"\\cdot ", text)  # 4.5 x 10^3
     text = text.replace("**", "^").replace("<=", "\\leq ").replace(">=", "\\geq ")
-    text = re.sub(r"(?<![\d)])!=", "\\\\neq ", text).replace("\\{,\\}", ",").replace("&nbsp;", " ")
+    text = re.sub(r"(?<!\d)!=", "\\\\neq ", text).replace("\\{,\\}", ",").replace("&nbsp;", " ")
     text = _SPACES.sub(" ", text).strip()
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
     text = _SPACED_THOUSANDS.sub(lambda match: match[0].replace(" ", ""), text)

@@ -39,16 +39,20 @@ _SPLIT = re.compile(
 )
 _FOR_SYMPY = re.compile(r"\\(?:int|sum|prod|lim|iint|oint|det)(?![a-z])|\\begin\{[vV]matrix\}")
 _SET_WORK = re.compile(  # of sets that are written out
-    r"\\cap(?![a-z])|\\\} ?\\(?:cup|setminus) ?\\\{|\\setminus ?[(\[]"
+    r"\\cap(?![a-z])|\\\} ?\\(?:cup|setminus) ?\\\{"
 )
 _ASKS_FOR_FORM = re.compile(
     r"fraction|decimal|percent|simpl|reduce|lowest|mixed|convert|express|write|form\b|scientific"
     r"|standard notation",
     re.I,
 )
-_ASKS_TO_REDUCE = re.compile(r"simpl|reduce|lowest|decimal", re.I)
+_ASKS_TO_REDUCE = re.compile(
+    r"\bsimplif|simplest|\breduce\b(?! by)|lowest terms|\bas a decimal|decimal form", re.I
+)
 _SPEAKS_OF_POWERS = re.compile(
-    r"\b(?:which|what|as) (?:an? )?powers? of|\bpowers of|\bexponent|prime fact|\ba ?\^", re.I
+    r"\b(?:which|what|as) (?:an? )?powers? of|\bpowers of|\bexponent|prime fact|\ba ?\^"
+    r"|\bpower of (?:\W*\d|two|three|five|ten|a\b|an? integer)",
+    re.I,
 )
 _ASKS_TO_SOLVE = re.compile(r"\bsolve|in terms of|slope.intercept|as a function", re.I)
 _CONDITION = re.compile(r",|;|\\(?:text ?\{[^{}]*\}|vee|wedge|cr)|\\\{ ?[A-Za-z] ?[:|]|\\\}")
@@ -75,7 +79,7 @@ def find_fault(gold: str, answer: str, question: str) -> str:
     gold = other.value if other and other.value else gold
     if squeeze(gold) == squeeze(answer):
         return ""
-    if _SET_WORK.search(answer) and not _SET_WORK.search(gold):
+    if _SET_WORK.search(answer.rpartition("=")[2]) and not _SET_WORK.search(gold):
         return "wrong"
     try:
         wanted, given = read_answer(gold), read_answer(answer)
@@ -133,7 +137,7 @@ def holds_answer(question: str, ground_truth: str) -> bool:
 def leaves(answer: Answer) -> list[Tree]:
     """Return the expressions that an answer is made of; an equation is left - right."""
     if isinstance(answer, Scalar):
-        return [_without_degrees(answer.tree)]
+        return [answer.tree]
     if isinstance(answer, Named):
         return leaves(answer.value)
     if isinstance(answer, Sequence):
@@ -216,7 +220,9 @@ def _is_copied(tree: Tree, golds: list[Tree], question: str) -> bool:
     if not form.is_plain(tree):
         return True
     if exact(tree).denominator == 1 and tree[0] == "number":
-        is_open = not all(map(form.is_plain, golds))  # 4500 for 4.5 * 10^3
+        is_open = any(form.work(gold) & {"power", "product", "sum"} for gold in golds)
+        if _ASKS_FOR_FORM.search(question):
+            is_open |= not all(map(form.is_plain, golds))  # 4500 for 4.5 * 10^3
         return abs(exact(tree)) >= _SMALL and is_open
     return bool(_ASKS_FOR_FORM.search(question))
 
@@ -236,7 +242,8 @@ def _wraps_copy(tree: Tree, gold: Tree, question: str) -> bool:
 def _leaves_work(golds: list[Tree], answers: list[Tree], question: str) -> bool:
     """Return whether an answer holds an operation that the ground truth has carried out."""
     done = frozenset().union(*map(form.work, golds))
-    left = frozenset().union(*map(form.work, answers)) - _allow(done, golds, question)
+    left = frozenset().union(*(form.work(_without_degrees(tree)) for tree in answers))
+    left -= _allow(done, golds, question)
     if _ASKS_TO_FACTOR.search(question) and len(golds) == len(answers) == 1:
         return bool(left) or _is_less_factored(golds[0], answers[0])
     return bool(left)

@@ -54,7 +54,11 @@ FAULTS = [
         "verifiers/math/answer_equality.py",
         "verifiers/math/test_hardened.py",
         ("v_0 and v_1 are one name", "in ({a}, {b})", "and a[0] == b[0]"),
-        ("a repeated tuple is another solution", 'item.bracket == "("\n\n', "False\n\n"),
+        (
+            "a repeated tuple is another solution",
+            'return isinstance(item, Sequence) and item.bracket == "("',
+            "return False",
+        ),
         (
             "capitals below a name are a label",
             '_SUBSCRIPT.sub("", _COMMAND.sub("", named.name))',

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
 from small_runs import (
     SFT_MODEL,
     SMALL_RUN,
@@ -17,6 +16,7 @@ from small_runs import (
     run_here,
     without_seconds,
 )
+from stub_verifier import only_train
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from checks.errors import UserError
@@ -153,13 +153,14 @@ def test_a_copy_in_half_precision_generates_and_follows_the_policy(tmp_path, mon
 
 
 def test_every_backward_pass_repeats_itself_where_the_run_has_to(tmp_path, monkeypatch):
-    asked, backward = [], Accelerator.backward
+    asked, backward = [], torch.Tensor.backward
 
-    def spy(accelerator, loss):
+    def spy(loss):
         asked.append(torch.is_deterministic_algorithms_warn_only_enabled())
-        backward(accelerator, loss)
+        backward(loss)
 
-    monkeypatch.setattr(Accelerator, "backward", spy)
+    only_train(monkeypatch)
+    monkeypatch.setattr(torch.Tensor, "backward", spy)
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     settings = dict(DETERMINISTIC=True, NUM_ITERATIONS=1, EVAL_DATA=None)
     try:

@@ -147,6 +147,7 @@ def find_run(folder: Path, constants: dict) -> Path | None:
         UserError: the folder is another script's, or its constants were others.
     """
     saved = checkpoint.find_checkpoint(folder / "checkpoint")
+    # A run of before TEMPERATURE was a constant had 1.
     old_constants = {"TEMPERATURE": 1.0, **(read_saved_constants(folder) or {})}
     if "TRAIN_DATA" in old_constants:
         raise UserError(f"{folder} holds a run of train_prime.py: name another RUN_NAME.")

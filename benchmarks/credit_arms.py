@@ -32,7 +32,7 @@ ERRING = {  # where a share of the oracle's verdicts is wrong
     "oracle, same facts": "on the same facts for the whole run",
 }
 # RLOO with a PRM beside it, which learns and is measured: how well can one be trained here?
-WATCHED = Rule(
+_WATCHED = Rule(
     {"use": "none"},
     [
         {"PRM_LR": 1e-3},
@@ -85,5 +85,5 @@ RULES = {
         {"source": "vine", "use": "spread", **_FROZEN, "OUTCOME_COEF": 0.0, "PROCESS_COEF": 1.0},
         [{"OUTCOME_COEF": 1.0}, {"vines": 2}],
     ),
-    "RLOO, PRM beside": WATCHED,
+    "RLOO, PRM beside": _WATCHED,
 }

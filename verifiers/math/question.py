@@ -72,11 +72,13 @@ def find_fault(gold: str, answer: str, question: str) -> str:
     Returns:
         "copied": it stands in the question. "wrong": it leaves work to do.
     """
-    choice, other = read_choice(answer), read_choice(gold)
-    if choice and other:
+    choices = read_choice(gold), read_choice(answer)
+    if all(choices):
         return ""
-    answer = choice.value if choice and choice.value else answer
-    gold = other.value if other and other.value else gold
+    gold, answer = (
+        choice.value if choice and choice.value else text
+        for choice, text in zip(choices, (gold, answer))
+    )
     if squeeze(gold) == squeeze(answer):
         return ""
     if _SET_WORK.search(answer.rpartition("=")[2]) and not _SET_WORK.search(gold):

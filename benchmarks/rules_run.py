@@ -122,7 +122,9 @@ class Credit:
         return metrics | measure_steps(verdicts, steps, measured if source else None)
 
     def stop_if_collapsed(self, sampled: list[Group]) -> None:
-        self.solved.append(float(np.mean([group.accuracy for group in sampled] or [0.0])))
+        if not sampled:  # the batch was there already
+            return
+        self.solved.append(float(np.mean([group.accuracy for group in sampled])))
         last, first = np.mean(self.solved[-_LAST:]), np.mean(self.solved[:_FIRST])
         if len(self.solved) >= _LAST and last < first / 2:
             raise UserError("The policy has collapsed: it solves less than half of what it did.")

@@ -147,6 +147,7 @@ def test_a_run_that_solves_less_than_half_of_what_it_did_ends():
     credit = rules_run.Credit({}, "exam")
     for accuracy in [0.6] * 4 + [0.31] * 30:
         credit.stop_if_collapsed([SimpleNamespace(accuracy=accuracy)])
+        credit.stop_if_collapsed([])  # an iteration that needs no new prompt says nothing
     with pytest.raises(UserError, match="has collapsed") as error:
         for _ in range(9):
             credit.stop_if_collapsed([SimpleNamespace(accuracy=0.2)])
